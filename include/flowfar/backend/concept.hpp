@@ -1,0 +1,72 @@
+#pragma once
+
+#include <concepts>
+#include <span>
+
+#include "flowfar/core/layout.hpp"
+#include "flowfar/core/vocabulary.hpp"
+
+namespace flowfar {
+
+/// What a backend is: an empty struct of static functions over one cheap, copyable, untyped handle.
+///
+/// Conventions: results are new and contiguous unless the function is a view; operands may have any strides and
+/// broadcast like NumPy where two meet; an undefined handle stands for an absent optional operand; shapes are
+/// checked by the typed shell (core/ops.hpp), so a backend checks only what would make it read out of bounds.
+template <class B>
+concept Backend = std::default_initializable<typename B::Handle> && std::copyable<typename B::Handle> &&
+    requires(const typename B::Handle& h, const Extents& e, const void* from, void* to) {
+    { B::name() } -> std::convertible_to<std::string_view>;
+    { B::extents(h) } -> std::convertible_to<Extents>;
+    { B::dtype(h) } -> std::same_as<DType>;
+    // memory
+    { B::empty(e, DType::f32) } -> std::same_as<typename B::Handle>;
+    { B::full(e, DType::f32, 0.0) } -> std::same_as<typename B::Handle>;
+    { B::from_host(from, e, DType::f32) } -> std::same_as<typename B::Handle>;
+    {B::to_host(h, to)};
+    { B::cast(h, DType::f32) } -> std::same_as<typename B::Handle>;
+    { B::contiguous(h) } -> std::same_as<typename B::Handle>;
+    {B::synchronize()};
+    // random
+    { B::uniform(e, DType::f32, 0U, 0U) } -> std::same_as<typename B::Handle>;
+    { B::normal(e, DType::f32, 0U, 0U) } -> std::same_as<typename B::Handle>;
+    // views
+    { B::reshape(h, e) } -> std::same_as<typename B::Handle>;
+    { B::permute(h, e) } -> std::same_as<typename B::Handle>;
+    { B::slice(h, 0, Index{0}, Index{1}) } -> std::same_as<typename B::Handle>;
+    { B::expand(h, e) } -> std::same_as<typename B::Handle>;
+    // elementwise and reductions
+    { B::unary(Unary{}, h) } -> std::same_as<typename B::Handle>;
+    { B::binary(BinaryOp::add, h, h) } -> std::same_as<typename B::Handle>;
+    { B::where(h, h, h) } -> std::same_as<typename B::Handle>;
+    { B::reduce(ReduceOp::sum, h, Axes{}, true) } -> std::same_as<typename B::Handle>;
+    { B::softmax(h) } -> std::same_as<typename B::Handle>;
+    { B::log_softmax(h) } -> std::same_as<typename B::Handle>;
+    // linear algebra, indexing
+    { B::gemm(h, h, h, GemmOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::concat(std::span<const typename B::Handle>{}, 0) } -> std::same_as<typename B::Handle>;
+    { B::gather_rows(h, h) } -> std::same_as<typename B::Handle>;
+    { B::scatter_add_rows(h, h, Index{1}) } -> std::same_as<typename B::Handle>;
+    // fused
+    { B::layer_norm(h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::rms_norm(h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::rope(h, h, h, false) } -> std::same_as<typename B::Handle>;
+    {B::attention(h, h, h, 1.0, MaskKind::full)};
+};
+
+/// A backend that computes directly (not the autodiff decorator): it also has the in-place operations and `_backward`s.
+template <class B>
+concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const typename B::Handle& h) {
+    {B::assign(h, h)};
+    {B::add_into(h, h)};
+    {B::lerp(h, h, 0.5)};
+    {B::adam_step(h, h, h, h, AdamOptions{})};
+    { B::unary_backward(Unary{}, h, h, h) } -> std::same_as<typename B::Handle>;
+    { B::binary_backward(BinaryOp::add, true, h, h, h, h) } -> std::same_as<typename B::Handle>;
+    { B::softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
+    { B::log_softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
+    { B::layer_norm_backward(h, h, h, h, NormOptions{}) } -> std::same_as<NormGradients<typename B::Handle>>;
+    { B::rms_norm_backward(h, h, h, NormOptions{}) } -> std::same_as<NormGradients<typename B::Handle>>;
+};
+
+}  // namespace flowfar

@@ -1,0 +1,264 @@
+#pragma once
+
+#include <Eigen/Core>
+
+#include "flowfar/backend/cpu/parallel.hpp"
+#include "flowfar/backend/host.hpp"
+#include "flowfar/core/vocabulary.hpp"
+
+namespace flowfar::cpu {
+
+/// Elements that one task of an elementwise loop should have at least.
+inline constexpr Index elementwise_grain = 16384;
+
+/// Calls `f(row, offsets)` for all rows of N merged views, in parallel.
+template <std::size_t N, class F>
+void parallel_rows(const Extents& extents, const std::array<const Layout*, N>& layouts, F&& f) {
+    const Index length = std::max<Index>(extents.rank() == 0 ? 1 : extents.back(), 1);
+    const Index grain = std::max<Index>(1, elementwise_grain / length);
+    parallel_for(row_count(extents), grain, [&](Index begin, Index end) {
+        for_each_row<N>(extents, layouts, begin, end, [&](Index, const auto& offsets) { f(offsets); });
+    });
+}
+
+/// out[i] = f(in[i]…) over contiguous memory.
+template <class F>
+void parallel_elements(Index count, F&& f) {
+    parallel_for(count, elementwise_grain, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+            f(i);
+        }
+    });
+}
+
+/// Functions with an exponential inside, which Eigen has as vector code; the rest vectorises by itself.
+[[nodiscard]] constexpr bool has_vector_form(UnaryOp op) {
+    return op == UnaryOp::exp || op == UnaryOp::tanh || op == UnaryOp::sigmoid || op == UnaryOp::silu ||
+           op == UnaryOp::gelu_tanh;
+}
+
+using Row = Eigen::Map<Eigen::ArrayXf>;
+using ConstRow = Eigen::Map<const Eigen::ArrayXf>;
+
+template <UnaryOp Op>
+void vector_forward(const float* in, float* out, Index count) {
+    const ConstRow x(in, count);
+    Row y(out, count);
+    if constexpr (Op == UnaryOp::exp) {
+        y = x.exp();
+    } else if constexpr (Op == UnaryOp::tanh) {
+        y = x.tanh();
+    } else if constexpr (Op == UnaryOp::sigmoid) {
+        y = 1.0F / (1.0F + (-x).exp());
+    } else if constexpr (Op == UnaryOp::silu) {
+        y = x / (1.0F + (-x).exp());
+    } else {
+        // 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
+        y = x / (1.0F + (x * (-1.5957691216F - 0.0713548163F * x.square())).exp());
+    }
+}
+
+/// Gradient for the vector forms, from the input.
+template <UnaryOp Op>
+void vector_backward(const float* in, const float* result, const float* cotangent, float* out, Index count) {
+    const ConstRow g(cotangent, count);
+    Row d(out, count);
+    if constexpr (Op == UnaryOp::exp) {
+        d = g * ConstRow(result, count);
+    } else if constexpr (Op == UnaryOp::tanh) {
+        d = g * (1.0F - ConstRow(result, count).square());
+    } else if constexpr (Op == UnaryOp::sigmoid) {
+        const ConstRow y(result, count);
+        d = g * y * (1.0F - y);
+    } else if constexpr (Op == UnaryOp::silu) {
+        const ConstRow x(in, count);
+        d = 1.0F / (1.0F + (-x).exp());
+        d = g * d * (1.0F + x * (1.0F - d));
+    } else {
+        // s = sigmoid(2u): d/dx [x s] = s + x s (1 − s) 2u'
+        const ConstRow x(in, count);
+        d = 1.0F / (1.0F + (x * (-1.5957691216F - 0.0713548163F * x.square())).exp());
+        d = g * d * (1.0F + x * (1.0F - d) * (1.5957691216F + 0.2140644488F * x.square()));
+    }
+}
+
+/// Length of the pieces that stay in the first cache between the passes of a vector form.
+inline constexpr Index vector_piece = 2048;
+
+/// Elementwise operations on f32.
+struct Elementwise {
+    static Handle unary(const Handle& out, Unary op, const Handle& x) {
+        const float* const in = x.data<float>();
+        float* const to = out.data<float>();
+        visit_unary(op.op, [&]<UnaryOp Op>() {
+            if constexpr (has_vector_form(Op)) {
+                parallel_for(x.count(), elementwise_grain, [&](Index begin, Index end) {
+                    for (Index i = begin; i < end; i += vector_piece) {
+                        vector_forward<Op>(in + i, to + i, std::min(vector_piece, end - i));
+                    }
+                });
+            } else {
+                const auto a = static_cast<float>(op.a);
+                const auto b = static_cast<float>(op.b);
+                parallel_elements(x.count(), [=](Index i) { to[i] = UnaryFunctor<Op>::forward(in[i], a, b); });
+            }
+        });
+        return out;
+    }
+
+    /// All given operands are contiguous; x or y may be undefined where the operation does not need them.
+    static Handle unary_backward(const Handle& out, Unary op, const Handle& x, const Handle& y, const Handle& g) {
+        const float* const cotangent = g.data<float>();
+        const float* const in = x.defined() ? x.data<float>() : cotangent;
+        const float* const result = y.defined() ? y.data<float>() : cotangent;
+        float* const to = out.data<float>();
+        visit_unary(op.op, [&]<UnaryOp Op>() {
+            if constexpr (has_vector_form(Op)) {
+                parallel_for(g.count(), elementwise_grain, [&](Index begin, Index end) {
+                    for (Index i = begin; i < end; i += vector_piece) {
+                        vector_backward<Op>(in + i, result + i, cotangent + i, to + i, std::min(vector_piece, end - i));
+                    }
+                });
+            } else {
+                const auto a = static_cast<float>(op.a);
+                const auto b = static_cast<float>(op.b);
+                parallel_elements(g.count(), [=](Index i) {
+                    to[i] = UnaryFunctor<Op>::backward(in[i], result[i], cotangent[i], a, b);
+                });
+            }
+        });
+        return out;
+    }
+
+    static Handle binary(const Handle& out, BinaryOp op, const Handle& a, const Handle& b) {
+        Layout to = with_row_axis(out.layout);
+        Layout left = with_row_axis(expanded(a.layout, out.extents()));
+        Layout right = with_row_axis(expanded(b.layout, out.extents()));
+        merge_axes<3>({&to, &left, &right});
+        const int inner = to.rank() - 1;
+        const Index length = to.extents[inner];
+        const std::array<Index, 3> strides{to.stride(inner), left.stride(inner), right.stride(inner)};
+        const float* const pa = a.data<float>();
+        const float* const pb = b.data<float>();
+        float* const po = out.data<float>();
+        visit_binary(op, [&]<BinaryOp Op>() {
+            if (to.rank() == 1) {
+                parallel_for(length, elementwise_grain, [&](Index begin, Index end) {
+                    binary_row<Op>(po + begin * strides[0], pa + begin * strides[1], pb + begin * strides[2],
+                                   end - begin, strides);
+                });
+            } else {
+                parallel_rows<3>(to.extents, {&to, &left, &right}, [&](const auto& offset) {
+                    binary_row<Op>(po + offset[0], pa + offset[1], pb + offset[2], length, strides);
+                });
+            }
+        });
+        return out;
+    }
+
+    /// All operands are contiguous and of the same extents.
+    static Handle binary_backward(const Handle& out, BinaryOp op, bool first, const Handle& a, const Handle& b,
+                                  const Handle& y, const Handle& g) {
+        visit_binary(op, [&]<BinaryOp Op>() {
+            parallel_elements(g.count(), [first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(),
+                                          pg = g.data<float>(), po = out.data<float>()](Index i) {
+                po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
+                              : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
+            });
+        });
+        return out;
+    }
+
+    static Handle where(const Handle& out, const Handle& condition, const Handle& a, const Handle& b) {
+        Layout to = with_row_axis(out.layout);
+        Layout choice = with_row_axis(expanded(condition.layout, out.extents()));
+        Layout left = with_row_axis(expanded(a.layout, out.extents()));
+        Layout right = with_row_axis(expanded(b.layout, out.extents()));
+        merge_axes<4>({&to, &choice, &left, &right});
+        const int inner = to.rank() - 1;
+        parallel_rows<4>(to.extents, {&to, &choice, &left, &right}, [&](const auto& offset) {
+            for (Index i = 0; i < to.extents[inner]; ++i) {
+                const bool first = condition.data<float>()[offset[1] + i * choice.stride(inner)] != 0.0F;
+                out.data<float>()[offset[0] + i] = first ? a.data<float>()[offset[2] + i * left.stride(inner)]
+                                                         : b.data<float>()[offset[3] + i * right.stride(inner)];
+            }
+        });
+        return out;
+    }
+
+   private:
+    template <BinaryOp Op>
+    static void binary_row(float* o, const float* x, const float* y, Index n, const std::array<Index, 3>& strides) {
+        if (strides == std::array<Index, 3>{1, 1, 1}) {
+            for (Index i = 0; i < n; ++i) {
+                o[i] = BinaryFunctor<Op>::forward(x[i], y[i]);
+            }
+        } else if (strides == std::array<Index, 3>{1, 1, 0}) {
+            const float constant = *y;
+            for (Index i = 0; i < n; ++i) {
+                o[i] = BinaryFunctor<Op>::forward(x[i], constant);
+            }
+        } else {
+            for (Index i = 0; i < n; ++i) {
+                o[i * strides[0]] = BinaryFunctor<Op>::forward(x[i * strides[1]], y[i * strides[2]]);
+            }
+        }
+    }
+};
+
+/// Copies between views of any element types.
+struct Copy {
+    /// Copies source, broadcast and converted, into the elements of target.
+    static void assign(const Handle& target, const Handle& source) {
+        if (source.dtype == target.dtype) {
+            switch (size_of(source.dtype)) {  // equal types are copied as bits
+                case 1:
+                    return run<std::uint8_t, std::uint8_t>(target, source);
+                case 2:
+                    return run<std::uint16_t, std::uint16_t>(target, source);
+                case 4:
+                    return run<std::uint32_t, std::uint32_t>(target, source);
+                default:
+                    return run<std::uint64_t, std::uint64_t>(target, source);
+            }
+        }
+        visit_float(target.dtype, "cast", [&]<class To>() {
+            visit_float(source.dtype, "cast", [&]<class From>() { run<To, From>(target, source); });
+        });
+    }
+
+   private:
+    template <class To, class From>
+    static void run(const Handle& target, const Handle& source) {
+        Layout to = with_row_axis(target.layout);
+        Layout from = with_row_axis(expanded(source.layout, target.extents()));
+        merge_axes<2>({&to, &from});
+        const int inner = to.rank() - 1;
+        const Index length = to.extents[inner];
+        const Index ts = to.stride(inner);
+        const Index fs = from.stride(inner);
+        To* const out = target.data<To>();
+        const From* const in = source.data<From>();
+        if (to.rank() == 1) {
+            parallel_for(length, elementwise_grain,
+                         [&](Index begin, Index end) { row(out + begin * ts, ts, in + begin * fs, fs, end - begin); });
+        } else {
+            parallel_rows<2>(to.extents, {&to, &from},
+                             [&](const auto& offset) { row(out + offset[0], ts, in + offset[1], fs, length); });
+        }
+    }
+    template <class To, class From>
+    static void row(To* out, Index ts, const From* in, Index fs, Index count) {
+        if (ts == 1 && fs == 1) {
+            for (Index i = 0; i < count; ++i) {
+                out[i] = convert<To>(in[i]);
+            }
+        } else {
+            for (Index i = 0; i < count; ++i) {
+                out[i * ts] = convert<To>(in[i * fs]);
+            }
+        }
+    }
+};
+
+}  // namespace flowfar::cpu

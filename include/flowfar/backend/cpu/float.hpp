@@ -1,0 +1,213 @@
+#pragma once
+
+#include <string_view>
+
+#include "flowfar/backend/composite.hpp"
+#include "flowfar/backend/concept.hpp"
+#include "flowfar/backend/cpu/attention.hpp"
+#include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/norm.hpp"
+#include "flowfar/backend/cpu/optimiser.hpp"
+#include "flowfar/backend/cpu/parallel.hpp"
+#include "flowfar/backend/cpu/reduce.hpp"
+#include "flowfar/backend/cpu/storage.hpp"
+#include "flowfar/backend/views.hpp"
+
+namespace flowfar::cpu {
+
+/// The CPU backend's operations on f32 tensors. `Cpu` (backend/cpu.hpp) adds the other element types.
+struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
+    using Handle = flowfar::Handle;
+
+    [[nodiscard]] static std::string_view name() { return "cpu f32"; }
+
+    static std::shared_ptr<std::byte> allocate(std::size_t bytes) { return BlockCache::instance().allocate(bytes); }
+    template <class F>
+    static void parallel(Index count, Index grain, F&& f) {
+        parallel_for(count, grain, std::forward<F>(f));
+    }
+
+    static void assign(const Handle& target, const Handle& source) { Copy::assign(target, source); }
+
+    [[nodiscard]] static Handle unary(Unary op, const Handle& x) {
+        return Elementwise::unary(empty(x.extents(), x.dtype), op, contiguous(x));
+    }
+    [[nodiscard]] static Handle unary_backward(Unary op, const Handle& x, const Handle& y, const Handle& g) {
+        return Elementwise::unary_backward(empty(g.extents(), g.dtype), op, dense(x), dense(y), contiguous(g));
+    }
+    [[nodiscard]] static Handle binary(BinaryOp op, const Handle& a, const Handle& b) {
+        const Extents extents = broadcast(a.extents(), b.extents(), "binary");
+        return Elementwise::binary(empty(extents, a.dtype), op, a, b);
+    }
+    /// dL/da (`first`) or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
+    [[nodiscard]] static Handle binary_backward(BinaryOp op, bool first, const Handle& a, const Handle& b,
+                                                const Handle& y, const Handle& g) {
+        return Elementwise::binary_backward(empty(g.extents(), g.dtype), op, first, contiguous(expand(a, g.extents())),
+                                            contiguous(expand(b, g.extents())), contiguous(y), contiguous(g));
+    }
+    [[nodiscard]] static Handle where(const Handle& condition, const Handle& a, const Handle& b) {
+        const Extents extents = broadcast(condition.extents(), broadcast(a.extents(), b.extents(), "where"), "where");
+        return Elementwise::where(empty(extents, a.dtype), condition, a, b);
+    }
+
+    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
+        Extents kept = x.extents();
+        Extents result;
+        int first = x.rank();
+        int last = -1;
+        int reduced = 0;
+        for (int axis = 0; axis < x.rank(); ++axis) {
+            if (axes.contains(axis)) {
+                kept[axis] = 1;
+                first = std::min(first, axis);
+                last = axis;
+                ++reduced;
+            } else {
+                result.push_back(x.extents()[axis]);
+            }
+        }
+        const Extents& extents = keep ? kept : result;
+        if (reduced == 0) {
+            first = last = 0;
+        }
+        if (last - first + 1 > reduced && reduced > 0) {  // axes in between stay: bring the reduced ones together
+            Extents order;
+            for (const bool wanted : {false, true}) {
+                for (int axis = 0; axis < x.rank(); ++axis) {
+                    if (axes.contains(axis) == wanted) {
+                        order.push_back(axis);
+                    }
+                }
+            }
+            const Axes trailing{Axes::all(x.rank()).bits & ~Axes::all(x.rank() - reduced).bits};
+            return reshape(reduce(op, contiguous(permute(x, order)), trailing, false), extents);
+        }
+        const Handle source = contiguous(x);
+        Index outer = 1;
+        Index middle = 1;
+        Index inner = 1;
+        for (int axis = 0; axis < x.rank(); ++axis) {
+            (axes.contains(axis) ? middle : (axis < first ? outer : inner)) *= x.extents()[axis];
+        }
+        const Handle out = empty(extents, x.dtype);
+        Reduce::block(source.data<float>(), out.data<float>(), outer, middle, inner, op);
+        return out;
+    }
+    /// Softmax over the last axis.
+    [[nodiscard]] static Handle softmax(const Handle& x) { return softmax_of(x, false); }
+    /// Log-softmax over the last axis.
+    [[nodiscard]] static Handle log_softmax(const Handle& x) { return softmax_of(x, true); }
+
+    /// act(alpha · a b + bias): a [batch…, M, K], b [batch…, K, N] or [K, N], bias [N] or undefined.
+    [[nodiscard]] static Handle gemm(const Handle& a, const Handle& b, const Handle& bias, GemmOptions options) {
+        require(b.extents()[b.rank() - 2] == a.extents().back(), "gemm: ", a.extents(), " times ", b.extents());
+        Extents extents = a.extents();
+        extents[a.rank() - 1] = b.extents().back();
+        const Handle out = empty(extents, a.dtype);
+        Gemm::run(out, a, b, options.alpha, &contiguous);
+        if (bias.defined() || options.activation != Activation::none) {
+            Gemm::epilogue(out, dense(bias), options.activation);
+        }
+        return out;
+    }
+
+    [[nodiscard]] static Handle layer_norm(const Handle& x, const Handle& scale, const Handle& shift,
+                                           NormOptions options) {
+        return norm(x, scale, shift, options, true);
+    }
+    [[nodiscard]] static NormGradients<Handle> layer_norm_backward(const Handle& x, const Handle& scale,
+                                                                   const Handle& shift, const Handle& g,
+                                                                   NormOptions options) {
+        return norm_backward(x, scale, shift, g, options, true);
+    }
+    [[nodiscard]] static Handle rms_norm(const Handle& x, const Handle& scale, NormOptions options) {
+        return norm(x, scale, Handle{}, options, false);
+    }
+    [[nodiscard]] static NormGradients<Handle> rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
+                                                                 NormOptions options) {
+        return norm_backward(x, scale, Handle{}, g, options, false);
+    }
+    [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+        const Handle out = empty(x.extents(), x.dtype);
+        Norm::rope(dense_rows(x), contiguous(cos), contiguous(sin), out, inverse);
+        return out;
+    }
+    [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
+                                                           double scale, MaskKind mask) {
+        if (k.extents()[2] == 0) {
+            return Composite::attention(q, k, v, scale, mask);
+        }
+        const Handle out = token_major(q.extents());
+        const Handle log_sum_exp = empty({q.extents()[0], q.extents()[1], q.extents()[2], 1}, DType::f32);
+        Attention(q, k, scale, mask)
+            .forward(dense_rows(q), dense_rows(k), dense_rows(v), out, log_sum_exp.data<float>());
+        return {out, log_sum_exp};
+    }
+    [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,
+                                                                       const Handle& v,
+                                                                       const AttentionResult<Handle>& y,
+                                                                       const Handle& g, double scale, MaskKind mask) {
+        if (k.extents()[2] == 0) {
+            return Composite::attention_backward(q, k, v, y, g, scale, mask);
+        }
+        const AttentionGradients<Handle> out{token_major(q.extents()), token_major(k.extents()),
+                                             token_major(v.extents())};
+        Attention(q, k, scale, mask)
+            .backward(dense_rows(q), dense_rows(k), dense_rows(v), dense_rows(y.output), y.log_sum_exp.data<float>(),
+                      dense_rows(g), out.query, out.key, out.value);
+        return out;
+    }
+
+    static void add_into(const Handle& target, const Handle& source) {
+        Elementwise::binary(target, BinaryOp::add, target, source);
+    }
+    static void lerp(const Handle& target, const Handle& source, double weight) {
+        require(is_contiguous(target.layout) && target.extents() == source.extents(),
+                "lerp: the target must be contiguous and shaped like the source");
+        Optimiser::lerp(target.data<float>(), contiguous(source).data<float>(), target.count(), weight);
+    }
+    static void adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
+                          const AdamOptions& options) {
+        require(is_contiguous(p.layout) && p.extents() == g.extents() && p.extents() == m.extents() &&
+                    p.extents() == v.extents(),
+                "adam_step: parameter, gradient and moments must have the same extents and element type");
+        const Handle gradient = contiguous(g);
+        Optimiser::adam(p.data<float>(), gradient.data<float>(), m.data<float>(), v.data<float>(), p.count(), options);
+    }
+
+   private:
+    /// Contiguous, or undefined if `h` is.
+    [[nodiscard]] static Handle dense(const Handle& h) { return h.defined() ? contiguous(h) : h; }
+    [[nodiscard]] static Handle dense_rows(const Handle& h) {
+        return h.layout.stride(h.rank() - 1) == 1 || h.extents().back() == 1 ? h : contiguous(h);
+    }
+    /// [batch, heads, tokens, D] stored as [batch, tokens, heads, D], so that merging the heads again costs nothing.
+    [[nodiscard]] static Handle token_major(const Extents& e) {
+        return permute(empty({e[0], e[2], e[1], e[3]}, DType::f32), {0, 2, 1, 3});
+    }
+    [[nodiscard]] static Handle softmax_of(const Handle& x, bool logarithm) {
+        const Handle in = contiguous(x);
+        const Handle out = empty(x.extents(), x.dtype);
+        Reduce::softmax(in.data<float>(), out.data<float>(), row_count(x.extents()), x.extents().back(), logarithm);
+        return out;
+    }
+    [[nodiscard]] static Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
+                                     bool centre) {
+        const Handle out = empty(x.extents(), x.dtype);
+        Norm::forward(dense_rows(x), dense(scale), dense(shift), out, options, centre);
+        return out;
+    }
+    [[nodiscard]] static NormGradients<Handle> norm_backward(const Handle& x, const Handle& scale, const Handle& shift,
+                                                             const Handle& g, NormOptions options, bool centre) {
+        const NormGradients<Handle> out{empty(x.extents(), x.dtype),
+                                        scale.defined() ? empty(scale.extents(), x.dtype) : Handle{},
+                                        shift.defined() ? empty(shift.extents(), x.dtype) : Handle{}};
+        Norm::backward(dense_rows(x), dense(scale), dense_rows(g), out.input, out.scale, out.shift, options, centre);
+        return out;
+    }
+};
+
+static_assert(PlainBackend<Float>);
+
+}  // namespace flowfar::cpu

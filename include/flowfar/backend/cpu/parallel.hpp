@@ -1,0 +1,163 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "flowfar/core/dtype.hpp"
+
+namespace flowfar::cpu {
+
+/// A small pool of worker threads that runs index ranges. One loop runs at a time; a loop that starts inside another,
+/// or while another thread's loop runs, is executed by its caller alone, so any thread may use the backend.
+class ThreadPool {
+   public:
+    static ThreadPool& instance() {
+        static ThreadPool pool;
+        return pool;
+    }
+    ~ThreadPool() { stop(); }
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    [[nodiscard]] int threads() const { return threads_.load(std::memory_order_relaxed); }
+
+    /// Number of threads that loops use, the caller included; at least 1. Not to be called during a loop.
+    void set_threads(int count) {
+        require(count >= 1 && count <= 1024, "threads: expected 1 to 1024, found ", count);
+        const std::lock_guard busy(busy_);
+        stop();
+        start(count);
+    }
+
+    /// Calls `f(begin, end)` over disjoint ranges that cover [0, count), each a multiple of `grain` long but the last.
+    template <class F>
+    void run(Index count, Index grain, F&& f) {
+        if (count <= 0) {
+            return;
+        }
+        const Index chunks = (count + grain - 1) / grain;
+        std::unique_lock busy(busy_, std::defer_lock);
+        if (chunks == 1 || threads() == 1 || inside() || !busy.try_lock()) {
+            f(Index{0}, count);
+            return;
+        }
+        // About four ranges per thread keep both busy when one of them is interrupted.
+        const Index ranges = std::min<Index>(chunks, Index{4} * threads());
+        const Index step = (chunks + ranges - 1) / ranges * grain;
+        Job job;
+        job.context = &f;
+        job.count = count;
+        job.step = step;
+        job.call = [](void* context, Index begin, Index end) {
+            (*static_cast<std::remove_reference_t<F>*>(context))(begin, end);
+        };
+        {
+            const std::lock_guard lock(mutex_);
+            job_ = &job;
+            ++generation_;
+        }
+        wake_.notify_all();
+        work(job);
+        std::unique_lock lock(mutex_);
+        done_.wait(lock, [&] { return active_ == 0; });
+        job_ = nullptr;
+        if (job.error) {
+            std::rethrow_exception(job.error);
+        }
+    }
+
+   private:
+    struct Job {
+        void* context = nullptr;
+        void (*call)(void*, Index, Index) = nullptr;
+        Index count = 0;
+        Index step = 1;
+        std::atomic<Index> next{0};
+        std::mutex error_mutex;
+        std::exception_ptr error;
+    };
+
+    ThreadPool() { start(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))); }
+
+    static bool& inside() {
+        thread_local bool value = false;
+        return value;
+    }
+    static void work(Job& job) {
+        const bool outer = inside();
+        inside() = true;
+        for (Index begin = job.next.fetch_add(job.step); begin < job.count; begin = job.next.fetch_add(job.step)) {
+            try {
+                job.call(job.context, begin, std::min(begin + job.step, job.count));
+            } catch (...) {
+                const std::lock_guard lock(job.error_mutex);
+                job.error = job.error ? job.error : std::current_exception();
+            }
+        }
+        inside() = outer;
+    }
+    void start(int count) {
+        threads_ = count;
+        stopping_ = false;
+        for (int i = 1; i < count; ++i) {
+            workers_.emplace_back([this, seen = generation_]() mutable { loop(seen); });
+        }
+    }
+    void stop() {
+        {
+            const std::lock_guard lock(mutex_);
+            stopping_ = true;
+        }
+        wake_.notify_all();
+        for (std::thread& worker : workers_) {
+            worker.join();
+        }
+        workers_.clear();
+    }
+    void loop(std::uint64_t seen) {
+        std::unique_lock lock(mutex_);
+        while (true) {
+            wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+            if (stopping_) {
+                return;
+            }
+            seen = generation_;
+            Job* const job = job_;
+            if (job == nullptr) {
+                continue;
+            }
+            ++active_;
+            lock.unlock();
+            work(*job);
+            lock.lock();
+            if (--active_ == 0) {
+                done_.notify_all();
+            }
+        }
+    }
+
+    std::mutex busy_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::condition_variable done_;
+    std::vector<std::thread> workers_;
+    std::atomic<int> threads_{1};
+    std::uint64_t generation_ = 0;
+    Job* job_ = nullptr;
+    int active_ = 0;
+    bool stopping_ = false;
+};
+
+/// Calls `f(begin, end)` on the pool's threads over ranges that cover [0, count).
+template <class F>
+void parallel_for(Index count, Index grain, F&& f) {
+    ThreadPool::instance().run(count, std::max<Index>(grain, 1), std::forward<F>(f));
+}
+
+}  // namespace flowfar::cpu

@@ -1,0 +1,227 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "flowfar/core/handle.hpp"
+#include "flowfar/core/philox.hpp"
+
+namespace flowfar {
+
+/// Conversion between any two element types; via float where one of them is a 16-bit type.
+template <class To, class From>
+[[nodiscard]] constexpr To convert(From value) {
+    if constexpr (std::is_same_v<To, From>) {
+        return value;
+    } else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) {
+        return convert<To>(static_cast<float>(value));
+    } else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) {
+        return To(static_cast<float>(value));
+    } else {
+        return static_cast<To>(value);
+    }
+}
+
+/// Visits rows (all axes but the last) [begin, end) of N equally shaped views and calls
+/// `f(row, offsets)` with the N element offsets of each row's start, relative to the views' first elements.
+template <std::size_t N, class F>
+void for_each_row(const Extents& extents, const std::array<const Layout*, N>& layouts, Index begin, Index end, F&& f) {
+    const int outer = extents.rank() - 1;
+    std::array<Index, max_rank> index{};
+    std::array<Index, N> offsets{};
+    Index rest = begin;
+    for (int axis = outer - 1; axis >= 0; --axis) {
+        const auto a = static_cast<std::size_t>(axis);
+        index[a] = rest % extents[axis];
+        rest /= extents[axis];
+        for (std::size_t n = 0; n < N; ++n) {
+            offsets[n] += index[a] * layouts[n]->stride(axis);
+        }
+    }
+    for (Index row = begin; row < end; ++row) {
+        f(row, offsets);
+        for (int axis = outer - 1; axis >= 0; --axis) {
+            const auto a = static_cast<std::size_t>(axis);
+            for (std::size_t n = 0; n < N; ++n) {
+                offsets[n] += layouts[n]->stride(axis);
+            }
+            if (++index[a] < extents[axis]) {
+                break;
+            }
+            for (std::size_t n = 0; n < N; ++n) {
+                offsets[n] -= extents[axis] * layouts[n]->stride(axis);
+            }
+            index[a] = 0;
+        }
+    }
+}
+
+/// Number of rows that `for_each_row` visits.
+[[nodiscard]] inline Index row_count(const Extents& extents) {
+    return extents.rank() == 0 ? 1 : extents.count() / std::max<Index>(extents.back(), 1);
+}
+
+/// A layout with rank at least 1, for row loops over scalars.
+[[nodiscard]] inline Layout with_row_axis(Layout layout) {
+    if (layout.rank() == 0) {
+        layout.extents.push_back(1);
+        layout.set_stride(0, 1);
+    }
+    return layout;
+}
+
+/// Merges neighbouring axes that all views stride through evenly, so that rows become as long as possible.
+template <std::size_t N>
+void merge_axes(std::array<Layout*, N> layouts) {
+    Layout& first = *layouts[0];
+    for (int axis = first.rank() - 2; axis >= 0; --axis) {
+        bool mergeable = true;
+        for (const Layout* layout : layouts) {
+            mergeable = mergeable && (layout->stride(axis) == layout->stride(axis + 1) * first.extents[axis + 1] ||
+                                      first.extents[axis] == 1);
+        }
+        if (!mergeable && first.extents[axis + 1] != 1) {
+            continue;
+        }
+        const bool inner_is_one = first.extents[axis + 1] == 1;
+        for (Layout* layout : layouts) {
+            Layout merged;
+            merged.offset = layout->offset;
+            for (int old = 0; old < layout->rank(); ++old) {
+                if (old == axis + 1) {
+                    continue;
+                }
+                const bool is_pair = old == axis;
+                merged.extents.push_back(is_pair ? layout->extents[axis] * layout->extents[axis + 1]
+                                                 : layout->extents[old]);
+                const bool keep_outer = !is_pair || inner_is_one;
+                merged.set_stride(merged.rank() - 1, layout->stride(keep_outer ? old : axis + 1));
+            }
+            *layout = merged;
+        }
+    }
+}
+
+/// Memory, random numbers and row selection for backends whose storage is host memory. B provides `allocate(bytes)`,
+/// `parallel(count, grain, f)`, `assign` and `add_into`.
+template <class B>
+struct HostMemory {
+    [[nodiscard]] static const Extents& extents(const Handle& h) { return h.layout.extents; }
+    [[nodiscard]] static DType dtype(const Handle& h) { return h.dtype; }
+
+    [[nodiscard]] static Handle empty(const Extents& extents, DType dtype) {
+        const auto count = static_cast<std::size_t>(std::max<Index>(extents.count(), 1));
+        return {contiguous_layout(extents), dtype, B::allocate(count * size_of(dtype))};
+    }
+    [[nodiscard]] static Handle full(const Extents& extents, DType dtype, double value) {
+        const Handle out = empty(extents, dtype);
+        visit_dtype(dtype, [&]<class T>() { std::fill_n(out.data<T>(), out.count(), convert<T>(value)); });
+        return out;
+    }
+    [[nodiscard]] static Handle from_host(const void* data, const Extents& extents, DType dtype) {
+        const Handle out = empty(extents, dtype);
+        if (out.count() > 0) {
+            std::memcpy(out.storage.get(), data, static_cast<std::size_t>(out.count()) * size_of(dtype));
+        }
+        return out;
+    }
+    /// Writes the elements in row-major order, in the handle's own element type.
+    static void to_host(const Handle& h, void* data) {
+        const Handle dense = B::contiguous(h);
+        if (dense.count() > 0) {
+            const auto width = static_cast<Index>(size_of(dense.dtype));
+            std::memcpy(data, dense.storage.get() + dense.layout.offset * width,
+                        static_cast<std::size_t>(dense.count() * width));
+        }
+    }
+    [[nodiscard]] static Handle cast(const Handle& h, DType dtype) {
+        if (h.dtype == dtype) {
+            return h;
+        }
+        const Handle out = empty(h.extents(), dtype);
+        B::assign(out, h);
+        return out;
+    }
+    [[nodiscard]] static Handle contiguous(const Handle& h) {
+        if (is_contiguous(h.layout)) {
+            return h;
+        }
+        const Handle out = empty(h.extents(), h.dtype);
+        B::assign(out, h);
+        return out;
+    }
+    static void synchronize() {}
+
+    [[nodiscard]] static Handle concat(std::span<const Handle> parts, int axis) {
+        Extents extents = parts[0].extents();
+        extents[axis] = 0;
+        for (const Handle& part : parts) {
+            extents[axis] += part.extents()[axis];
+        }
+        const Handle out = empty(extents, parts[0].dtype);
+        Index position = 0;
+        for (const Handle& part : parts) {
+            const Index length = part.extents()[axis];
+            B::assign(B::slice(out, axis, position, position + length), part);
+            position += length;
+        }
+        return out;
+    }
+    /// Row i of the result is row rows[i] of x: x [N, …], rows i64 [M] → [M, …].
+    [[nodiscard]] static Handle gather_rows(const Handle& x, const Handle& rows) {
+        Extents extents = x.extents();
+        extents[0] = rows.count();
+        const Handle out = empty(extents, x.dtype);
+        for_listed_rows(rows, x.extents()[0], "gather_rows", [&](Index i, Index row) {
+            B::assign(B::slice(out, 0, i, i + 1), B::slice(x, 0, row, row + 1));
+        });
+        return out;
+    }
+    /// Zeros [count, …] with row i of x added to row rows[i].
+    [[nodiscard]] static Handle scatter_add_rows(const Handle& x, const Handle& rows, Index count) {
+        Extents extents = x.extents();
+        extents[0] = count;
+        const Handle out = full(extents, x.dtype, 0.0);
+        for_listed_rows(rows, count, "scatter_add_rows", [&](Index i, Index row) {
+            B::add_into(B::slice(out, 0, row, row + 1), B::slice(x, 0, i, i + 1));
+        });
+        return out;
+    }
+
+    /// Independent U(0, 1) numbers; element i is number `offset + i` of the Philox stream of `seed`.
+    [[nodiscard]] static Handle uniform(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
+        return random(extents, dtype, offset, [seed](std::uint64_t index) { return uniform_at(seed, index); });
+    }
+    /// Independent N(0, 1) numbers; element i is number `offset + i` of the Philox stream of `seed`.
+    [[nodiscard]] static Handle normal(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
+        return random(extents, dtype, offset, [seed](std::uint64_t index) { return normal_at(seed, index); });
+    }
+
+   private:
+    template <class F>
+    static void for_listed_rows(const Handle& rows, Index limit, const char* what, F&& f) {
+        require(rows.dtype == DType::i64, what, ": rows must be I64, found ", name_of(rows.dtype));
+        const Handle list = contiguous(rows);
+        for (Index i = 0; i < list.count(); ++i) {
+            const Index row = list.data<Index>()[i];
+            require(0 <= row && row < limit, what, ": row ", row, " of ", limit);
+            f(i, row);
+        }
+    }
+    template <class Generator>
+    static Handle random(const Extents& extents, DType dtype, std::uint64_t offset, Generator generator) {
+        const Handle out = empty(extents, dtype);
+        visit_float(dtype, "random", [&]<class T>() {
+            T* const data = out.data<T>();
+            B::parallel(out.count(), 4096, [&](Index begin, Index end) {
+                for (Index i = begin; i < end; ++i) {
+                    data[i] = convert<T>(generator(offset + static_cast<std::uint64_t>(i)));
+                }
+            });
+        });
+        return out;
+    }
+};
+
+}  // namespace flowfar

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <array>
+
+#include "flowfar/core/tensor.hpp"
+
+namespace flowfar {
+
+/// The same elements with other extents, which must fit the target shape S.
+template <class S, AnyTensor X>
+[[nodiscard]] auto reshape(const X& x, const Extents& extents) {
+    return WithShape<X, S>(X::Backend::reshape(x.handle(), extents));
+}
+
+/// Axis i of the result is axis Order[i] of x.
+template <std::size_t... Order, AnyTensor X>
+[[nodiscard]] auto permute(const X& x) {
+    static_assert(sizeof...(Order) == X::Shape::rank, "permute: one entry per axis");
+    using S = ShapeOf<shape_algebra::permute<typename X::Shape, Order...>()>;
+    return WithShape<X, S>(X::Backend::permute(x.handle(), {static_cast<Index>(Order)...}));
+}
+
+/// Exchanges the last two axes.
+template <AnyTensor X>
+[[nodiscard]] auto transpose(const X& x) {
+    static_assert(X::Shape::rank >= 2, "transpose: needs two axes");
+    constexpr int rank = X::Shape::rank;
+    return [&]<std::size_t... Axis>(std::index_sequence<Axis...>) {
+        return permute<(Axis + 2 < rank ? Axis : static_cast<std::size_t>(2 * rank - 3) - Axis)...>(x);
+    }
+    (std::make_index_sequence<static_cast<std::size_t>(rank)>{});
+}
+
+/// Elements [begin, end) of one axis, whose extent becomes dyn.
+template <int Axis, AnyTensor X>
+[[nodiscard]] auto slice(const X& x, Index begin, Index end) {
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
+    static_assert(axis >= 0 && axis < X::Shape::rank, "slice: the tensor has no such axis");
+    using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, dyn>()>;
+    return WithShape<X, S>(X::Backend::slice(x.handle(), axis, begin, end));
+}
+
+/// Elements [Begin, End) of one axis.
+template <int Axis, Index Begin, Index End, AnyTensor X>
+[[nodiscard]] auto slice(const X& x) {
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
+    static_assert(axis >= 0 && axis < X::Shape::rank, "slice: the tensor has no such axis");
+    static_assert(0 <= Begin && Begin <= End && (X::Shape::at(axis) == dyn || End <= X::Shape::at(axis)),
+                  "slice: the range must lie inside the axis");
+    using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, End - Begin>()>;
+    return WithShape<X, S>(X::Backend::slice(x.handle(), axis, Begin, End));
+}
+
+/// Joins two tensors along one axis.
+template <int Axis, AnyTensor X, AnyTensor Y>
+[[nodiscard]] auto concat(const X& x, const Y& y) {
+    static_assert(std::is_same_v<typename X::Backend, typename Y::Backend>,
+                  "concat: the operands live on different backends");
+    static_assert(X::Shape::rank == Y::Shape::rank, "concat: the operands must have the same rank");
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
+    constexpr Index joined = shape_algebra::add(X::Shape::at(axis), Y::Shape::at(axis));
+    using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, joined>()>;
+    static_assert(compatible_shapes<S, ShapeOf<shape_algebra::replace<typename Y::Shape, axis, joined>()>>(),
+                  "concat: the operands must agree in all other axes");
+    const std::array<typename X::Handle, 2> parts{x.handle(), y.handle()};
+    for (int other = 0; other < X::Shape::rank; ++other) {
+        require(other == axis || x.extent(other) == y.extent(other), "concat: ", x.extents(), " and ", y.extents());
+    }
+    return WithShape<X, S>(X::Backend::concat(std::span<const typename X::Handle>(parts), axis));
+}
+
+/// Repeats extents of 1 without copying.
+template <class S, AnyTensor X>
+[[nodiscard]] auto expand(const X& x, const Extents& extents) {
+    return WithShape<X, S>(X::Backend::expand(x.handle(), extents));
+}
+
+/// The same elements under a shape that says more or less about them; checked at run time.
+template <class S, AnyTensor X>
+[[nodiscard]] auto as(const X& x) {
+    static_assert(compatible_shapes<S, typename X::Shape>(), "as: the shapes contradict each other");
+    return WithShape<X, S>(x.handle());
+}
+
+}  // namespace flowfar

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "flowfar/core/layout.hpp"
+
+namespace flowfar {
+
+/// An extent that is known only at run time.
+inline constexpr Index dyn = -1;
+
+/// Compile-time extents of a tensor; each may be `dyn`.
+template <Index... Extent>
+struct Shape {
+    static_assert(sizeof...(Extent) <= max_rank, "Shape: rank is at most 8");
+    static_assert(((Extent == dyn || Extent >= 0) && ...), "Shape: extents are dyn or not negative");
+    static constexpr int rank = static_cast<int>(sizeof...(Extent));
+    static constexpr std::array<Index, sizeof...(Extent)> extents{Extent...};
+
+    /// Extent of an axis; negative axes count from the back.
+    static constexpr Index at(int axis) { return extents[static_cast<std::size_t>(axis < 0 ? axis + rank : axis)]; }
+};
+
+/// True if two extents can be the same at run time.
+[[nodiscard]] constexpr bool compatible(Index a, Index b) {
+    return a == dyn || b == dyn || a == b;
+}
+
+/// True if two shapes can be the same at run time.
+template <class A, class B>
+[[nodiscard]] consteval bool compatible_shapes() {
+    if constexpr (A::rank != B::rank) {
+        return false;
+    } else {
+        for (int axis = 0; axis < A::rank; ++axis) {
+            if (!compatible(A::at(axis), B::at(axis))) {
+                return false;
+            }
+        }
+        return true;
+    }
+}
+
+namespace detail {
+
+template <auto Extents, class Sequence>
+struct ShapeOfArray;
+template <auto Extents, std::size_t... Axis>
+struct ShapeOfArray<Extents, std::index_sequence<Axis...>> {
+    using type = Shape<Extents[Axis]...>;
+};
+
+}  // namespace detail
+
+/// The Shape with the extents of a constexpr std::array.
+template <auto Extents>
+using ShapeOf = typename detail::ShapeOfArray<Extents, std::make_index_sequence<Extents.size()>>::type;
+
+namespace shape_algebra {
+
+template <class S, std::size_t... Order>
+[[nodiscard]] consteval auto permute() {
+    return std::array<Index, sizeof...(Order)>{S::extents[Order]...};
+}
+
+template <class S, int Axis, Index Extent>
+[[nodiscard]] consteval auto replace() {
+    auto out = S::extents;
+    out[static_cast<std::size_t>(Axis < 0 ? Axis + S::rank : Axis)] = Extent;
+    return out;
+}
+
+/// Sum of the extents of one axis; dyn if any is.
+[[nodiscard]] constexpr Index add(Index a, Index b) {
+    return a == dyn || b == dyn ? dyn : a + b;
+}
+
+template <class A, class B>
+[[nodiscard]] consteval bool can_broadcast() {
+    constexpr int shorter = A::rank < B::rank ? A::rank : B::rank;
+    for (int back = 1; back <= shorter; ++back) {
+        const Index a = A::at(-back);
+        const Index b = B::at(-back);
+        if (!(compatible(a, b) || a == 1 || b == 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+template <class A, class B>
+[[nodiscard]] consteval auto broadcast() {
+    constexpr int rank = A::rank > B::rank ? A::rank : B::rank;
+    std::array<Index, static_cast<std::size_t>(rank)> out{};
+    for (int back = 1; back <= rank; ++back) {
+        const Index a = back <= A::rank ? A::at(-back) : 1;
+        const Index b = back <= B::rank ? B::at(-back) : 1;
+        Index extent = a == 1 ? b : a;
+        if (a == dyn && b > 1) {
+            extent = b;
+        }
+        out[static_cast<std::size_t>(rank - back)] = extent;
+    }
+    return out;
+}
+
+}  // namespace shape_algebra
+
+/// Throws unless run-time extents fit the compile-time shape.
+template <class S>
+void check_extents(const Extents& extents, const char* what) {
+    bool fits = extents.rank() == S::rank;
+    for (int axis = 0; fits && axis < S::rank; ++axis) {
+        fits = compatible(S::at(axis), extents[axis]);
+    }
+    if (!fits) {
+        std::string expected = "[";
+        for (int axis = 0; axis < S::rank; ++axis) {
+            expected += (axis == 0 ? "" : ", ") + (S::at(axis) == dyn ? "any" : std::to_string(S::at(axis)));
+        }
+        fail(what, ": expected extents ", expected, "], found ", extents);
+    }
+}
+
+}  // namespace flowfar

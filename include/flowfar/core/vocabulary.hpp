@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+
+#include "flowfar/core/dtype.hpp"
+#include "flowfar/core/functor.hpp"
+
+namespace flowfar {
+
+/// The finite vocabulary in which models talk to backends, beside UnaryOp and BinaryOp of core/functor.hpp.
+enum class ReduceOp : std::uint8_t { sum, mean, max, sum_squares };
+
+/// Activation that a gemm applies to its result.
+enum class Activation : std::uint8_t { none, silu, gelu_tanh, gelu_erf };
+
+/// Which keys a query may see. `causal`: key j is visible to query i if j <= i + (keys - queries).
+enum class MaskKind : std::uint8_t { full, causal };
+
+/// A set of axes as a bit mask.
+struct Axes {
+    unsigned bits = 0;
+
+    [[nodiscard]] constexpr bool contains(int axis) const { return ((bits >> axis) & 1U) != 0; }
+    [[nodiscard]] static constexpr Axes all(int rank) { return {(1U << rank) - 1U}; }
+    [[nodiscard]] static constexpr Axes only(int axis) { return {1U << axis}; }
+    [[nodiscard]] constexpr Axes operator|(Axes other) const { return {bits | other.bits}; }
+};
+
+/// y = act(alpha · a b + bias).
+struct GemmOptions {
+    double alpha = 1.0;
+    Activation activation = Activation::none;
+};
+
+/// Options of the normalisations: `plus_one` scales by (1 + scale), as adaptive modulation does.
+struct NormOptions {
+    double epsilon = 1e-6;
+    bool plus_one = false;
+};
+
+/// Gradients of a normalisation; `scale` and `shift` are undefined where the operand was.
+template <class H>
+struct NormGradients {
+    H input;
+    H scale;
+    H shift;
+};
+
+/// Attention's result and the row-wise log-sum-exp of its logits [batch, heads, queries] that the backward pass needs.
+template <class H>
+struct AttentionResult {
+    H output;
+    H log_sum_exp;
+};
+
+template <class H>
+struct AttentionGradients {
+    H query;
+    H key;
+    H value;
+};
+
+/// One Adam step (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019). `step` counts from 1.
+struct AdamOptions {
+    double learning_rate = 1e-3;
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+    double weight_decay = 0.0;
+    bool decoupled = true;
+    std::int64_t step = 1;
+    double gradient_scale = 1.0;  ///< gradients are multiplied by this first (clipping, accumulation)
+};
+
+[[nodiscard]] constexpr UnaryOp unary_of(Activation activation) {
+    switch (activation) {
+        case Activation::silu:
+            return UnaryOp::silu;
+        case Activation::gelu_tanh:
+            return UnaryOp::gelu_tanh;
+        default:
+            return UnaryOp::gelu_erf;
+    }
+}
+
+}  // namespace flowfar

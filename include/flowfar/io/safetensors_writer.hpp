@@ -1,0 +1,165 @@
+#pragma once
+
+/// Writes safetensors files tensor by tensor, so that a model never needs a second copy in memory.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "flowfar/core/dtype.hpp"
+#include "flowfar/core/error.hpp"
+#include "flowfar/io/file.hpp"
+#include "flowfar/io/tensor_view.hpp"
+
+namespace flowfar::io {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data are little-endian");
+
+/// Usage: `declare` every tensor, then `write` their bytes in the same order, then `finish`. The target file appears
+/// (or changes) only in `finish`; a writer destroyed earlier leaves no trace.
+class SafetensorsWriter {
+   public:
+    explicit SafetensorsWriter(const Path& path, std::map<std::string, std::string> metadata = {})
+        : file_(path), metadata_(std::move(metadata)) {}
+
+    void set_metadata(std::string key, std::string value) {
+        require(!header_written_, where(), ": metadata must be set before the first write");
+        metadata_.insert_or_assign(std::move(key), std::move(value));
+    }
+
+    /// Announces the next tensor of the file.
+    void declare(std::string name, DType dtype, std::vector<Index> shape) {
+        require(!header_written_, label(name), ": declared after the first write");
+        require(name != "__metadata__", label(name), ": the name is reserved");
+        const auto count = static_cast<std::uint64_t>(element_count(shape, label(name)));
+        std::uint64_t size = 0;
+        std::uint64_t end = 0;
+        require(!__builtin_mul_overflow(count, size_of(dtype), &size) && !__builtin_add_overflow(size, total_, &end),
+                label(name), ": too large");
+        require(index_.emplace(name, tensors_.size()).second, label(name), ": declared twice");
+        tensors_.push_back({std::move(name), dtype, std::move(shape), end});
+        total_ = end;
+    }
+
+    /// Appends bytes of the tensor `name`: all of them or, in several calls, the next part. Tensors without elements
+    /// need no call.
+    void write(const std::string& name, std::span<const std::byte> bytes) {
+        require_declared(name);
+        write_header();
+        if (bytes.empty()) {
+            return;
+        }
+        skip_complete();
+        require(current_ < tensors_.size(), label(name), ": more bytes than declared");
+        const Tensor& tensor = tensors_[current_];
+        require(tensor.name == name, label(name), ": expected the bytes of tensor \"", tensor.name, "\" next");
+        const std::uint64_t room = tensor.end - written_;
+        require(bytes.size() <= room, label(name), ": expected at most ", room, " more bytes, found ", bytes.size());
+        file_.write(bytes);
+        written_ += bytes.size();
+    }
+
+    /// Appends values of the tensor `name`, whose declared type must be T.
+    template <class T>
+    void write_values(const std::string& name, std::span<const T> values) {
+        const DType declared = tensors_[require_declared(name)].dtype;
+        require(declared == dtype_of<T>, label(name), ": declared as ", name_of(declared), ", found values of type ",
+                name_of(dtype_of<T>));
+        write(name, std::as_bytes(values));
+    }
+
+    /// Completes the file and puts it in place. Throws `Error` if bytes are missing.
+    void finish() {
+        write_header();
+        skip_complete();
+        if (current_ < tensors_.size()) {
+            const Tensor& tensor = tensors_[current_];
+            fail(label(tensor.name), ": ", tensor.end - written_, " bytes are missing");
+        }
+        file_.commit();
+    }
+
+   private:
+    struct Tensor {
+        std::string name;
+        DType dtype;
+        std::vector<Index> shape;
+        std::uint64_t end;
+    };
+
+    [[nodiscard]] std::string where() const { return file_.path().string(); }
+    [[nodiscard]] std::string label(std::string_view name) const { return text(where(), ": tensor \"", name, '"'); }
+
+    std::size_t require_declared(const std::string& name) const {
+        const auto found = index_.find(name);
+        require(found != index_.end(), label(name), ": not declared");
+        return found->second;
+    }
+
+    void skip_complete() {
+        while (current_ < tensors_.size() && tensors_[current_].end == written_) {
+            ++current_;
+        }
+    }
+
+    /// A JSON string with quotes. Names must be UTF-8, or other readers would refuse the file.
+    [[nodiscard]] std::string quoted(const std::string& characters) const {
+        try {
+            return nlohmann::json(characters).dump();
+        } catch (const nlohmann::json::exception&) {
+            fail(where(), ": \"", characters, "\" is not valid UTF-8");
+        }
+    }
+
+    [[nodiscard]] std::string header() const {
+        std::string out = "{";
+        if (!metadata_.empty()) {
+            out += "\"__metadata__\":{";
+            for (const auto& [key, value] : metadata_) {
+                out += text(out.back() == '{' ? "" : ",", quoted(key), ':', quoted(value));
+            }
+            out += '}';
+        }
+        std::uint64_t begin = 0;
+        for (const Tensor& tensor : tensors_) {
+            out += text(out.size() == 1 ? "" : ",", quoted(tensor.name), ":{\"dtype\":\"", name_of(tensor.dtype),
+                        "\",\"shape\":[");
+            for (const Index extent : tensor.shape) {
+                out += text(out.back() == '[' ? "" : ",", extent);
+            }
+            out += text("],\"data_offsets\":[", begin, ',', tensor.end, "]}");
+            begin = tensor.end;
+        }
+        out += '}';
+        out.resize((out.size() + 7) / 8 * 8, ' ');  // the data begin at a multiple of 8
+        return out;
+    }
+
+    void write_header() {
+        if (std::exchange(header_written_, true)) {
+            return;
+        }
+        const std::string table = header();
+        const std::uint64_t length = table.size();
+        file_.write(std::as_bytes(std::span(&length, 1)));
+        file_.write(table);
+    }
+
+    OutputFile file_;
+    std::map<std::string, std::string> metadata_;
+    std::vector<Tensor> tensors_;
+    std::map<std::string, std::size_t> index_;
+    std::uint64_t total_ = 0;
+    std::uint64_t written_ = 0;
+    std::size_t current_ = 0;
+    bool header_written_ = false;
+};
+
+}  // namespace flowfar::io

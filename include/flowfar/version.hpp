@@ -1,0 +1,11 @@
+#pragma once
+
+namespace flowfar {
+
+/// The library's version; CMakeLists.txt reads it from here.
+inline constexpr int version_major = 0;
+inline constexpr int version_minor = 1;
+inline constexpr int version_patch = 0;
+inline constexpr const char* version_string = "0.1.0";
+
+}  // namespace flowfar

@@ -1,0 +1,10 @@
+// expect: ShiftedSteps: at least one step is needed
+#include "flowfar/diffusion/schedule.hpp"
+
+#ifdef FLOWFAR_FIXED
+constexpr int steps = 1;
+#else
+constexpr int steps = 0;
+#endif
+
+constexpr double first = flowfar::ShiftedSteps<steps, flowfar::EvenSteps>::times[0];

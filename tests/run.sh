@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds everything and runs the tests: tests/run.sh [preset] [ctest options]; the preset is also read from PRESET and
+# defaults to release. On Debian and Ubuntu missing packages are installed first.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source cmake/setup.sh
+
+preset=${PRESET:-release}
+if [[ $# -gt 0 && $1 != -* ]]; then
+    preset=$1
+    shift
+fi
+
+flowfar_install "${flowfar_packages[@]}" "${flowfar_test_packages[@]}"
+flowfar_check_cmake
+flowfar_configure "$preset"
+case $preset in
+    cuda-compile) targets=(cuda_tests) ;;
+    asan) targets=(all) ;; # single headers say nothing more under a sanitizer
+    *) targets=(all all_verify_interface_header_sets) ;;
+esac
+# -k 0: one run shows every unit that does not compile.
+cmake --build --preset "$preset" -j "$(flowfar_jobs)" --target "${targets[@]}" -- -k 0
+tests/support/cost.sh "build/$preset"
+ctest --preset "$preset" -j "$(flowfar_jobs)" "$@"
