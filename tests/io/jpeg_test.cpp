@@ -321,5 +321,5 @@ TEST_CASE("thousands of scans are refused") {
         many.insert(many.end(), whole.begin() + static_cast<std::ptrdiff_t>(last_scan), whole.end() - 2);
     }
     many.insert(many.end(), whole.end() - 2, whole.end());
-    CHECK(error_text([&] { (void)io::decode_jpeg(many, "many"); }).starts_with("many: JPEG: "));
+    CHECK(error_text([&] { (void)io::decode_jpeg(many, "many"); }) == "x");
 }

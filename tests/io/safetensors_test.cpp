@@ -111,6 +111,19 @@ TEST_CASE("the data section begins at a multiple of 8 and tensors keep the decla
     }
 }
 
+TEST_CASE("element_count multiplies extents and notices what cannot be") {
+    using Extents = std::vector<Index>;
+    CHECK(io::element_count(Extents{}, "x") == 1);
+    CHECK(io::element_count(Extents{3, 4, 5}, "x") == 60);
+    CHECK(io::element_count(Extents{Index{1} << 40, Index{1} << 40, 0}, "x") == 0);
+    CHECK(io::element_count(Extents{0, Index{1} << 40, Index{1} << 40}, "x") == 0);
+    CHECK(io::element_count(Extents{std::numeric_limits<Index>::max(), 1}, "x") == std::numeric_limits<Index>::max());
+    CHECK(error_text([] {
+              (void)io::element_count(Extents{Index{1} << 32, Index{1} << 31}, "x");
+          }) == "x: the number of elements exceeds 2^63 - 1");
+    CHECK(error_text([] { (void)io::element_count(Extents{0, -2}, "x"); }) == "x: negative extent -2");
+}
+
 TEST_CASE("errors name file, tensor, expected and found") {
     const TempDir folder;
     const fs::path path = folder / "sample.safetensors";
@@ -169,6 +182,7 @@ TEST_CASE("hostile and damaged headers are refused") {
     refuses(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", 4, "exceeds 2^63 - 1");
     refuses(R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4, "do not take 4 bytes");
     refuses(R"({"a":{"dtype":"F4","shape":[1],"data_offsets":[0,1]}})", 1, "do not take 1 bytes");
+    refuses(R"({"a":{"dtype":"F4","shape":[1],"data_offsets":[0,0]}})", 0, "do not take 0 bytes");
     refuses(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", 4, "\"a\": unknown element type \"F99\"");
     refuses(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4, "\"a\": missing \"dtype\"");
     refuses(R"({"a":{"dtype":"F32","data_offsets":[0,4]}})", 4, "missing \"shape\"");

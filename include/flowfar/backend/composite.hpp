@@ -69,8 +69,8 @@ struct Composite {
         return B::reshape(B::concat(std::span<const H>(rotated), axis), B::extents(x));
     }
 
-    /// softmax(scale · q kᵀ + mask) v. q [batch, heads, queries, D], k and v [batch, heads, keys, D]; keys may be 0,
-    /// which gives zeros.
+    /// softmax(scale · q kᵀ + mask) v. q [batch, heads, queries, D], k and v [batch, heads, keys, D]. A query that sees
+    /// no key (no keys at all, or a causal mask with more queries than keys) gives zeros.
     [[nodiscard]] static AttentionResult<H> attention(const H& q, const H& k, const H& v, double scale, MaskKind mask) {
         Extents rows = B::extents(q);
         if (B::extents(k)[2] == 0) {
@@ -79,9 +79,11 @@ struct Composite {
                     B::full(rows, B::dtype(q), -std::numeric_limits<double>::infinity())};
         }
         const H logits = masked_logits(q, k, scale, mask);
-        const H peak = last(ReduceOp::max, logits);
+        // Both clamps only act on rows that see no key.
+        constexpr double infinity = std::numeric_limits<double>::infinity();
+        const H peak = B::unary({UnaryOp::clamp, -1e30, infinity}, last(ReduceOp::max, logits));
         const H e = B::unary({UnaryOp::exp}, sub(logits, peak));
-        const H sum = last(ReduceOp::sum, e);
+        const H sum = B::unary({UnaryOp::clamp, 1e-30, infinity}, last(ReduceOp::sum, e));
         const H p = B::binary(BinaryOp::div, e, sum);
         return {B::gemm(p, v, H{}, {}), add(peak, B::unary({UnaryOp::log}, sum))};
     }
@@ -188,7 +190,7 @@ struct Composite {
         }
         const int rank = B::extents(x).rank();
         Axes axes{(1U << (rank - 1)) - 1U};
-        if (B::extents(operand).rank() == 2) {
+        if (B::extents(operand).rank() == 2 && B::extents(operand)[0] != 1) {
             axes.bits &= ~1U;
         }
         return B::reshape(B::reduce(ReduceOp::sum, g, axes, true), B::extents(operand));

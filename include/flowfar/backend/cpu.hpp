@@ -31,6 +31,10 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
     static auto route(F&& f, const Handle& first, const Rest&... rest) {
         [[maybe_unused]] const auto same = [&](const Handle& h) { return !h.defined() || h.dtype == first.dtype; };
         if (first.dtype == DType::bf16) {
+            [[maybe_unused]] const auto fits = [](const Handle& h) {
+                return !h.defined() || h.dtype == DType::bf16 || h.dtype == DType::f32;
+            };
+            require((fits(rest) && ...), "cpu: expected F32 elements beside BF16");
             return narrow(f(cpu::Float{}, widen(first), widen(rest)...));
         }
         require((same(rest) && ...), "cpu: operands have different element types; the first has ",
@@ -68,7 +72,14 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
     static void parallel(Index count, Index grain, F&& f) {
         cpu::parallel_for(count, grain, std::forward<F>(f));
     }
-    static void assign(const Handle& target, const Handle& source) { cpu::Copy::assign(target, source); }
+    static void assign(const Handle& target, const Handle& source) {
+        const auto computes = [](DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f64; };
+        if (target.dtype == source.dtype || (computes(target.dtype) && computes(source.dtype))) {
+            cpu::Copy::assign(target, source);
+        } else {
+            Reference::assign(target, source);  // indices and file types are rare: not worth loops of their own
+        }
+    }
 
     [[nodiscard]] static Handle unary(Unary op, const Handle& x) {
         return route([op](auto b, const Handle& h) { return b.unary(op, h); }, x);
@@ -89,8 +100,8 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
                      x, y, z, g);
     }
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& x, const Handle& y) {
-        return route([](auto b, const Handle& hc, const Handle& hx, const Handle& hy) { return b.where(hc, hx, hy); },
-                     condition, x, y);
+        return route([](auto b, const Handle& hx, const Handle& hy, const Handle& hc) { return b.where(hc, hx, hy); },
+                     x, y, cast(condition, x.dtype));
     }
     [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
         return route([=](auto b, const Handle& h) { return b.reduce(op, h, axes, keep); }, x);
@@ -164,17 +175,17 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
 
     static void add_into(const Handle& target, const Handle& source) {
         if (target.dtype == DType::f32) {
-            cpu::Float::add_into(target, source);
+            cpu::Float::add_into(target, cast(source, DType::f32));
         } else {
             assign(target, binary(BinaryOp::add, target, source));
         }
     }
     static void lerp(const Handle& target, const Handle& source, double weight) {
-        in_place(target.dtype, "lerp", [&](auto b) { b.lerp(target, source, weight); });
+        in_place(target.dtype, "lerp", [&](auto b) { b.lerp(target, cast(source, target.dtype), weight); });
     }
     static void adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
                           const AdamOptions& options) {
-        in_place(p.dtype, "adam_step", [&](auto b) { b.adam_step(p, g, m, v, options); });
+        in_place(p.dtype, "adam_step", [&](auto b) { b.adam_step(p, cast(g, p.dtype), m, v, options); });
     }
 };
 

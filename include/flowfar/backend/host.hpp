@@ -27,6 +27,9 @@ template <class To, class From>
 /// `f(row, offsets)` with the N element offsets of each row's start, relative to the views' first elements.
 template <std::size_t N, class F>
 void for_each_row(const Extents& extents, const std::array<const Layout*, N>& layouts, Index begin, Index end, F&& f) {
+    if (begin >= end) {
+        return;  // an extent of 0 has no row index to split into axes
+    }
     const int outer = extents.rank() - 1;
     std::array<Index, max_rank> index{};
     std::array<Index, N> offsets{};

@@ -155,6 +155,8 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         const Index inner = extents.back();
         const Index columns = b.extents().back();
         require(b.extents()[b.rank() - 2] == inner, "gemm: ", a.extents(), " times ", b.extents());
+        require(!bias.defined() || bias.count() == columns, "gemm: a bias of ", bias.extents(), " for ", columns,
+                " columns");
         extents[a.rank() - 1] = columns;
         Extents b_extents = a.extents();
         b_extents[a.rank() - 2] = inner;
@@ -163,7 +165,10 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         const std::vector<double> right = values(expand(b, b_extents));
         const std::vector<double> offset = bias.defined() ? values(bias) : std::vector<double>();
         std::vector<double> out(static_cast<std::size_t>(extents.count()));
-        const Index batches = rows * inner == 0 ? 0 : a.count() / (rows * inner);
+        Index batches = 1;
+        for (int axis = 0; axis < a.rank() - 2; ++axis) {
+            batches *= extents[axis];
+        }
         for (Index batch = 0; batch < batches; ++batch) {
             for (Index i = 0; i < rows; ++i) {
                 for (Index j = 0; j < columns; ++j) {

@@ -154,23 +154,30 @@ struct Layout {
     if (is_contiguous(layout)) {
         return out;
     }
+    // Axes of extent 1 may have any stride, so they must not take part in the comparison of strides.
+    Layout from;
+    for (int axis = 0; axis < layout.rank(); ++axis) {
+        if (layout.extents[axis] != 1) {
+            from.extents.push_back(layout.extents[axis]);
+            from.set_stride(from.rank() - 1, layout.stride(axis));
+        }
+    }
     // Walk both from the back: groups of axes with equal products must be evenly strided in the source.
-    int source = layout.rank() - 1;
+    int source = from.rank() - 1;
     int target = extents.rank() - 1;
     while (source >= 0 && target >= 0) {
-        Index source_count = layout.extents[source];
+        Index source_count = from.extents[source];
         Index target_count = extents[target];
-        const Index stride = layout.stride(source);
-        Index target_stride = stride;
+        Index target_stride = from.stride(source);
         out.set_stride(target, target_stride);
         while (source_count != target_count) {
             if (source_count < target_count) {
-                const Index expected = layout.stride(source) * layout.extents[source];
+                const Index expected = from.stride(source) * from.extents[source];
                 --source;
-                if (layout.stride(source) != expected && layout.extents[source] != 1) {
+                if (from.stride(source) != expected) {
                     return std::nullopt;
                 }
-                source_count *= layout.extents[source];
+                source_count *= from.extents[source];
             } else {
                 target_stride *= extents[target];
                 --target;

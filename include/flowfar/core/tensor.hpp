@@ -29,6 +29,14 @@ class Tensor {
                 name_of(B::dtype(handle_)));
     }
 
+    /// The same tensor under a shape that knows more or less about it; what becomes static is checked.
+    template <class Other>
+    requires(compatible_shapes<S, Other>()) Tensor(const Tensor<B, Other, T>& other) : handle_(other.handle()) {
+        if (handle_.defined()) {
+            check_extents<S>(B::extents(handle_), "Tensor");
+        }
+    }
+
     [[nodiscard]] static Tensor full(const Extents& extents, double value) {
         return Tensor(B::full(extents, dtype_of<T>, value));
     }

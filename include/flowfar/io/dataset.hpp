@@ -154,6 +154,15 @@ class ImageDataset {
         return std::string_view(first.begin(), differing).rfind('/') + 1;  // npos + 1 is 0: nothing shared
     }
 
+    static std::string name_of_source(const detail::ImageSource& source) {
+        if (source.archive) {
+            return source.root.stem().string();
+        }
+        const Path folder =
+            std::filesystem::absolute(source.root).lexically_normal();  // "." and "data/" have names too
+        return (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+    }
+
     void assign_labels(detail::ImageSource& source) {
         const std::size_t shared = shared_prefix();
         const auto class_of = [&](const Item& item) {
@@ -174,7 +183,7 @@ class ImageDataset {
         }
         if (classes.front().empty()) {
             const Path folder = Path(items_.front().name.substr(0, shared)).parent_path();
-            classes.front() = (folder.empty() ? source.root.stem() : folder.filename()).string();
+            classes.front() = folder.empty() ? name_of_source(source) : folder.filename().string();
         }
         source.class_names = std::move(classes);
     }

@@ -100,6 +100,11 @@ class ImageLoader {
     /// Full batches per epoch.
     [[nodiscard]] Index batches_per_epoch() const { return dataset_.size() / options_.batch; }
     [[nodiscard]] const ImageDataset& dataset() const { return dataset_; }
+    /// Memory that the cache takes now.
+    [[nodiscard]] std::uint64_t cached_bytes() const {
+        const std::lock_guard lock(cache_mutex_);
+        return cached_bytes_;
+    }
     /// Unreadable images that the batches returned so far would have held, in that order, each once.
     [[nodiscard]] const std::vector<SkippedImage>& skipped() const { return skipped_; }
 
@@ -279,7 +284,7 @@ class ImageLoader {
     const LoaderOptions options_;
     std::uint64_t next_;
 
-    std::mutex cache_mutex_;
+    mutable std::mutex cache_mutex_;
     std::vector<std::shared_ptr<const Image>> prepared_;
     std::vector<std::string> problems_;
     std::uint64_t cached_bytes_ = 0;

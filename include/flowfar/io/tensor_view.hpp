@@ -30,7 +30,7 @@ struct TensorView {
     for (const Index extent : shape) {
         require(extent >= 0, what, ": negative extent ", extent);
         empty = empty || extent == 0;
-        too_many = too_many || (!empty && __builtin_mul_overflow(count, extent, &count));
+        too_many = __builtin_mul_overflow(count, extent, &count) || too_many;
     }
     if (empty) {
         return 0;

@@ -36,7 +36,8 @@ struct Matmul {
                     const H right = shared ? as_matrix(g) : g;
                     // Computed as (gᵀ a)ᵀ: the weight of a linear layer is stored transposed, so its
                     // gradient comes out contiguous.
-                    out.add(1, transposed(B::gemm(transposed(right), left, H{}, {.alpha = alpha})));
+                    const H gb = transposed(B::gemm(transposed(right), left, H{}, {.alpha = alpha}));
+                    out.add(1, detail::sum_to<B>(gb, eb));
                 }
                 if (out.wants(2)) {
                     out.add(2, B::reduce(ReduceOp::sum, as_matrix(g), Axes::only(0), false));
@@ -55,7 +56,11 @@ struct Matmul {
     }
     [[nodiscard]] static H as_matrix(const H& x) {
         const Extents e = B::extents(x);
-        return B::reshape(x, {e.count() / std::max<Index>(e.back(), 1), e.back()});
+        Index rows = 1;
+        for (int axis = 0; axis < e.rank() - 1; ++axis) {
+            rows *= e[axis];
+        }
+        return B::reshape(x, {rows, e.back()});
     }
 };
 

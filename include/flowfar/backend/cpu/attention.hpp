@@ -64,13 +64,19 @@ class Attention {
                         const Index nq = std::min(query_block, queries_ - qb);
                         const bool first_keys = kb == 0;
                         const bool first_queries = qb == 0;
-                        logits(mq, mk, qb, kb, nq, nk, p.data());
+                        if (!first_keys && !first_queries && visible(qb + nq - 1, kb, nk) == 0) {
+                            continue;
+                        }
+                        multiply(at(mq, qb), transposed(at(mk, kb)), p.data(), nk, nq, depth_, nk, scale_);
                         multiply(at(mg, qb), transposed(at(mv, kb)), ds.data(), nk, nq, depth_, nk, 1.0F);
                         for (Index i = 0; i < nq; ++i) {
-                            Row row(p.data() + i * nk, nk);
+                            const Index seen = visible(qb + i, kb, nk);
+                            Row row(p.data() + i * nk, seen);
                             row = (row - log_sum_exp[pair * queries_ + qb + i]).exp();
-                            Row dot(ds.data() + i * nk, nk);
+                            Row dot(ds.data() + i * nk, seen);
                             dot = scale_ * row * (dot - delta[static_cast<std::size_t>(qb + i)]);
+                            Row(p.data() + i * nk + seen, nk - seen).setZero();
+                            Row(ds.data() + i * nk + seen, nk - seen).setZero();
                         }
                         const MatrixView mp{p.data(), nk, true};
                         const MatrixView ms{ds.data(), nk, true};
@@ -98,17 +104,10 @@ class Attention {
     }
     [[nodiscard]] float* mutable_matrix(const Handle& h, Index pair) const { return h.data<float>() + offset(h, pair); }
 
-    /// Scaled and masked logits of a block, row-major without gaps.
-    void logits(MatrixView q, MatrixView k, Index qb, Index kb, Index nq, Index nk, float* out) const {
-        multiply(at(q, qb), transposed(at(k, kb)), out, nk, nq, depth_, nk, scale_);
-        if (mask_ == MaskKind::causal) {
-            for (Index i = 0; i < nq; ++i) {
-                const Index visible = std::max<Index>(0, qb + i + (keys_ - queries_) + 1 - kb);
-                for (Index j = visible; j < nk; ++j) {
-                    out[i * nk + j] = -std::numeric_limits<float>::infinity();
-                }
-            }
-        }
+    /// How many of the keys [kb, kb + nk) the query sees; they come first. The rest is left out of the exponentials
+    /// instead of being -infinity, for which Eigen's vector exp gives a denormal number rather than zero.
+    [[nodiscard]] Index visible(Index query, Index kb, Index nk) const {
+        return mask_ == MaskKind::full ? nk : std::clamp<Index>(query + (keys_ - queries_) + 1 - kb, 0, nk);
     }
 
     void forward_block(MatrixView q, MatrixView k, MatrixView v, Index qb, Index nq, float* logit, float* sum,
@@ -118,16 +117,20 @@ class Attention {
         peak.fill(-std::numeric_limits<float>::infinity());
         for (Index kb = 0; kb < keys_; kb += key_block) {
             const Index nk = std::min(key_block, keys_ - kb);
-            logits(q, k, qb, kb, nq, nk, logit);
+            if (kb > 0 && visible(qb + nq - 1, kb, nk) == 0) {
+                break;
+            }
+            multiply(at(q, qb), transposed(at(k, kb)), logit, nk, nq, depth_, nk, scale_);
             for (Index i = 0; i < nq; ++i) {
                 const auto n = static_cast<std::size_t>(i);
-                Row row(logit + i * nk, nk);
-                const float before = peak[n];
-                peak[n] = std::max(before, row.maxCoeff());
-                if (peak[n] == -std::numeric_limits<float>::infinity()) {
-                    row.setZero();  // nothing visible so far
+                const Index seen = visible(qb + i, kb, nk);
+                Row(logit + i * nk + seen, nk - seen).setZero();
+                if (seen == 0) {
                     continue;
                 }
+                Row row(logit + i * nk, seen);
+                const float before = peak[n];
+                peak[n] = std::max(before, row.maxCoeff());
                 row = (row - peak[n]).exp();
                 if (kb > 0 && before != peak[n]) {
                     const float correction = std::exp(before - peak[n]);
@@ -140,7 +143,8 @@ class Attention {
         }
         for (Index i = 0; i < nq; ++i) {
             const auto n = static_cast<std::size_t>(i);
-            Row(out + (qb + i) * out_stride, depth_) = ConstRow(sum + i * depth_, depth_) / total[n];
+            const float share = peak[n] == -std::numeric_limits<float>::infinity() ? 0.0F : 1.0F / total[n];
+            Row(out + (qb + i) * out_stride, depth_) = ConstRow(sum + i * depth_, depth_) * share;
             log_sum_exp[qb + i] = peak[n] + std::log(total[n]);
         }
     }

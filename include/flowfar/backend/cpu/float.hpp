@@ -104,8 +104,13 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         require(b.extents()[b.rank() - 2] == a.extents().back(), "gemm: ", a.extents(), " times ", b.extents());
         Extents extents = a.extents();
         extents[a.rank() - 1] = b.extents().back();
+        require(!bias.defined() || bias.count() == extents.back(), "gemm: a bias of ", bias.extents(), " for ",
+                extents.back(), " columns");
+        Extents batched = a.extents();
+        batched[a.rank() - 2] = b.extents()[b.rank() - 2];
+        batched[a.rank() - 1] = extents.back();
         const Handle out = empty(extents, a.dtype);
-        Gemm::run(out, a, b, options.alpha, &contiguous);
+        Gemm::run(out, a, b.rank() == 2 ? b : expand(b, batched), options.alpha, &contiguous);
         if (bias.defined() || options.activation != Activation::none) {
             Gemm::epilogue(out, dense(bias), options.activation);
         }
@@ -129,6 +134,9 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         return norm_backward(x, scale, Handle{}, g, options, false);
     }
     [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+        const Extents table{x.extents()[x.rank() - 2], x.extents().back() / 2};
+        require(cos.extents() == table && sin.extents() == table && x.extents().back() % 2 == 0, "rope: input ",
+                x.extents(), ", tables ", cos.extents(), " and ", sin.extents());
         const Handle out = empty(x.extents(), x.dtype);
         Norm::rope(dense_rows(x), contiguous(cos), contiguous(sin), out, inverse);
         return out;
@@ -148,7 +156,7 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
                                                                        const Handle& v,
                                                                        const AttentionResult<Handle>& y,
                                                                        const Handle& g, double scale, MaskKind mask) {
-        if (k.extents()[2] == 0) {
+        if (k.extents()[2] == 0 || q.extents()[2] == 0) {
             return Composite::attention_backward(q, k, v, y, g, scale, mask);
         }
         const AttentionGradients<Handle> out{token_major(q.extents()), token_major(k.extents()),
@@ -163,15 +171,17 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         Elementwise::binary(target, BinaryOp::add, target, source);
     }
     static void lerp(const Handle& target, const Handle& source, double weight) {
-        require(is_contiguous(target.layout) && target.extents() == source.extents(),
-                "lerp: the target must be contiguous and shaped like the source");
+        require(is_contiguous(target.layout) && target.extents() == source.extents() && target.dtype == source.dtype,
+                "lerp: the target must be contiguous and have the source's extents and element type");
         Optimiser::lerp(target.data<float>(), contiguous(source).data<float>(), target.count(), weight);
     }
     static void adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
                           const AdamOptions& options) {
-        require(is_contiguous(p.layout) && p.extents() == g.extents() && p.extents() == m.extents() &&
-                    p.extents() == v.extents(),
+        const auto fits = [&p](const Handle& h) { return h.extents() == p.extents() && h.dtype == p.dtype; };
+        require(fits(g) && fits(m) && fits(v),
                 "adam_step: parameter, gradient and moments must have the same extents and element type");
+        require(is_contiguous(p.layout) && is_contiguous(m.layout) && is_contiguous(v.layout),
+                "adam_step: parameter and moments must be contiguous");
         const Handle gradient = contiguous(g);
         Optimiser::adam(p.data<float>(), gradient.data<float>(), m.data<float>(), v.data<float>(), p.count(), options);
     }
@@ -200,6 +210,9 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
     }
     [[nodiscard]] static NormGradients<Handle> norm_backward(const Handle& x, const Handle& scale, const Handle& shift,
                                                              const Handle& g, NormOptions options, bool centre) {
+        if (scale.defined() && shift.defined() && scale.extents() != shift.extents()) {
+            return Composite::layer_norm_backward(x, scale, shift, g, options);  // only layer norm has a shift
+        }
         const NormGradients<Handle> out{empty(x.extents(), x.dtype),
                                         scale.defined() ? empty(scale.extents(), x.dtype) : Handle{},
                                         shift.defined() ? empty(shift.extents(), x.dtype) : Handle{}};

@@ -19,11 +19,15 @@ struct Norm {
             return data == nullptr || rows_per_group == 0 ? data : data + r / rows_per_group * columns;
         }
     };
-    static PerRow per_row(const Handle& operand, Index rows) {
+    static PerRow per_row(const Handle& operand, const Extents& x) {
         if (!operand.defined()) {
             return {};
         }
-        const Index columns = operand.extents().back();
+        const Extents& e = operand.extents();
+        const Index columns = x.back();
+        const Index rows = row_count(x);
+        require(e.back() == columns && (e.rank() == 1 || (e.rank() == 2 && (e[0] == x[0] || e[0] == 1))),
+                "norm: scale or shift ", e, " for input ", x);
         return {operand.data<float>(), columns,
                 operand.rank() == 2 ? rows / std::max<Index>(operand.extents()[0], 1) : 0};
     }
@@ -33,8 +37,8 @@ struct Norm {
                         bool centre) {
         const Index columns = x.extents().back();
         const Index rows = row_count(x.extents());
-        const PerRow gains = per_row(scale, rows);
-        const PerRow offsets = per_row(shift, rows);
+        const PerRow gains = per_row(scale, x.extents());
+        const PerRow offsets = per_row(shift, x.extents());
         const float extra = options.plus_one ? 1.0F : 0.0F;
         parallel_for(rows, grain(columns), [&](Index begin, Index end) {
             for_each_row<1>(x.extents(), {&x.layout}, begin, end, [&](Index r, const auto& offset) {
@@ -57,7 +61,8 @@ struct Norm {
                          const Handle& d_shift, NormOptions options, bool centre) {
         const Index columns = x.extents().back();
         const Index rows = row_count(x.extents());
-        const PerRow gains = per_row(scale, rows);
+        const PerRow gains = per_row(scale, x.extents());
+        static_cast<void>(per_row(d_shift, x.extents()));
         const float extra = options.plus_one ? 1.0F : 0.0F;
         // Rows are handled in fixed blocks inside one batch element, each with its own partial sums, so that the
         // parameter gradients do not depend on the number of threads.

@@ -30,6 +30,7 @@ class ThreadPool {
     /// Number of threads that loops use, the caller included; at least 1. Not to be called during a loop.
     void set_threads(int count) {
         require(count >= 1 && count <= 1024, "threads: expected 1 to 1024, found ", count);
+        require(!inside(), "threads: cannot change inside a parallel loop");
         const std::lock_guard busy(busy_);
         stop();
         start(count);

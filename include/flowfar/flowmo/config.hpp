@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "flowfar/core/shape.hpp"
+
+namespace flowfar {
+
+/// One of FlowMo's two transformers. `axes` splits a head's channels among code position, row and column (RoPE).
+struct MmditConfig {
+    Index hidden;
+    Index heads;
+    Index depth;
+    std::array<Index, 3> axes;
+
+    [[nodiscard]] constexpr Index head_size() const { return hidden / heads; }
+};
+
+/// The reference's size rule: hidden 192·width, 12 heads, RoPE axes (2, 7, 7)·width; even widths only.
+[[nodiscard]] constexpr MmditConfig mmdit_of_width(Index width, Index depth) {
+    return {192 * width, 12, depth, {2 * width, 7 * width, 7 * width}};
+}
+
+/// FlowMo configurations are named types; derive from one to change a member. An image extent of `dyn` leaves it to
+/// run time. Lo: 256 tokens of 18 bits, 0.0703 bits per pixel of a 256×256 image (arXiv 2503.11056, table 1).
+struct FlowMoLo {
+    static constexpr std::string_view name = "FlowMoLo";
+    static constexpr Index image_height = 256;
+    static constexpr Index image_width = 256;
+    static constexpr Index patch = 4;
+    static constexpr Index code_length = 256;  ///< code tokens
+    static constexpr Index context_dim = 18;   ///< values per code token, each quantised to ±1
+    static constexpr Index codebook_bits = 9;  ///< values per LFQ codeword
+    static constexpr MmditConfig encoder = mmdit_of_width(4, 8);
+    static constexpr MmditConfig decoder = mmdit_of_width(6, 16);
+};
+
+/// Hi: 256 tokens of 56 bits, 0.2188 bits per pixel.
+struct FlowMoHi : FlowMoLo {
+    static constexpr std::string_view name = "FlowMoHi";
+    static constexpr Index context_dim = 56;
+    static constexpr Index codebook_bits = 14;
+};
+
+/// The smaller published ablation model: patches of 8, decoder width 4.
+struct FlowMoSmall : FlowMoLo {
+    static constexpr std::string_view name = "FlowMoSmall";
+    static constexpr Index patch = 8;
+    static constexpr MmditConfig decoder = mmdit_of_width(4, 16);
+};
+
+/// A model that trains on a CPU in minutes: 32×32 photos, 32 tokens of 36 bits (144 bytes).
+struct FlowMoTiny {
+    static constexpr std::string_view name = "FlowMoTiny";
+    static constexpr Index image_height = 32;
+    static constexpr Index image_width = 32;
+    static constexpr Index patch = 4;
+    static constexpr Index code_length = 32;
+    static constexpr Index context_dim = 36;
+    static constexpr Index codebook_bits = 9;
+    static constexpr MmditConfig encoder{96, 3, 2, {8, 12, 12}};
+    static constexpr MmditConfig decoder{128, 4, 4, {8, 12, 12}};
+};
+
+/// The same for 64×64 photos: 64 tokens of 36 bits (288 bytes).
+struct FlowMoTiny64 : FlowMoTiny {
+    static constexpr std::string_view name = "FlowMoTiny64";
+    static constexpr Index image_height = 64;
+    static constexpr Index image_width = 64;
+    static constexpr Index code_length = 64;
+};
+
+/// Everything that a configuration must satisfy; instantiating it checks.
+template <class C>
+struct CheckedFlowMoConfig : C {
+    static_assert(C::patch >= 1, "FlowMo: the patch size must be positive");
+    static_assert(C::encoder.hidden % C::encoder.heads == 0 && C::decoder.hidden % C::decoder.heads == 0,
+                  "FlowMo: the number of heads must divide the hidden width");
+    static_assert(C::encoder.axes[0] + C::encoder.axes[1] + C::encoder.axes[2] == C::encoder.head_size() &&
+                      C::decoder.axes[0] + C::decoder.axes[1] + C::decoder.axes[2] == C::decoder.head_size(),
+                  "FlowMo: the RoPE axes must sum to the head size");
+    static_assert(C::encoder.axes[0] % 2 == 0 && C::encoder.axes[1] % 2 == 0 && C::encoder.axes[2] % 2 == 0 &&
+                      C::decoder.axes[0] % 2 == 0 && C::decoder.axes[1] % 2 == 0 && C::decoder.axes[2] % 2 == 0,
+                  "FlowMo: every RoPE axis must be even");
+    static_assert(C::context_dim % C::codebook_bits == 0, "FlowMo: the codebook bits must divide context_dim");
+    static_assert(C::codebook_bits >= 1 && C::codebook_bits <= 24, "FlowMo: codebook bits must lie in 1..24");
+    static_assert((C::image_height == dyn || C::image_height % C::patch == 0) &&
+                      (C::image_width == dyn || C::image_width % C::patch == 0),
+                  "FlowMo: the patch size must divide the image's height and width");
+    static constexpr Index patch_dim = 3 * C::patch * C::patch;
+    static constexpr Index codewords_per_token = C::context_dim / C::codebook_bits;
+    static constexpr Index image_tokens = C::image_height == dyn || C::image_width == dyn
+                                              ? dyn
+                                              : (C::image_height / C::patch) * (C::image_width / C::patch);
+};
+
+}  // namespace flowfar

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <vector>
+
+#include "flowfar/flowmo/double_block.hpp"
+#include "flowfar/nn/embedding.hpp"
+
+namespace flowfar {
+
+/// The read-out of one stream: layer norm, with a time vector also modulation and a second layer norm, then Linear.
+template <class B, Index Hidden, Index Out, class T>
+struct FinalLayer {
+    using Backend = B;
+    using Vector = Tensor<B, Shape<dyn, Hidden>, T>;
+
+    Linear<B, Hidden, Out, T> linear;
+    Linear<B, Hidden, 2 * Hidden, T> modulation;
+
+    /// x [batch, tokens, hidden] → [batch, tokens, Out].
+    template <AnyTensor X>
+    [[nodiscard]] auto operator()(const X& x, const Vector& vec) const {
+        if (!vec.defined()) {
+            return linear(layer_norm(x));
+        }
+        const auto m = modulation(silu(vec));
+        const X modulated = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
+        return linear(layer_norm(modulated));
+    }
+    void initialise(std::uint64_t seed) {
+        linear.initialise(fold(seed, "linear"));
+        modulation.initialise(fold(seed, "modulation"));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("linear", self.linear);
+        v("adaLN_modulation.1", self.modulation);
+    }
+};
+
+/// FlowMo's transformer, encoder and decoder alike: image patches [batch, Lx, ImageIn] and code [batch, Lc, CodeIn] in,
+/// [batch, Lx, ImageIn] and [batch, Lc, CodeOut] out.
+template <class B, Index Hidden, Index HeadCount, Index ImageIn, Index CodeIn, Index CodeOut, class T>
+struct Mmdit {
+    using Backend = B;
+    using Block = DoubleBlock<B, Hidden, HeadCount, T>;
+    using Sequence = typename Block::Sequence;
+    using Vector = typename Block::Vector;
+    using Table = typename Block::Table;
+    using Patches = Tensor<B, Shape<dyn, dyn, ImageIn>, T>;
+    using CodeInput = Tensor<B, Shape<dyn, dyn, CodeIn>, T>;
+    using CodeOutput = Tensor<B, Shape<dyn, dyn, CodeOut>, T>;
+
+    /// The streams that were asked for; the other is absent.
+    struct Output {
+        Patches image;
+        CodeOutput code;
+    };
+    struct Options {
+        Streams want;
+        bool checkpoint_blocks = false;  ///< recompute each block in the backward pass instead of keeping its interior
+    };
+
+    TimeEmbedding<B, Hidden, T> time_in;
+    Linear<B, ImageIn, Hidden, T> img_in;
+    Linear<B, CodeIn, Hidden, T> txt_in;
+    std::vector<Block> double_blocks;
+    FinalLayer<B, Hidden, ImageIn, T> final_layer_img;
+    FinalLayer<B, Hidden, CodeOut, T> final_layer_txt;
+
+    explicit Mmdit(Index depth) : double_blocks(make_blocks(depth)) {}
+
+    /// Time vector [batch, hidden] of times t [batch] in [0, 1].
+    [[nodiscard]] Vector time_vector(const Tensor<B, Shape<dyn>, T>& t) const { return time_in(t, 1000.0); }
+
+    /// `vec` may be absent. `observe(block index, image stream, code stream)` sees the streams before the first block
+    /// (index −1) and after each block.
+    template <class Observer>
+    [[nodiscard]] Output run(const Patches& patches, const CodeInput& code, const Vector& vec, const Table& table,
+                             const Options& options, Observer&& observe) const {
+        Sequence x = img_in(patches);
+        Sequence c = txt_in(code);
+        observe(Index{-1}, x, c);
+        for (std::size_t i = 0; i < double_blocks.size(); ++i) {
+            const Streams want = i + 1 == double_blocks.size() ? options.want : Streams{};
+            std::tie(x, c) = apply(double_blocks[i], x, c, vec, table, want, options.checkpoint_blocks);
+            observe(static_cast<Index>(i), x, c);
+        }
+        Output out;
+        if (options.want.image) {
+            out.image = final_layer_img(x, vec);
+        }
+        if (options.want.code) {
+            out.code = final_layer_txt(c, vec);
+        }
+        return out;
+    }
+    [[nodiscard]] Output operator()(const Patches& patches, const CodeInput& code, const Vector& vec,
+                                    const Table& table, const Options& options) const {
+        return run(patches, code, vec, table, options, [](Index, const Sequence&, const Sequence&) {});
+    }
+
+    void initialise(std::uint64_t seed) {
+        time_in.initialise(fold(seed, "time_in"));
+        img_in.initialise(fold(seed, "img_in"));
+        txt_in.initialise(fold(seed, "txt_in"));
+        for (std::size_t i = 0; i < double_blocks.size(); ++i) {
+            double_blocks[i].initialise(fold(fold(seed, "double_blocks"), i));
+        }
+        final_layer_img.initialise(fold(seed, "final_layer_img"));
+        final_layer_txt.initialise(fold(seed, "final_layer_txt"));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("time_in", self.time_in);
+        v("img_in", self.img_in);
+        v("txt_in", self.txt_in);
+        v("double_blocks", self.double_blocks);
+        v("final_layer_img", self.final_layer_img);
+        v("final_layer_txt", self.final_layer_txt);
+    }
+
+   private:
+    /// Built one by one: copies of a block would share its parameters.
+    static std::vector<Block> make_blocks(Index depth) {
+        std::vector<Block> blocks;
+        blocks.reserve(static_cast<std::size_t>(depth));
+        for (Index i = 0; i < depth; ++i) {
+            blocks.emplace_back();
+        }
+        return blocks;
+    }
+    [[nodiscard]] static std::pair<Sequence, Sequence> apply(const Block& block, const Sequence& x, const Sequence& c,
+                                                             const Vector& vec, const Table& table, Streams want,
+                                                             bool recompute) {
+        if (!recompute || !is_autodiff<B>) {
+            return block(x, c, vec, table, want);
+        }
+        const Block* const at = &block;
+        if (!vec.defined()) {
+            return checkpoint(
+                [at, table, want](const Sequence& image, const Sequence& code) {
+                    return (*at)(image, code, Vector{}, table, want);
+                },
+                x, c);
+        }
+        return checkpoint([at, table, want](const Sequence& image, const Sequence& code,
+                                            const Vector& time) { return (*at)(image, code, time, table, want); },
+                          x, c, vec);
+    }
+};
+
+}  // namespace flowfar

@@ -1,0 +1,224 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/flowmo/config.hpp"
+#include "flowfar/flowmo/mmdit.hpp"
+#include "flowfar/quantize/lfq.hpp"
+#include "flowfar/quantize/tokens.hpp"
+
+namespace flowfar {
+
+/// What a sampling callback sees after each step.
+template <class Images>
+struct FlowMoStep {
+    int step;  ///< 1 … steps
+    int steps;
+    double time;             ///< t after the step
+    const Images& state;     ///< z_t, noisy
+    const Images& estimate;  ///< the clean image that the step's velocity implies
+};
+
+/// How tokens become an image.
+struct FlowMoDecodeOptions {
+    int steps = 25;
+    double power = 0.25;    ///< schedule t = (k/N)^(1/power); 1 gives even steps
+    double guidance = 1.5;  ///< v = v_null + guidance (v_cond − v_null); 1 switches it off
+    GuidanceInterval interval = GuidanceInterval::from_sigma(0.17, 1.02);
+    std::uint64_t seed = 0;
+};
+
+/// FlowMo (arXiv 2503.11056): a transformer diffusion autoencoder. Configuration C (flowmo/config.hpp), backend B,
+/// element type T. Images are [batch, 3, height, width] in [−1, 1]. Inference on a const model from several threads is
+/// safe on the CPU. Parameters are unset until `initialise` or a loader fills them.
+template <class C, class B, class T = float>
+class FlowMoModel {
+   public:
+    using Config = CheckedFlowMoConfig<C>;
+    using Backend = B;
+    using Element = T;
+    using Images = Tensor<B, Shape<dyn, 3, C::image_height, C::image_width>, T>;
+    using Codes = Tensor<B, Shape<dyn, C::code_length, C::context_dim>, T>;
+    using CodeInputs = Tensor<B, Shape<dyn, C::code_length, C::context_dim + 1>, T>;
+    using Times = Tensor<B, Shape<dyn>, T>;
+    using Quantizer = Lfq<C::codebook_bits>;
+    using Encoder = Mmdit<B, C::encoder.hidden, C::encoder.heads, Config::patch_dim, C::context_dim, C::context_dim, T>;
+    using Decoder =
+        Mmdit<B, C::decoder.hidden, C::decoder.heads, Config::patch_dim, C::context_dim + 1, C::context_dim + 1, T>;
+    using Step = FlowMoStep<Images>;
+    /// Called after each sampling step; returning false stops with the current estimate.
+    using Callback = std::function<bool(const Step&)>;
+
+    /// The rotary angles of both transformers for one image size.
+    struct Geometry {
+        Index height = 0;
+        Index width = 0;
+        typename Encoder::Table encoder;
+        typename Decoder::Table decoder;
+    };
+
+    Encoder encoder{C::encoder.depth};
+    Decoder decoder{C::decoder.depth};
+    bool checkpoint_blocks = false;  ///< training: recompute blocks in the backward pass to save memory
+
+    FlowMoModel() {
+        if constexpr (C::image_height != dyn && C::image_width != dyn) {
+            fixed_ = make_geometry(C::image_height, C::image_width);
+        }
+    }
+
+    /// Fills all parameters as a fresh PyTorch model would (with this library's random numbers).
+    void initialise(std::uint64_t seed) {
+        encoder.initialise(fold(seed, "encoder"));
+        decoder.initialise(fold(seed, "decoder"));
+    }
+
+    /// Angles for images of this size, in pixels; both divisible by the patch.
+    [[nodiscard]] Geometry geometry(Index height, Index width) const {
+        return fixed_ && fixed_->height == height && fixed_->width == width ? *fixed_ : make_geometry(height, width);
+    }
+
+    /// Images → continuous codes, before quantisation.
+    [[nodiscard]] Codes encode_continuous(const Images& images) const {
+        return encode_observed(images, [](Index, const auto&, const auto&) {});
+    }
+    /// The same with a look at the streams between blocks (see Mmdit::run).
+    template <class Observer>
+    [[nodiscard]] Codes encode_observed(const Images& images, Observer&& observe) const {
+        const Geometry angles = geometry(images.extent(2), images.extent(3));
+        const auto blank = Codes::zeros({images.extent(0), C::code_length, C::context_dim});
+        const typename Encoder::Options options{{.image = false, .code = true}, checkpoint_blocks};
+        return encoder.run(patchify(images), blank, {}, angles.encoder, options, observe).code;
+    }
+    /// Images → tokens.
+    [[nodiscard]] Tokens encode(const Images& images) const {
+        const std::vector<T> code = encode_continuous(images).to_host();
+        return Tokens::from_code<T>(code, images.extent(0), C::code_length, C::context_dim, C::codebook_bits);
+    }
+
+    /// A ±1 code and the mask channel of ones that tells it from the null code.
+    [[nodiscard]] static CodeInputs with_mask(const Codes& code) {
+        using Mask = Tensor<B, Shape<dyn, C::code_length, 1>, T>;
+        return concat<2>(code, Mask::full({code.extent(0), C::code_length, 1}, 1.0));
+    }
+    /// The absent condition of guidance: zeros, mask channel included.
+    [[nodiscard]] static CodeInputs null_code(Index batch) {
+        return CodeInputs::zeros({batch, C::code_length, C::context_dim + 1});
+    }
+    [[nodiscard]] static Codes code_of(const Tokens& tokens) {
+        require(tokens.length == C::code_length && tokens.context_dim() == C::context_dim, C::name, ": expected ",
+                C::code_length, " tokens of ", C::context_dim, " bits, found ", tokens.length, " of ",
+                tokens.context_dim());
+        return Codes::from_host(tokens.to_code<T>(), {tokens.batch, C::code_length, C::context_dim});
+    }
+
+    /// The velocity field: noisy images z, code with mask channel, times [batch] in [0, 1].
+    [[nodiscard]] Images velocity(const Images& z, const CodeInputs& code, const Times& t) const {
+        return velocity(z, code, t, geometry(z.extent(2), z.extent(3)));
+    }
+    [[nodiscard]] Images velocity(const Images& z, const CodeInputs& code, const Times& t,
+                                  const Geometry& angles) const {
+        const typename Decoder::Options options{{.image = true, .code = false}, checkpoint_blocks};
+        const auto out = decoder(patchify(z), code, decoder.time_vector(t), angles.decoder, options);
+        return unpatchify(out.image, z.extent(2), z.extent(3));
+    }
+
+    /// Integrates the probability flow from noise z0 under a code, by Euler steps through `schedule`; clipped at the
+    /// end.
+    [[nodiscard]] Images sample(const Codes& code, Images z, const ShiftedSchedule& schedule, double guidance,
+                                GuidanceInterval interval, const Callback& callback = {}) const {
+        require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
+        const Index batch = z.extent(0);
+        const Geometry angles = geometry(z.extent(2), z.extent(3));
+        const CodeInputs conditional = with_mask(code);
+        const CodeInputs both = concat<0>(conditional, null_code(batch));
+        for (int i = 0; i < schedule.steps(); ++i) {
+            const double t = schedule.times()[static_cast<std::size_t>(i)];
+            const bool guided = guidance != 1.0 && interval.contains(t);
+            Images v;
+            if (guided) {
+                const Images doubled = concat<0>(z, z);
+                const Images pair = velocity(doubled, both, Times::full({2 * batch}, t), angles);
+                const auto with = slice<0>(pair, 0, batch);
+                const auto without = slice<0>(pair, batch, 2 * batch);
+                v = without + (with - without) * guidance;
+            } else {
+                v = velocity(z, conditional, Times::full({batch}, t), angles);
+            }
+            const Images previous = z;
+            z = z - v * schedule.step(i);
+            if (callback) {
+                const Images estimate = clamp(previous - v * t, -1.0, 1.0);
+                if (!callback(
+                        {i + 1, schedule.steps(), schedule.times()[static_cast<std::size_t>(i) + 1], z, estimate})) {
+                    return estimate;
+                }
+            }
+        }
+        return clamp(z, -1.0, 1.0);
+    }
+
+    /// Tokens → images [batch, 3, height, width] in [−1, 1]. The noise of image i is the part of the stream of
+    /// `options.seed` that starts at i · 3 · height · width.
+    [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
+                                const Callback& callback = {}) const {
+        const Images noise = Images::normal({tokens.batch, 3, height, width}, options.seed);
+        return sample(code_of(tokens), noise, ShiftedSchedule(options.steps, options.power), options.guidance,
+                      options.interval, callback);
+    }
+    [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {},
+                                const Callback& callback = {}) const {
+        static_assert(C::image_height != dyn && C::image_width != dyn,
+                      "FlowMo::decode: this configuration leaves the image size open; pass height and width");
+        return decode(tokens, options, C::image_height, C::image_width, callback);
+    }
+
+    /// [batch, 3, H, W] → [batch, (H/p)(W/p), 3p²]; within a patch: row, column, channel, channel fastest.
+    [[nodiscard]] static typename Encoder::Patches patchify(const Images& images) {
+        constexpr Index p = C::patch;
+        const Index batch = images.extent(0);
+        const Index rows = images.extent(2) / p;
+        const Index columns = images.extent(3) / p;
+        const auto six = reshape<Shape<dyn, 3, dyn, p, dyn, p>>(images, {batch, 3, rows, p, columns, p});
+        return reshape<Shape<dyn, dyn, Config::patch_dim>>(permute<0, 2, 4, 3, 5, 1>(six),
+                                                           {batch, rows * columns, Config::patch_dim});
+    }
+    [[nodiscard]] static Images unpatchify(const typename Encoder::Patches& patches, Index height, Index width) {
+        constexpr Index p = C::patch;
+        const Index batch = patches.extent(0);
+        const auto six = reshape<Shape<dyn, dyn, dyn, p, p, 3>>(patches, {batch, height / p, width / p, p, p, 3});
+        return Images(
+            reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
+    }
+
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("encoder", self.encoder);
+        v("decoder", self.decoder);
+    }
+
+   private:
+    static Geometry make_geometry(Index height, Index width) {
+        require(height >= C::patch && width >= C::patch && height % C::patch == 0 && width % C::patch == 0, C::name,
+                ": image of ", height, " x ", width, " pixels; both must be multiples of the patch, ", C::patch);
+        // Code token n sits at (n, n, n), the image token in row r and column c at (0, r, c).
+        std::vector<std::array<Index, 3>> ids;
+        for (Index n = 0; n < C::code_length; ++n) {
+            ids.push_back({n, n, n});
+        }
+        for (Index r = 0; r < height / C::patch; ++r) {
+            for (Index c = 0; c < width / C::patch; ++c) {
+                ids.push_back({0, r, c});
+            }
+        }
+        const std::span<const std::array<Index, 3>> span(ids);
+        return {height, width, rope_table<B, C::encoder.head_size(), T>(C::encoder.axes, span),
+                rope_table<B, C::decoder.head_size(), T>(C::decoder.axes, span)};
+    }
+
+    std::optional<Geometry> fixed_;
+};
+
+}  // namespace flowfar

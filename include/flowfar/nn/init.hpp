@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cmath>
+
+#include "flowfar/core/philox.hpp"
+#include "flowfar/nn/parameter.hpp"
+
+namespace flowfar::init {
+
+/// Fills a parameter with one value.
+template <AnyTensor P>
+void constant(P& parameter, double value) {
+    using B = typename P::Backend;
+    Plain<B>::assign(value_of<B>(parameter.handle()), Plain<B>::full({}, dtype_of<typename P::Element>, value));
+}
+
+/// Fills a parameter with U(−bound, bound).
+template <AnyTensor P>
+void uniform(P& parameter, double bound, std::uint64_t seed) {
+    using B = typename P::Backend;
+    using Pl = Plain<B>;
+    const auto u = Pl::uniform(parameter.extents(), dtype_of<typename P::Element>, seed, 0);
+    Pl::assign(value_of<B>(parameter.handle()), Pl::unary({UnaryOp::affine, 2.0 * bound, -bound}, u));
+}
+
+/// Fills a parameter with N(0, deviation²).
+template <AnyTensor P>
+void normal(P& parameter, double deviation, std::uint64_t seed) {
+    using B = typename P::Backend;
+    using Pl = Plain<B>;
+    const auto n = Pl::normal(parameter.extents(), dtype_of<typename P::Element>, seed, 0);
+    Pl::assign(value_of<B>(parameter.handle()), Pl::unary({UnaryOp::affine, deviation, 0.0}, n));
+}
+
+/// Xavier uniform (Glorot & Bengio 2010): U(±sqrt(6 / (fan_in + fan_out))) for a weight [out, in].
+template <AnyTensor P>
+void xavier_uniform(P& weight, std::uint64_t seed) {
+    const auto fan = static_cast<double>(weight.extent(0) + weight.extent(1));
+    uniform(weight, std::sqrt(6.0 / fan), seed);
+}
+
+}  // namespace flowfar::init

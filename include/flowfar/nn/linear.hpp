@@ -1,0 +1,37 @@
+#pragma once
+
+#include "flowfar/core/ops.hpp"
+#include "flowfar/nn/init.hpp"
+
+namespace flowfar {
+
+/// y = act(x Wᵀ + b): x […, In] → […, Out]. The weight is stored [Out, In], as in PyTorch.
+template <class B, Index In, Index Out, class T = float>
+struct Linear {
+    using Backend = B;
+    static constexpr Index in = In;
+    static constexpr Index out = Out;
+
+    Tensor<B, Shape<Out, In>, T> weight = make_parameter<Tensor<B, Shape<Out, In>, T>>();
+    Tensor<B, Shape<Out>, T> bias = make_parameter<Tensor<B, Shape<Out>, T>>();
+
+    template <AnyTensor X>
+    [[nodiscard]] auto operator()(const X& x, Activation activation = Activation::none) const {
+        return linear(x, weight, bias, activation);
+    }
+
+    /// PyTorch's default: weight and bias U(±1/√In).
+    void initialise(std::uint64_t seed) {
+        const double bound = 1.0 / std::sqrt(static_cast<double>(In));
+        init::uniform(weight, bound, fold(seed, "weight"));
+        init::uniform(bias, bound, fold(seed, "bias"));
+    }
+
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("weight", self.weight);
+        v("bias", self.bias);
+    }
+};
+
+}  // namespace flowfar

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "flowfar/nn/linear.hpp"
+
+namespace flowfar {
+
+/// Linear, activation, linear: […, Width] → […, Inner] → […, Width]. The members carry the names of a sequential
+/// container whose second entry is the activation.
+template <class B, Index Width, Index Inner, Activation Act, class T = float>
+struct Mlp {
+    using Backend = B;
+    Linear<B, Width, Inner, T> up;
+    Linear<B, Inner, Width, T> down;
+
+    template <AnyTensor X>
+    [[nodiscard]] auto operator()(const X& x) const {
+        return down(up(x, Act));
+    }
+    void initialise(std::uint64_t seed) {
+        up.initialise(fold(seed, 0U));
+        down.initialise(fold(seed, 2U));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("0", self.up);
+        v("2", self.down);
+    }
+};
+
+}  // namespace flowfar

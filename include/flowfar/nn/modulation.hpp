@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+
+#include "flowfar/core/rearrange.hpp"
+#include "flowfar/nn/linear.hpp"
+
+namespace flowfar {
+
+/// Adaptive modulation (Peebles & Xie 2023): Linear(Width → Chunks·Width) of SiLU(vec), cut into Chunks vectors
+/// [batch, Width].
+template <class B, Index Width, Index Chunks, class T = float>
+struct Modulation {
+    using Backend = B;
+    using Vector = Tensor<B, Shape<dyn, Width>, T>;
+    Linear<B, Width, Chunks * Width, T> lin;
+
+    [[nodiscard]] std::array<Vector, static_cast<std::size_t>(Chunks)> operator()(const Vector& vec) const {
+        const auto all = lin(silu(vec));
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array<Vector, sizeof...(I)>{
+                slice<1, static_cast<Index>(I) * Width, static_cast<Index>(I + 1) * Width>(all)...};
+        }
+        (std::make_index_sequence<static_cast<std::size_t>(Chunks)>{});
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("lin", self.lin);
+    }
+};
+
+/// x + gate ∘ y with one gate vector [batch, Width] per batch element of x, y [batch, tokens, Width].
+template <AnyTensor X, AnyTensor G>
+[[nodiscard]] X gated_add(const X& x, const G& gate, const X& y) {
+    const auto spread = reshape<Shape<dyn, 1, G::Shape::at(1)>>(gate, {gate.extent(0), 1, gate.extent(1)});
+    return x + y * spread;
+}
+
+}  // namespace flowfar

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "flowfar/core/ops.hpp"
+#include "flowfar/nn/init.hpp"
+
+namespace flowfar {
+
+/// Layer norm with gain and bias over the last axis [Width] (Ba et al. 2016).
+template <class B, Index Width, class T = float>
+struct LayerNorm {
+    using Backend = B;
+    double epsilon = 1e-6;
+    Tensor<B, Shape<Width>, T> weight = make_parameter<Tensor<B, Shape<Width>, T>>();
+    Tensor<B, Shape<Width>, T> bias = make_parameter<Tensor<B, Shape<Width>, T>>();
+
+    template <AnyTensor X>
+    [[nodiscard]] X operator()(const X& x) const {
+        return layer_norm(x, weight, bias, {.epsilon = epsilon});
+    }
+    void initialise(std::uint64_t /*seed*/) {
+        init::constant(weight, 1.0);
+        init::constant(bias, 0.0);
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("weight", self.weight);
+        v("bias", self.bias);
+    }
+};
+
+/// RMS norm with a gain over the last axis [Width] (Zhang & Sennrich 2019), ε = 1e-6.
+template <class B, Index Width, class T = float>
+struct RmsNorm {
+    using Backend = B;
+    Tensor<B, Shape<Width>, T> scale = make_parameter<Tensor<B, Shape<Width>, T>>();
+
+    template <AnyTensor X>
+    [[nodiscard]] X operator()(const X& x) const {
+        return rms_norm(x, scale);
+    }
+    void initialise(std::uint64_t /*seed*/) { init::constant(scale, 1.0); }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("scale", self.scale);
+    }
+};
+
+}  // namespace flowfar
