@@ -19,6 +19,7 @@
 #include "support/temp_dir.hpp"
 
 using flowfar::Error;
+using flowfar::testing::contains;
 using flowfar::testing::error_text;
 using flowfar::testing::TempDir;
 namespace fs = std::filesystem;
@@ -158,12 +159,17 @@ TEST_CASE("a full disk is an error and leaves the old file") {
             }
         });
     });
+    io::OutputFile stubborn(path);
+    const std::string ignored = error_text([&] { stubborn.write(std::string(300'000, 'x')); });
+    const std::string committed = error_text([&] { stubborn.commit(); });
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &old_limit) == 0);
     std::signal(SIGXFSZ, previous);
     CHECK(large == path.string() + ": cannot write: File too large");
     CHECK(pieces == large);
+    CHECK(ignored == large);
+    CHECK(contains(committed, "not replaced, because a write failed"));
     CHECK(io::read_text(path) == "old");
-    CHECK(file_count(folder.path()) == 1);
+    CHECK(file_count(folder.path()) == 2);  // one belongs to the last, still open file
 }
 
 TEST_CASE("a folder without write permission is an error" * doctest::skip(::geteuid() == 0)) {

@@ -289,8 +289,9 @@ TEST_CASE("the writer refuses misuse and then leaves nothing behind") {
     CHECK(fs::is_empty(folder.path()));
     {
         io::SafetensorsWriter writer(path);
-        writer.declare("bad \xFF name", DType::f32, {0});
-        CHECK(contains(error_text([&] { writer.finish(); }), "UTF-8"));
+        CHECK(contains(error_text([&] { writer.declare("bad \xFF name", DType::f32, {0}); }), "UTF-8"));
+        CHECK(contains(error_text([&] { writer.set_metadata("k", "\x80"); }), "UTF-8"));
+        CHECK(contains(error_text([&] { io::SafetensorsWriter other(path, {{"\xC3", "v"}}); }), "UTF-8"));
     }
     CHECK(fs::is_empty(folder.path()));
 }

@@ -189,8 +189,7 @@ class FlowMoModel {
         constexpr Index p = C::patch;
         const Index batch = patches.extent(0);
         const auto six = reshape<Shape<dyn, dyn, dyn, p, p, 3>>(patches, {batch, height / p, width / p, p, p, 3});
-        return Images(
-            reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
+        return reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
     }
 
     template <class Self, class V>

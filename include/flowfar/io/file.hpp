@@ -144,7 +144,8 @@ class OutputFile {
           temporary_(std::exchange(other.temporary_, {})),
           file_(std::move(other.file_)),
           buffer_(std::move(other.buffer_)),
-          position_(other.position_) {}
+          position_(other.position_),
+          failed_(other.failed_) {}
     OutputFile& operator=(OutputFile&&) = delete;
     ~OutputFile() {
         if (!temporary_.empty()) {
@@ -171,9 +172,11 @@ class OutputFile {
     [[nodiscard]] std::uint64_t position() const { return position_; }
     [[nodiscard]] const Path& path() const { return path_; }
 
-    /// Forces everything to the disk and renames the temporary file to the target.
+    /// Forces everything to the disk and renames the temporary file to the target. Throws `Error` if that fails or if
+    /// an earlier write failed.
     void commit() {
         require(!temporary_.empty(), path_.string(), ": committed twice");
+        require(!failed_, path_.string(), ": not replaced, because a write failed");
         flush();
         if (::fsync(file_.number()) != 0) {
             detail::fail_with_errno(path_, "flush to disk");
@@ -218,6 +221,7 @@ class OutputFile {
         while (!bytes.empty()) {
             const ::ssize_t count = ::write(file_.number(), bytes.data(), bytes.size());
             if (count < 0 && errno != EINTR) {
+                failed_ = true;
                 detail::fail_with_errno(path_, "write");
             }
             bytes = bytes.subspan(count < 0 ? 0 : static_cast<std::size_t>(count));
@@ -237,6 +241,7 @@ class OutputFile {
     detail::Descriptor file_;
     std::vector<std::byte> buffer_;
     std::uint64_t position_ = 0;
+    bool failed_ = false;
 };
 
 /// Calls `writer(OutputFile&)` and then replaces `path` with what it wrote. If anything throws, the old file (or its

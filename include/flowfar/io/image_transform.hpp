@@ -179,7 +179,7 @@ inline void to_unit_planes(const Image& image, float* planes) {
         for (std::size_t c = 0; c < 3; ++c) {
             const float level = (planes[c * count + i] + 1.0F) * 127.5F;
             const float clipped = level > 0.0F ? std::min(level, 255.0F) : 0.0F;  // false for NaN
-            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(clipped + 0.5F);
+            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(clipped));
         }
     }
     return image;

@@ -49,6 +49,12 @@ struct JpegErrors {
         }
     }
 
+    /// Leaves the running step with a message of our own.
+    [[noreturn]] void stop(std::string_view reason) {
+        reason.copy(message.data(), message.size() - 1);
+        std::longjmp(target, 1);
+    }
+
    private:
     template <class Step>
     bool guarded(Step& step) {
@@ -97,8 +103,7 @@ struct JpegDecoder {
     static void limit_scans(j_common_ptr common) {
         constexpr int limit = 500;
         if (reinterpret_cast<j_decompress_ptr>(common)->input_scan_number > limit) {
-            common->err->msg_code = JERR_BAD_PROGRESSION;
-            common->err->error_exit(common);
+            reinterpret_cast<JpegErrors*>(common->err)->stop("too many scans");
         }
     }
 

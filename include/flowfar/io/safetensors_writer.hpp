@@ -27,10 +27,15 @@ static_assert(std::endian::native == std::endian::little, "safetensors data are 
 class SafetensorsWriter {
    public:
     explicit SafetensorsWriter(const Path& path, std::map<std::string, std::string> metadata = {})
-        : file_(path), metadata_(std::move(metadata)) {}
+        : file_(path), metadata_(std::move(metadata)) {
+        for (const auto& [key, value] : metadata_) {
+            static_cast<void>(quoted(key) + quoted(value));
+        }
+    }
 
     void set_metadata(std::string key, std::string value) {
         require(!header_written_, where(), ": metadata must be set before the first write");
+        static_cast<void>(quoted(key) + quoted(value));
         metadata_.insert_or_assign(std::move(key), std::move(value));
     }
 
@@ -38,6 +43,7 @@ class SafetensorsWriter {
     void declare(std::string name, DType dtype, std::vector<Index> shape) {
         require(!header_written_, label(name), ": declared after the first write");
         require(name != "__metadata__", label(name), ": the name is reserved");
+        static_cast<void>(quoted(name));
         const auto count = static_cast<std::uint64_t>(element_count(shape, label(name)));
         std::uint64_t size = 0;
         std::uint64_t end = 0;
@@ -69,7 +75,8 @@ class SafetensorsWriter {
     /// Appends values of the tensor `name`, whose declared type must be T.
     template <class T>
     void write_values(const std::string& name, std::span<const T> values) {
-        const DType declared = tensors_[require_declared(name)].dtype;
+        require_declared(name);
+        const DType declared = tensors_[index_.at(name)].dtype;
         require(declared == dtype_of<T>, label(name), ": declared as ", name_of(declared), ", found values of type ",
                 name_of(dtype_of<T>));
         write(name, std::as_bytes(values));
@@ -97,10 +104,8 @@ class SafetensorsWriter {
     [[nodiscard]] std::string where() const { return file_.path().string(); }
     [[nodiscard]] std::string label(std::string_view name) const { return text(where(), ": tensor \"", name, '"'); }
 
-    std::size_t require_declared(const std::string& name) const {
-        const auto found = index_.find(name);
-        require(found != index_.end(), label(name), ": not declared");
-        return found->second;
+    void require_declared(const std::string& name) const {
+        require(index_.contains(name), label(name), ": not declared");
     }
 
     void skip_complete() {
@@ -109,7 +114,8 @@ class SafetensorsWriter {
         }
     }
 
-    /// A JSON string with quotes. Names must be UTF-8, or other readers would refuse the file.
+    /// A JSON string with quotes. Text must be UTF-8, or other readers would refuse the file: checked when it is given,
+    /// so that the header cannot fail later.
     [[nodiscard]] std::string quoted(const std::string& characters) const {
         try {
             return nlohmann::json(characters).dump();
@@ -121,7 +127,7 @@ class SafetensorsWriter {
     [[nodiscard]] std::string header() const {
         std::string out = "{";
         if (!metadata_.empty()) {
-            out += "\"__metadata__\":{";
+            out += R"("__metadata__":{)";
             for (const auto& [key, value] : metadata_) {
                 out += text(out.back() == '{' ? "" : ",", quoted(key), ':', quoted(value));
             }
@@ -129,12 +135,12 @@ class SafetensorsWriter {
         }
         std::uint64_t begin = 0;
         for (const Tensor& tensor : tensors_) {
-            out += text(out.size() == 1 ? "" : ",", quoted(tensor.name), ":{\"dtype\":\"", name_of(tensor.dtype),
-                        "\",\"shape\":[");
+            out += text(out.size() == 1 ? "" : ",", quoted(tensor.name), R"(:{"dtype":")", name_of(tensor.dtype),
+                        R"(","shape":[)");
             for (const Index extent : tensor.shape) {
                 out += text(out.back() == '[' ? "" : ",", extent);
             }
-            out += text("],\"data_offsets\":[", begin, ',', tensor.end, "]}");
+            out += text(R"(],"data_offsets":[)", begin, ',', tensor.end, "]}");
             begin = tensor.end;
         }
         out += '}';

@@ -39,7 +39,7 @@ struct ParameterRef {
     }
     void clear_gradient() const requires is_autodiff<B> {
         if (handle->node != nullptr) {
-            handle->node->take_gradient();
+            static_cast<void>(handle->node->take_gradient());
         }
     }
 };

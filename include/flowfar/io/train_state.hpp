@@ -1,0 +1,137 @@
+#pragma once
+
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "flowfar/io/state_dict.hpp"
+#include "flowfar/optim/adam.hpp"
+#include "flowfar/optim/ema.hpp"
+#include "flowfar/optim/fixed_norm.hpp"
+
+namespace flowfar::io {
+
+/// The parts of a training run that a checkpoint holds beside the model; absent ones are skipped.
+template <class A>
+struct TrainParts {
+    std::vector<ParameterRef<A>> parameters;
+    Adam<A>* adam = nullptr;
+    Ema<A>* ema = nullptr;
+    FixedNorms<A>* norms = nullptr;
+};
+
+/// Named numbers and texts of a run: step, data position, seed, configuration.
+using TrainFacts = std::map<std::string, std::string>;
+
+/// Writes everything that a run needs to continue to one safetensors file, atomically: `model.NAME`, `ema.NAME`,
+/// `adam.first.NAME`, `adam.second.NAME`, `adam.steps` [parameters], `norms` [weights]; facts as metadata.
+template <class A>
+void save_train_state(const Path& path, const TrainParts<A>& parts, const TrainFacts& facts) {
+    using B = Plain<A>;
+    StateWriter<B> writer;
+    for (const auto& p : parts.parameters) {
+        writer.add("model." + p.name, p.value());
+    }
+    if (parts.ema != nullptr) {
+        for (const auto& slot : parts.ema->slots()) {
+            writer.add("ema." + slot.parameter.name, slot.average);
+        }
+    }
+    if (parts.adam != nullptr) {
+        std::vector<Index> steps;
+        for (const auto& slot : parts.adam->slots()) {
+            steps.push_back(slot.steps);
+            if (slot.first.defined()) {
+                writer.add("adam.first." + slot.parameter.name, slot.first);
+                writer.add("adam.second." + slot.parameter.name, slot.second);
+            }
+        }
+        writer.add("adam.steps", B::from_host(steps.data(), {static_cast<Index>(steps.size())}, DType::i64));
+    }
+    if (parts.norms != nullptr) {
+        std::vector<double> norms;
+        for (const auto& slot : parts.norms->slots()) {
+            norms.push_back(slot.norm);
+        }
+        writer.add("norms", B::from_host(norms.data(), {static_cast<Index>(norms.size())}, DType::f64));
+    }
+    writer.write(path, facts);
+}
+
+namespace detail {
+
+template <class B>
+[[nodiscard]] typename B::Handle read_tensor(const SafetensorsFile& file, const std::string& name,
+                                             const Extents& extents, DType dtype) {
+    const TensorView view = file.at(name);
+    Extents found;
+    require(view.shape.size() <= static_cast<std::size_t>(max_rank), file.path().string(), ": ", name,
+            ": too many axes");
+    for (const Index extent : view.shape) {
+        found.push_back(extent);
+    }
+    require(found == extents && view.dtype == dtype, file.path().string(), ": ", name, ": expected ", extents, " of ",
+            name_of(dtype), ", found ", found, " of ", name_of(view.dtype));
+    const std::vector<std::byte> bytes(view.bytes.begin(), view.bytes.end());
+    return B::from_host(bytes.data(), extents, dtype);
+}
+
+}  // namespace detail
+
+/// Restores what `save_train_state` wrote and returns its facts. The file is validated by name and extents as it is
+/// read; an error leaves the run unusable, so load before training.
+template <class A>
+TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
+    using B = Plain<A>;
+    const SafetensorsFile file(path);
+    for (const auto& p : parts.parameters) {
+        // In place: optimiser and average refer to the same storage.
+        B::assign(p.value(), detail::read_tensor<B>(file, "model." + p.name, p.extents(), p.dtype()));
+    }
+    if (parts.ema != nullptr) {
+        for (const auto& slot : parts.ema->slots()) {
+            const auto& p = slot.parameter;
+            B::assign(slot.average, detail::read_tensor<B>(file, "ema." + p.name, p.extents(), p.dtype()));
+        }
+    }
+    if (parts.adam != nullptr) {
+        auto& slots = parts.adam->slots();
+        const auto steps = values<Index>(file.at("adam.steps"));
+        require(steps.size() == slots.size(), path.string(), ": adam.steps: expected ", slots.size(),
+                " entries, found ", steps.size());
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            const auto& p = slots[i].parameter;
+            slots[i].steps = steps[i];
+            if (file.contains("adam.first." + p.name)) {
+                slots[i].first = detail::read_tensor<B>(file, "adam.first." + p.name, p.extents(), p.dtype());
+                slots[i].second = detail::read_tensor<B>(file, "adam.second." + p.name, p.extents(), p.dtype());
+            }
+        }
+    }
+    if (parts.norms != nullptr) {
+        auto& slots = parts.norms->slots();
+        const auto norms = values<double>(file.at("norms"));
+        require(norms.size() == slots.size(), path.string(), ": norms: expected ", slots.size(), " entries, found ",
+                norms.size());
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            slots[i].norm = norms[i];
+        }
+    }
+    return file.metadata();
+}
+
+/// A whole number among the facts; throws if it is missing or malformed.
+[[nodiscard]] inline std::int64_t fact_number(const TrainFacts& facts, const std::string& name, const Path& path) {
+    const auto found = facts.find(name);
+    require(found != facts.end(), path.string(), ": the training state lacks \"", name, "\"");
+    const std::string& word = found->second;
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    require(error == std::errc() && end == word.data() + word.size(), path.string(), ": ", name, " is \"", word,
+            "\", expected a whole number");
+    return value;
+}
+
+}  // namespace flowfar::io

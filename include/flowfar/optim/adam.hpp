@@ -1,0 +1,73 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "flowfar/nn/parameter.hpp"
+
+namespace flowfar {
+
+/// Settings of one parameter group. `decoupled` chooses AdamW's weight decay (Loshchilov & Hutter 2019).
+struct AdamSettings {
+    double learning_rate = 1e-3;
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+    double weight_decay = 0.0;
+    bool decoupled = true;
+};
+
+/// Adam and AdamW (Kingma & Ba 2015) over the parameters of models on Autodiff<B>. Moments appear when a parameter
+/// first has a gradient; parameters without one are left alone, as PyTorch does.
+template <class A>
+class Adam {
+   public:
+    static_assert(is_autodiff<A>, "Adam: parameters must live on Autodiff<Backend>");
+    using B = Plain<A>;
+    using H = typename B::Handle;
+
+    struct Slot {
+        ParameterRef<A> parameter;
+        std::size_t group;
+        H first;   ///< running mean of gradients; undefined until one arrives
+        H second;  ///< running mean of squared gradients
+        std::int64_t steps = 0;
+    };
+
+    /// Adds a group; the references must stay valid as long as the optimiser.
+    void add_group(std::vector<ParameterRef<A>> parameters, AdamSettings settings) {
+        groups_.push_back(settings);
+        for (ParameterRef<A>& p : parameters) {
+            slots_.push_back({std::move(p), groups_.size() - 1, {}, {}, 0});
+        }
+    }
+    [[nodiscard]] std::vector<AdamSettings>& groups() { return groups_; }
+    [[nodiscard]] std::vector<Slot>& slots() { return slots_; }
+
+    /// One step; learning rates are multiplied by `rate` (schedule) and gradients by `gradient_scale` (clipping).
+    /// Clears the gradients.
+    void step(double rate = 1.0, double gradient_scale = 1.0) {
+        for (Slot& slot : slots_) {
+            const H gradient = slot.parameter.gradient();
+            if (!gradient.defined()) {
+                continue;
+            }
+            const H& value = slot.parameter.value();
+            if (!slot.first.defined()) {
+                slot.first = B::full(B::extents(value), B::dtype(value), 0.0);
+                slot.second = B::full(B::extents(value), B::dtype(value), 0.0);
+            }
+            const AdamSettings& s = groups_[slot.group];
+            B::adam_step(value, gradient, slot.first, slot.second,
+                         {s.learning_rate * rate, s.beta1, s.beta2, s.epsilon, s.weight_decay, s.decoupled,
+                          ++slot.steps, gradient_scale});
+            slot.parameter.clear_gradient();
+        }
+    }
+
+   private:
+    std::vector<AdamSettings> groups_;
+    std::vector<Slot> slots_;
+};
+
+}  // namespace flowfar
