@@ -34,9 +34,8 @@ TEST_CASE("cpu: the number of threads changes no bit") {
                                     [&] { return Cpu::layer_norm_backward(x, gain, gain, g, {}).scale; });
     const H q = Cpu::normal({2, 3, 257, 64}, DType::f32, 5, 0);
     const auto y = Cpu::attention(q, q, q, 0.125, MaskKind::full);
-    check_same_for_all_threads<Cpu>("attention",
-                                    [&] { return Cpu::attention(q, q, q, 0.125, MaskKind::full).output; });
-    check_same_for_all_threads<Cpu>(
-        "attention's key gradient", [&] { return Cpu::attention_backward(q, q, q, y, q, 0.125, MaskKind::full).key; });
+    check_same_for_all_threads<Cpu>("attention", [&] { return Cpu::attention(q, q, q, 0.125, MaskKind::full).output; });
+    check_same_for_all_threads<Cpu>("attention's key gradient",
+                                    [&] { return Cpu::attention_backward(q, q, q, y, q, 0.125, MaskKind::full).key; });
     check_same_for_all_threads<Cpu>("normal", [&] { return Cpu::normal({50001}, DType::f32, 7, 3); });
 }

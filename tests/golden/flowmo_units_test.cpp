@@ -1,5 +1,8 @@
 /// FlowMo's elementary operations against the reference: embeddings, rotary tables, attention, norms, activations.
 
+#include <cmath>
+#include <doctest/doctest.h>
+
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"
@@ -8,7 +11,7 @@
 #include "flowfar/nn/norm.hpp"
 #include "flowfar/nn/rope.hpp"
 
-#include "golden_parameters.hpp"
+#include "golden.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -24,7 +27,7 @@ const std::string units = "flowmo_units";
 /// Backpropagates the recorded cotangent fill("<unit>.cotangent0") through an output.
 template <AnyTensor X>
 void pull_back(const std::string& unit, const X& out) {
-    backward(sum(out * filled_tensor<X>(unit + ".cotangent0", out.extents())));
+    backward(sum(out * filled<X>(unit + ".cotangent0", out.extents())));
 }
 
 std::vector<std::array<Index, 3>> positions() {
@@ -48,12 +51,12 @@ RopeTable<A, HeadSize> table(std::array<Index, 3> axes) {
 
 /// The table as the reference stores it: [[cos, −sin], [sin, cos]] per token and pair.
 template <Index HeadSize>
-std::vector<float> matrices(const RopeTable<A, HeadSize>& angles) {
-    const auto cosines = angles.cos.to_host();
-    const auto sines = angles.sin.to_host();
-    std::vector<float> out;
-    for (std::size_t i = 0; i < cosines.size(); ++i) {
-        out.insert(out.end(), {cosines[i], -sines[i], sines[i], cosines[i]});
+HostTensor matrices(const RopeTable<A, HeadSize>& angles) {
+    const HostTensor cosines = host(angles.cos);
+    const HostTensor sines = host(angles.sin);
+    HostTensor out{{1, 1, cosines.extents[0], cosines.extents[1], 2, 2}, {}};
+    for (std::size_t i = 0; i < cosines.values.size(); ++i) {
+        out.values.insert(out.values.end(), {cosines.values[i], -sines.values[i], sines.values[i], cosines.values[i]});
     }
     return out;
 }
@@ -61,29 +64,29 @@ std::vector<float> matrices(const RopeTable<A, HeadSize>& angles) {
 }  // namespace
 
 TEST_CASE("sinusoidal time embedding and its MLP") {
-    const auto golden = golden_case(units);
+    const auto golden = Golden::find(units);
     if (!golden) {
         return;
     }
     // The reference also takes odd widths (timestep_embedding.odd); no model has one, and ours rejects them.
-    const auto t = golden_tensor<F<dyn>>(*golden, "t");
-    check_close(*golden, "timestep_embedding.256", sinusoidal_embedding<256>(t, 1000.0), 1e-5);
+    const auto t = golden->tensor<F<dyn>>("t");
+    golden->close("timestep_embedding.256", sinusoidal_embedding<256>(t, 1000.0), 1e-5);
 
     TimeEmbedding<A, 64> embedder;
     golden_parameters(units, embedder, "time_in");
-    const auto x = leaf(golden_tensor<F<dyn, 256>>(*golden, "mlp_embedder.x"));
+    const auto x = leaf(golden->tensor<F<dyn, 256>>("mlp_embedder.x"));
     const auto y = embedder.out_layer(embedder.in_layer(x, Activation::silu));
-    check_close(*golden, "mlp_embedder.out0", y, 2e-6);
+    golden->close("mlp_embedder.out0", y, 2e-6);
     pull_back("mlp_embedder", y);
-    check_close(*golden, "mlp_embedder.grad.x", gradient(x), 5e-6);
-    check_close(*golden, "mlp_embedder.grad.param.in_layer.weight", gradient(embedder.in_layer.weight), 5e-6);
-    check_close(*golden, "mlp_embedder.grad.param.in_layer.bias", gradient(embedder.in_layer.bias), 5e-6);
-    check_close(*golden, "mlp_embedder.grad.param.out_layer.weight", gradient(embedder.out_layer.weight), 5e-6);
-    check_close(*golden, "mlp_embedder.grad.param.out_layer.bias", gradient(embedder.out_layer.bias), 5e-6);
+    golden->close("mlp_embedder.grad.x", gradient(x), 5e-6);
+    golden->close("mlp_embedder.grad.param.in_layer.weight", gradient(embedder.in_layer.weight), 5e-6);
+    golden->close("mlp_embedder.grad.param.in_layer.bias", gradient(embedder.in_layer.bias), 5e-6);
+    golden->close("mlp_embedder.grad.param.out_layer.weight", gradient(embedder.out_layer.weight), 5e-6);
+    golden->close("mlp_embedder.grad.param.out_layer.bias", gradient(embedder.out_layer.bias), 5e-6);
 }
 
 TEST_CASE("rotary tables and rotation") {
-    const auto golden = golden_case(units);
+    const auto golden = Golden::find(units);
     if (!golden) {
         return;
     }
@@ -93,75 +96,74 @@ TEST_CASE("rotary tables and rotation") {
         auto& ids = image_ids.empty() && code_ids.size() < 48 ? code_ids : image_ids;
         ids.insert(ids.end(), id.begin(), id.end());
     }
-    const auto stored_image_ids = golden_values<float>(*golden, "img_ids");
-    const auto stored_code_ids = golden_values<float>(*golden, "txt_ids");
+    const auto stored_image_ids = golden->values("img_ids");
+    const auto stored_code_ids = golden->values("txt_ids");
     CHECK(std::vector<Index>(stored_image_ids.begin(), stored_image_ids.end()) == image_ids);
     CHECK(std::vector<Index>(stored_code_ids.begin(), stored_code_ids.end()) == code_ids);
 
     const auto angles = table<32>({4, 14, 14});
-    check_close(*golden, "pe.w2", std::span<const float>(matrices<32>(angles)), 1e-7);
-    check_close(*golden, "pe.w6", std::span<const float>(matrices<96>(table<96>({12, 42, 42}))), 1e-7);
-    check_close(*golden, "double_block.pe", std::span<const float>(matrices<32>(angles)), 1e-7);
+    golden->close("pe.w2", matrices<32>(angles), 1e-7);
+    golden->close("pe.w6", matrices<96>(table<96>({12, 42, 42})), 1e-7);
+    golden->close("double_block.pe", matrices<32>(angles), 1e-7);
 
     using Q = F<dyn, dyn, dyn, 32>;
-    check_close(*golden, "rope.q_out", rope(golden_tensor<Q>(*golden, "rope.q_in"), angles.cos, angles.sin), 2e-7);
-    check_close(*golden, "rope.k_out", rope(golden_tensor<Q>(*golden, "attention.k"), angles.cos, angles.sin), 2e-7);
+    golden->close("rope.q_out", rope(golden->tensor<Q>("rope.q_in"), angles.cos, angles.sin), 2e-7);
+    golden->close("rope.k_out", rope(golden->tensor<Q>("attention.k"), angles.cos, angles.sin), 2e-7);
 }
 
 TEST_CASE("attention with the softmax scale 8 / head size") {
-    const auto golden = golden_case(units);
+    const auto golden = Golden::find(units);
     if (!golden) {
         return;
     }
     using Q = F<dyn, 2, dyn, 32>;
     const auto angles = table<32>({4, 14, 14});
-    const auto q = leaf(golden_tensor<Q>(*golden, "attention.q"));
-    const auto k = leaf(golden_tensor<Q>(*golden, "attention.k"));
-    const auto v = leaf(golden_tensor<Q>(*golden, "attention.v"));
+    const auto q = leaf(golden->tensor<Q>("attention.q"));
+    const auto k = leaf(golden->tensor<Q>("attention.k"));
+    const auto v = leaf(golden->tensor<Q>("attention.v"));
     const auto attend = [&](double scale) {
-        return merge_heads(
-            attention(rope(q, angles.cos, angles.sin), rope(k, angles.cos, angles.sin), v, scale));
+        return merge_heads(attention(rope(q, angles.cos, angles.sin), rope(k, angles.cos, angles.sin), v, scale));
     };
-    check_close(*golden, "attention.out_standard_scale", attend(1.0 / std::sqrt(32.0)), 2e-6);
+    golden->close("attention.out_standard_scale", attend(1.0 / std::sqrt(32.0)), 2e-6);
     const auto y = attend(8.0 / 32.0);
-    check_close(*golden, "attention.out0", y, 2e-6);
+    golden->close("attention.out0", y, 2e-6);
     pull_back("attention", y);
-    check_close(*golden, "attention.grad.q", gradient(q), 5e-6);
-    check_close(*golden, "attention.grad.k", gradient(k), 5e-6);
-    check_close(*golden, "attention.grad.v", gradient(v), 5e-6);
+    golden->close("attention.grad.q", gradient(q), 5e-6);
+    golden->close("attention.grad.k", gradient(k), 5e-6);
+    golden->close("attention.grad.v", gradient(v), 5e-6);
 }
 
 TEST_CASE("RMS norm and layer norm") {
-    const auto golden = golden_case(units);
+    const auto golden = Golden::find(units);
     if (!golden) {
         return;
     }
     using X = F<dyn, dyn, dyn, 32>;
     RmsNorm<A, 32> norm;
     golden_parameters(units, norm, "rmsnorm");
-    const auto x = leaf(golden_tensor<X>(*golden, "rmsnorm.x"));
+    const auto x = leaf(golden->tensor<X>("rmsnorm.x"));
     const auto y = norm(x);
-    check_close(*golden, "rmsnorm.out0", y, 1e-6);
+    golden->close("rmsnorm.out0", y, 1e-6);
     pull_back("rmsnorm", y);
-    check_close(*golden, "rmsnorm.grad.x", gradient(x), 2e-6);
-    check_close(*golden, "rmsnorm.grad.param.scale", gradient(norm.scale), 2e-6);
+    golden->close("rmsnorm.grad.x", gradient(x), 2e-6);
+    golden->close("rmsnorm.grad.param.scale", gradient(norm.scale), 2e-6);
     // Near zero the epsilon decides: the only test that tells 1e-6 from 1e-5.
-    check_close(*golden, "rmsnorm.tiny_out", norm(golden_tensor<X>(*golden, "rmsnorm.tiny_in")), 1e-6);
+    golden->close("rmsnorm.tiny_out", norm(golden->tensor<X>("rmsnorm.tiny_in")), 1e-6);
 
-    const auto z = leaf(golden_tensor<F<dyn, dyn, 64>>(*golden, "layernorm_noaffine.x"));
+    const auto z = leaf(golden->tensor<F<dyn, dyn, 64>>("layernorm_noaffine.x"));
     const auto n = layer_norm(z);
-    check_close(*golden, "layernorm_noaffine.out0", n, 1e-6);
+    golden->close("layernorm_noaffine.out0", n, 1e-6);
     pull_back("layernorm_noaffine", n);
-    check_close(*golden, "layernorm_noaffine.grad.x", gradient(z), 2e-6);
+    golden->close("layernorm_noaffine.grad.x", gradient(z), 2e-6);
 }
 
 TEST_CASE("activations") {
-    const auto golden = golden_case(units);
+    const auto golden = Golden::find(units);
     if (!golden) {
         return;
     }
-    const auto x = golden_tensor<F<dyn>>(*golden, "act.x");
-    check_close(*golden, "act.gelu_tanh", gelu_tanh(x), 1e-6);
-    check_close(*golden, "act.gelu_erf", gelu_erf(x), 1e-6);
-    check_close(*golden, "act.silu", silu(x), 1e-6);
+    const auto x = golden->tensor<F<dyn>>("act.x");
+    golden->close("act.gelu_tanh", gelu_tanh(x), 1e-6);
+    golden->close("act.gelu_erf", gelu_erf(x), 1e-6);
+    golden->close("act.silu", silu(x), 1e-6);
 }

@@ -134,8 +134,9 @@ void check_binary(DType dtype) {
                 continue;
             }
             for (const auto& [a, b] : binary_operands(make, positive)) {
-                agree<B>(text(name_of(op), " of ", a.extents(), " and ", b.extents()), make, approx::of(dtype),
-                         [op](auto backend, const auto& x, const auto& y) { return backend.binary(op, x, y); }, a, b);
+                agree<B>(
+                    text(name_of(op), " of ", a.extents(), " and ", b.extents()), make, approx::of(dtype),
+                    [op](auto backend, const auto& x, const auto& y) { return backend.binary(op, x, y); }, a, b);
             }
         }
     }

@@ -21,8 +21,10 @@ template <class B>
         case Storage::wide_rows:
             return make.uniform({rows + 3, columns + 5}, 0.1, 1.0).slice(0, 1, rows + 1).slice(1, 2, columns + 2);
         case Storage::wide_columns:
-            return make.uniform({columns + 1, rows + 4}, 0.1, 1.0).slice(0, 1, columns + 1).slice(1, 3, rows + 3).permute(
-                {1, 0});
+            return make.uniform({columns + 1, rows + 4}, 0.1, 1.0)
+                .slice(0, 1, columns + 1)
+                .slice(1, 3, rows + 3)
+                .permute({1, 0});
         case Storage::interleaved:
             return make.uniform({rows, 3, columns}, 0.1, 1.0).slice(1, 1, 2).reshape({rows, columns});
         case Storage::every_second:
@@ -39,9 +41,10 @@ void check_gemm_storage(DType dtype) {
         return b.gemm(x, y, std::remove_cvref_t<decltype(x)>{}, {});
     };
     const auto check = [&](int left, int right, Index rows, Index inner, Index columns) {
-        agree<B>(text("[", rows, ", ", inner, "] storage ", left, " times [", inner, ", ", columns, "] storage ", right),
-                 make, approx::of(dtype, inner), multiply, matrix(make, static_cast<Storage>(left), rows, inner),
-                 matrix(make, static_cast<Storage>(right), inner, columns));
+        agree<B>(
+            text("[", rows, ", ", inner, "] storage ", left, " times [", inner, ", ", columns, "] storage ", right),
+            make, approx::of(dtype, inner), multiply, matrix(make, static_cast<Storage>(left), rows, inner),
+            matrix(make, static_cast<Storage>(right), inner, columns));
     };
     for (int left = 0; left < storage_count; ++left) {
         for (int right = 0; right < storage_count; ++right) {

@@ -103,9 +103,10 @@ void check_rope(DType dtype) {
         const Index tokens = x.extents()[2];
         const Index pairs = x.extents()[3] / 2;
         for (const bool inverse : {false, true}) {
-            agree<B>(text("rope of ", x.extents()), make, approx::of(dtype),
-                     [=](auto b, const auto& h, const auto& c, const auto& s) { return b.rope(h, c, s, inverse); }, x,
-                     make.uniform({tokens, pairs}), make.uniform({tokens, pairs}));
+            agree<B>(
+                text("rope of ", x.extents()), make, approx::of(dtype),
+                [=](auto b, const auto& h, const auto& c, const auto& s) { return b.rope(h, c, s, inverse); }, x,
+                make.uniform({tokens, pairs}), make.uniform({tokens, pairs}));
         }
     };
     for (const Extents& e : {Extents{1, 1, 1, 2}, Extents{2, 3, 5, 8}, Extents{1, 2, 33, 64}, Extents{2, 4, 100, 96},

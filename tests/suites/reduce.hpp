@@ -13,7 +13,7 @@ inline constexpr ReduceOp reduce_ops[] = {ReduceOp::sum, ReduceOp::mean, ReduceO
 template <class B>
 void check_reduce(DType dtype) {
     Maker<B> make(dtype, 201);
-    const Extents shapes[] = {{},        {1},          {31},           {32},     {33},  {5, 31},
+    const Extents shapes[] = {{},        {1},          {31},           {32},     {33},   {5, 31},
                               {4, 3, 9}, {3, 5, 2, 7}, {1, 33, 1, 65}, {0},      {0, 3}, {3, 0},
                               {2, 3, 0}, {7, 130, 2},  {2, 200, 33},   {40, 300}};
     for (const Extents& shape : shapes) {
@@ -50,8 +50,9 @@ void check_long_reduce() {
                 continue;
             }
             for (const ReduceOp op : reduce_ops) {
-                agree<B>(text("reduce ", static_cast<int>(op), " of ", shape, ", axes ", bits), make, approx::f32,
-                         [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, false); }, x);
+                agree<B>(
+                    text("reduce ", static_cast<int>(op), " of ", shape, ", axes ", bits), make, approx::f32,
+                    [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, false); }, x);
             }
         }
     }
@@ -66,9 +67,8 @@ void check_softmax(DType dtype) {
     const auto log_backward = [](auto b, const auto& x, const auto& g) {
         return b.log_softmax_backward(b.log_softmax(x), g);
     };
-    for (const Extents& shape :
-         {Extents{1}, Extents{1, 1}, Extents{7, 31}, Extents{3, 4, 33}, Extents{0, 5}, Extents{5, 0},
-          Extents{2, 3, 4, 32}, Extents{3000, 16}, Extents{3, 20000}}) {
+    for (const Extents& shape : {Extents{1}, Extents{1, 1}, Extents{7, 31}, Extents{3, 4, 33}, Extents{0, 5},
+                                 Extents{5, 0}, Extents{2, 3, 4, 32}, Extents{3000, 16}, Extents{3, 20000}}) {
         const double tolerance = 4.0 * approx::of(dtype, shape.back());
         const Twin<B> x = make.uniform(shape, -5.0, 5.0);
         const Twin<B> g = make.uniform(shape);

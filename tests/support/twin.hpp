@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "approx.hpp"
 #include "flowfar/backend/reference.hpp"
+
+#include "approx.hpp"
 
 namespace flowfar::testing {
 

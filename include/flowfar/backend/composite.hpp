@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -207,7 +208,7 @@ struct Composite {
         const Index keys = B::extents(k)[2];
         std::vector<double> bias(static_cast<std::size_t>(queries * keys), 0.0);
         for (Index i = 0; i < queries; ++i) {
-            for (Index j = i + (keys - queries) + 1; j < keys; ++j) {
+            for (Index j = std::max<Index>(0, i + (keys - queries) + 1); j < keys; ++j) {
                 bias[static_cast<std::size_t>(i * keys + j)] = -std::numeric_limits<double>::infinity();
             }
         }

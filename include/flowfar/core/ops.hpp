@@ -132,6 +132,8 @@ template <AnyTensor X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
     using B = typename X::Backend;
     static_assert(std::is_same_v<B, typename W::Backend>, "linear: input and weight live on different backends");
+    static_assert(X::Shape::rank >= 2 && W::Shape::rank == 2 && V::Shape::rank == 1,
+                  "linear: the input is […, rows, in], the weight [out, in], the bias [out]");
     constexpr Index in = X::Shape::at(-1);
     constexpr Index width = W::Shape::at(1);
     static_assert(in == dyn || width == dyn || in == width,
@@ -190,6 +192,7 @@ template <AnyTensor Q, AnyTensor K, AnyTensor V>
 template <AnyTensor X, AnyTensor R>
 [[nodiscard]] auto gather_rows(const X& table, const R& rows) {
     static_assert(std::is_same_v<typename R::Element, Index>, "gather_rows: rows are integers");
+    static_assert(R::Shape::rank == 1 && X::Shape::rank >= 1, "gather_rows: the rows are a vector");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, 0, R::Shape::at(0)>()>;
     return WithShape<X, S>(X::Backend::gather_rows(table.handle(), rows.handle()));
 }

@@ -9,6 +9,8 @@ namespace flowfar {
 /// The same elements with other extents, which must fit the target shape S.
 template <class S, AnyTensor X>
 [[nodiscard]] auto reshape(const X& x, const Extents& extents) {
+    static_assert(compatible(shape_algebra::count<S>(), shape_algebra::count<typename X::Shape>()),
+                  "reshape: the shapes have different numbers of elements");
     return WithShape<X, S>(X::Backend::reshape(x.handle(), extents));
 }
 

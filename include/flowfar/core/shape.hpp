@@ -71,6 +71,19 @@ template <class S, int Axis, Index Extent>
     return out;
 }
 
+/// Number of elements; dyn if an extent is.
+template <class S>
+[[nodiscard]] consteval Index count() {
+    Index product = 1;
+    for (const Index extent : S::extents) {
+        if (extent == dyn) {
+            return dyn;
+        }
+        product *= extent;
+    }
+    return product;
+}
+
 /// Sum of the extents of one axis; dyn if any is.
 [[nodiscard]] constexpr Index add(Index a, Index b) {
     return a == dyn || b == dyn ? dyn : a + b;

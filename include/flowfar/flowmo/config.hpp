@@ -71,6 +71,19 @@ struct FlowMoTiny64 : FlowMoTiny {
     static constexpr Index code_length = 64;
 };
 
+/// For tests that must end within seconds: 16×16 photos, 8 tokens of 18 bits (18 bytes).
+struct FlowMoNano {
+    static constexpr std::string_view name = "FlowMoNano";
+    static constexpr Index image_height = 16;
+    static constexpr Index image_width = 16;
+    static constexpr Index patch = 4;
+    static constexpr Index code_length = 8;
+    static constexpr Index context_dim = 18;
+    static constexpr Index codebook_bits = 9;
+    static constexpr MmditConfig encoder{32, 2, 1, {4, 6, 6}};
+    static constexpr MmditConfig decoder{32, 2, 1, {4, 6, 6}};
+};
+
 /// Everything that a configuration must satisfy; instantiating it checks.
 template <class C>
 struct CheckedFlowMoConfig : C {

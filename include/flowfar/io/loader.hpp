@@ -35,7 +35,8 @@ struct SkippedImage {
 
 struct LoaderOptions {
     Index batch = 1;
-    int size = 256;            ///< height and width of the crops; the short side is resized to it first
+    int size = 256;            ///< height and width of the crops
+    int resize = 0;            ///< the short side is resized to this before the crop; 0: to `size`
     bool random_crop = false;  ///< else the centre
     bool flip = false;         ///< mirror every second image, by chance
     bool shuffle = true;       ///< a new order in every epoch; else the order of the dataset
@@ -73,6 +74,8 @@ class ImageLoader {
         require(dataset_.size() > 0, "ImageLoader: the dataset is empty");
         require(!options_.drop_last || options_.batch <= dataset_.size(), "ImageLoader: a batch of ", options_.batch,
                 " is more than the ", dataset_.size(), " images; set drop_last = false to repeat images");
+        require(options_.resize == 0 || options_.resize >= options_.size, "ImageLoader: crops of ", options_.size,
+                " pixels do not fit a short side of ", options_.resize);
         check_image_size(static_cast<std::uint64_t>(options_.size), static_cast<std::uint64_t>(options_.size),
                          "ImageLoader");
         if (options_.threads > 0) {
@@ -129,6 +132,7 @@ class ImageLoader {
         return slot;
     }
 
+    [[nodiscard]] int short_side() const { return options_.resize > 0 ? options_.resize : options_.size; }
     [[nodiscard]] std::size_t sample_size() const {
         return 3 * static_cast<std::size_t>(options_.size) * static_cast<std::size_t>(options_.size);
     }
@@ -246,7 +250,7 @@ class ImageLoader {
         std::shared_ptr<const Image> image;
         std::string problem;
         try {
-            image = std::make_shared<const Image>(resize_short_side(dataset_.load(index), options_.size));
+            image = std::make_shared<const Image>(resize_short_side(dataset_.load(index), short_side()));
         } catch (const Error& error) {
             problem = error.what();
         }

@@ -39,4 +39,18 @@ void xavier_uniform(P& weight, std::uint64_t seed) {
     uniform(weight, std::sqrt(6.0 / fan), seed);
 }
 
+/// A linear layer with xavier uniform weight and bias 0.
+template <class Layer>
+void xavier_linear(Layer& layer, std::uint64_t seed) {
+    xavier_uniform(layer.weight, seed);
+    constant(layer.bias, 0.0);
+}
+
+/// A linear layer of zeros: what it modulates or adds starts out absent.
+template <class Layer>
+void zero_linear(Layer& layer) {
+    constant(layer.weight, 0.0);
+    constant(layer.bias, 0.0);
+}
+
 }  // namespace flowfar::init

@@ -176,13 +176,22 @@ struct Elementwise {
         Layout right = with_row_axis(expanded(b.layout, out.extents()));
         merge_axes<4>({&to, &choice, &left, &right});
         const int inner = to.rank() - 1;
-        parallel_rows<4>(to.extents, {&to, &choice, &left, &right}, [&](const auto& offset) {
-            for (Index i = 0; i < to.extents[inner]; ++i) {
-                const bool first = condition.data<float>()[offset[1] + i * choice.stride(inner)] != 0.0F;
-                out.data<float>()[offset[0] + i] = first ? a.data<float>()[offset[2] + i * left.stride(inner)]
-                                                         : b.data<float>()[offset[3] + i * right.stride(inner)];
+        const Index length = to.extents[inner];
+        const auto row = [&](const std::array<Index, 4>& offset, Index begin, Index end) {
+            const float* const pc = condition.data<float>() + offset[1];
+            const float* const pa = a.data<float>() + offset[2];
+            const float* const pb = b.data<float>() + offset[3];
+            float* const po = out.data<float>() + offset[0];
+            for (Index i = begin; i < end; ++i) {
+                po[i] = pc[i * choice.stride(inner)] != 0.0F ? pa[i * left.stride(inner)] : pb[i * right.stride(inner)];
             }
-        });
+        };
+        if (to.rank() == 1) {
+            parallel_for(length, elementwise_grain, [&](Index begin, Index end) { row({}, begin, end); });
+        } else {
+            parallel_rows<4>(to.extents, {&to, &choice, &left, &right},
+                             [&](const std::array<Index, 4>& offset) { row(offset, 0, length); });
+        }
         return out;
     }
 

@@ -52,7 +52,7 @@ class ThreadPool {
         const Index ranges = std::min<Index>(chunks, Index{4} * threads());
         const Index step = (chunks + ranges - 1) / ranges * grain;
         Job job;
-        job.context = &f;
+        job.context = const_cast<void*>(static_cast<const void*>(std::addressof(f)));  // call() restores the type
         job.count = count;
         job.step = step;
         job.call = [](void* context, Index begin, Index end) {

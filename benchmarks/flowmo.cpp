@@ -1,0 +1,69 @@
+// FlowMo on the CPU backend: the small model end to end, and one double-stream block of the full-size decoder.
+#include <benchmark/benchmark.h>
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/flowmo/train.hpp"
+
+namespace {
+
+using namespace flowfar;
+using Model = FlowMoModel<FlowMoTiny, Cpu>;
+
+const Model& tiny_model() {
+    static const Model model = [] {
+        Model m;
+        m.initialise(1);
+        return m;
+    }();
+    return model;
+}
+
+void tiny_encode(benchmark::State& state) {
+    const auto images = Model::Images::uniform({state.range(0), 3, 32, 32}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(tiny_model().encode(images));
+    }
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(tiny_encode)->Arg(1)->Arg(64)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void tiny_reconstruct(benchmark::State& state) {
+    const auto images = Model::Images::uniform({state.range(0), 3, 32, 32}, 2);
+    const Tokens tokens = tiny_model().encode(images);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(tiny_model().decode(tokens, {.steps = 25}));
+    }
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(tiny_reconstruct)->Arg(1)->Arg(64)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void tiny_training_step(benchmark::State& state) {
+    FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialise(1); });
+    const auto images = Model::Images::uniform({64, 3, 32, 32}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(trainer.step(images));
+    }
+    state.SetItemsProcessed(state.iterations() * 64);
+}
+BENCHMARK(tiny_training_step)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+/// One block of the Lo decoder at 256×256: 226 GFLOP.
+void decoder_block(benchmark::State& state) {
+    using Block = DoubleBlock<Cpu, 1152, 12, float>;
+    Block block;
+    block.initialise(1);
+    const auto image = Block::Sequence::normal({1, 4096, 1152}, 1);
+    const auto code = Block::Sequence::normal({1, 256, 1152}, 2);
+    const auto vec = Block::Vector::normal({1, 1152}, 3);
+    std::vector<std::array<Index, 3>> ids(4352, {1, 2, 3});
+    const auto table = rope_table<Cpu, 96, float, 3>({12, 42, 42}, std::span<const std::array<Index, 3>>(ids));
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(block(image, code, vec, table));
+    }
+    const double tokens = 4352.0;
+    const double flop = 24.0 * 1152.0 * 1152.0 * tokens + 4.0 * tokens * tokens * 1152.0;
+    state.SetItemsProcessed(state.iterations() * static_cast<Index>(flop));
+}
+BENCHMARK(decoder_block)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace

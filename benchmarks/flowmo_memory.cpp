@@ -1,0 +1,54 @@
+// Peak memory of the full-size FlowMo-Lo (945M parameters, f32) at 256×256, batch 1. Run one case per process, because
+// the peak is the process's: flowmo_memory --benchmark_filter=inference. Training needs about 20 GiB.
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/flowmo/train.hpp"
+
+namespace {
+
+using namespace flowfar;
+using Model = FlowMoModel<FlowMoLo, Cpu>;
+
+void report_peak(benchmark::State& state) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    state.counters["peak_GiB"] = static_cast<double>(usage.ru_maxrss) / (1024.0 * 1024.0);
+}
+
+void inference(benchmark::State& state) {
+    Cpu::set_cache_limit(std::size_t{1} << 28);
+    Model model;
+    model.initialise(1);
+    const auto image = Model::Images::uniform({1, 3, 256, 256}, 2);
+    for (auto _ : state) {
+        const Tokens tokens = model.encode(image);
+        benchmark::DoNotOptimize(model.decode(tokens, {.steps = 1}));
+    }
+    report_peak(state);
+}
+BENCHMARK(inference)->Iterations(1)->UseRealTime()->Unit(benchmark::kSecond);
+
+void train(benchmark::State& state, std::int64_t ema_every) {
+    Cpu::set_cache_limit(std::size_t{1} << 28);
+    FlowMoTrainOptions options;
+    options.checkpoint_blocks = true;
+    options.ema_every = ema_every;
+    FlowMoTrainer<FlowMoLo, Cpu> trainer(options, [](auto& model) { model.initialise(1); });
+    const auto image = Model::Images::uniform({1, 3, 256, 256}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(trainer.step(image));
+    }
+    report_peak(state);
+}
+void training_step(benchmark::State& state) {
+    train(state, 10);
+}
+void training_step_without_ema(benchmark::State& state) {
+    train(state, 0);
+}
+BENCHMARK(training_step)->Iterations(1)->UseRealTime()->Unit(benchmark::kSecond);
+BENCHMARK(training_step_without_ema)->Iterations(1)->UseRealTime()->Unit(benchmark::kSecond);
+
+}  // namespace

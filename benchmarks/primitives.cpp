@@ -1,0 +1,183 @@
+// Primitives of the CPU backend at FlowMo's and FAR's sizes. Bytes per second count each operand and result once, to be
+// held against `copy`; items per second of gemm and attention are multiply-adds times two (FLOP).
+#include <benchmark/benchmark.h>
+#include <vector>
+
+#include "flowfar/backend/cpu.hpp"
+
+namespace {
+
+using namespace flowfar;
+
+Handle random(const Extents& extents, std::uint64_t seed) {
+    return Cpu::normal(extents, DType::f32, seed, 0);
+}
+
+void set_bytes(benchmark::State& state, Index floats) {
+    state.SetBytesProcessed(state.iterations() * floats * static_cast<Index>(sizeof(float)));
+}
+
+void copy(benchmark::State& state) {
+    const Handle x = random({state.range(0), state.range(1)}, 1);
+    const Handle y = Cpu::empty(x.extents(), DType::f32);
+    for (auto _ : state) {
+        Cpu::assign(y, x);
+        benchmark::DoNotOptimize(y.data<float>());
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(copy)->Args({4352, 1152})->Args({4352, 4608})->UseRealTime();
+
+void gemm(benchmark::State& state) {
+    const Handle x = random({state.range(0), state.range(2)}, 1);
+    const Handle w = random({state.range(1), state.range(2)}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {}));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
+}
+BENCHMARK(gemm)
+    ->ArgNames({"M", "N", "K"})
+    ->Args({4352, 1152, 1152})
+    ->Args({4352, 4608, 1152})
+    ->Args({4352, 1152, 4608})
+    ->Args({512, 3072, 768})
+    ->Args({64, 1152, 1152})
+    ->Args({8, 1152, 1152})
+    ->Args({1, 1152, 1152})
+    ->UseRealTime();
+
+void attention(benchmark::State& state) {
+    const Index heads = state.range(0);
+    const Index tokens = state.range(1);
+    const Index depth = state.range(2);
+    const Handle qkv = random({1, tokens, 3, heads, depth}, 3);
+    std::vector<Handle> part;
+    for (Index i = 0; i < 3; ++i) {
+        part.push_back(
+            Cpu::permute(Cpu::reshape(Cpu::slice(qkv, 2, i, i + 1), {1, tokens, heads, depth}), {0, 2, 1, 3}));
+    }
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(
+            Cpu::attention(part[0], part[1], part[2], 8.0 / static_cast<double>(depth), MaskKind::full));
+    }
+    state.SetItemsProcessed(state.iterations() * 4 * heads * tokens * tokens * depth);
+}
+BENCHMARK(attention)
+    ->ArgNames({"heads", "tokens", "size"})
+    ->Args({12, 4352, 96})
+    ->Args({12, 4352, 64})
+    ->Args({12, 320, 64})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+void attention_backward(benchmark::State& state) {
+    const Extents extents{1, 12, state.range(0), 96};
+    const Handle q = random(extents, 1);
+    const Handle k = random(extents, 2);
+    const Handle v = random(extents, 3);
+    const Handle g = random(extents, 4);
+    const auto y = Cpu::attention(q, k, v, 8.0 / 96.0, MaskKind::full);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::attention_backward(q, k, v, y, g, 8.0 / 96.0, MaskKind::full));
+    }
+    state.SetItemsProcessed(state.iterations() * 10 * 12 * state.range(0) * state.range(0) * 96);
+}
+BENCHMARK(attention_backward)->Arg(1024)->Arg(4352)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void layer_norm_modulated(benchmark::State& state) {
+    const Handle x = random({1, 4352, 1152}, 1);
+    const Handle scale = random({1, 1152}, 2);
+    const Handle shift = random({1, 1152}, 3);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::layer_norm(x, scale, shift, {.plus_one = true}));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(layer_norm_modulated)->UseRealTime();
+
+void rms_norm_heads(benchmark::State& state) {
+    const Handle x = random({1, 12, 4352, 96}, 1);
+    const Handle scale = random({96}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::rms_norm(x, scale, {}));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(rms_norm_heads)->UseRealTime();
+
+void rope(benchmark::State& state) {
+    const Handle x = random({1, 12, 4352, 96}, 1);
+    const Handle angles = random({4352, 48}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::rope(x, angles, angles, false));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(rope)->UseRealTime();
+
+template <UnaryOp Op>
+void unary(benchmark::State& state) {
+    const Handle x = random({4352, 4608}, 1);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::unary({Op}, x));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(unary<UnaryOp::gelu_tanh>)->UseRealTime();
+BENCHMARK(unary<UnaryOp::silu>)->UseRealTime();
+BENCHMARK(unary<UnaryOp::square>)->UseRealTime();
+
+void gated_residual(benchmark::State& state) {
+    const Handle x = random({1, 4352, 1152}, 1);
+    const Handle y = random({1, 4352, 1152}, 2);
+    const Handle gate = random({1, 1, 1152}, 3);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::binary(BinaryOp::add, x, Cpu::binary(BinaryOp::mul, y, gate)));
+    }
+    set_bytes(state, 3 * x.count());
+}
+BENCHMARK(gated_residual)->UseRealTime();
+
+void reduce_rows(benchmark::State& state) {
+    const Handle x = random({4352, 1152}, 1);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::reduce(ReduceOp::sum, x, Axes::only(0), false));
+    }
+    set_bytes(state, x.count());
+}
+BENCHMARK(reduce_rows)->UseRealTime();
+
+void softmax(benchmark::State& state) {
+    const Handle x = random({1024, 4352}, 1);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::softmax(x));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(softmax)->UseRealTime();
+
+void normal_numbers(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::normal({3, 256, 256}, DType::f32, 1, 0));
+    }
+    state.SetItemsProcessed(state.iterations() * 3 * 256 * 256);
+}
+BENCHMARK(normal_numbers)->UseRealTime();
+
+void adam(benchmark::State& state) {
+    const Extents extents{4608, 1152};
+    const Handle p = random(extents, 1);
+    const Handle g = random(extents, 2);
+    const Handle m = Cpu::full(extents, DType::f32, 0.0);
+    const Handle v = Cpu::full(extents, DType::f32, 0.0);
+    AdamOptions options;
+    for (auto _ : state) {
+        Cpu::adam_step(p, g, m, v, options);
+        ++options.step;
+    }
+    set_bytes(state, 7 * p.count());
+}
+BENCHMARK(adam)->UseRealTime();
+
+}  // namespace

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cmath>
+#include <utility>
+
+#include "flowfar/diffusion/ddpm.hpp"
+#include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/far/denoising_mlp.hpp"
+
+namespace flowfar {
+
+/// Draws continuous tokens from p(x | z): the denoising MLP with its noise process, DDPM with cosine schedule, ε
+/// prediction and learned variance range (arXiv 2503.05305, section 3; Li et al. 2024).
+template <class B, Index Channels, Index Condition, Index Width, class T = float>
+struct DiffusionHead {
+    using Backend = B;
+    using Net = DenoisingMlp<B, Channels, Condition, Width, T>;
+    using Rows = typename Net::Rows;              // [rows, channels]
+    using Conditions = typename Net::Conditions;  // [rows, condition]
+    using Hidden = typename Net::Hidden;
+    using Scalars = typename Net::Scalars;
+
+    Net net;
+    DdpmSchedule process{Ddpm<1000, Cosine>{}};  ///< the process of training
+
+    explicit DiffusionHead(Index depth, bool level_condition = true) : net(depth, level_condition) {}
+
+    /// Loss of every row, [multiplier·rows, 1]: targets and z [rows, …] and level [rows, 1] (or absent) are repeated as
+    /// a block `multiplier` times, each copy with its own step and noise [multiplier·rows, channels].
+    [[nodiscard]] ddpm::Loss<Scalars> loss(const Rows& target, const Conditions& z, const Scalars& level,
+                                           std::span<const Index> steps, const Rows& noise,
+                                           Index multiplier = 1) const {
+        require(multiplier >= 1, "diffusion loss: expected a multiplier of at least 1, found ", multiplier);
+        const Rows x_start = repeat(target, multiplier);
+        const Rows x = ddpm::q_sample(process, steps, x_start, noise);
+        const Hidden y = repeat(net.condition(z, level), multiplier) + net.times(step_numbers(steps));
+        return ddpm::loss(process, steps, x_start, noise, net(x, y));
+    }
+
+    /// A noise process with fewer steps and the network's embedding of each: reusable for any number of rows.
+    struct Prepared {
+        DdpmSchedule process;
+        Hidden times;  // [steps, width]
+    };
+    [[nodiscard]] Prepared prepare(const DdpmSchedule& spaced) const {
+        return {spaced, net.times(step_numbers(spaced.timestep_map))};
+    }
+
+    /// The guided output: ε [rows, channels], the same for both halves, and v [2·rows, channels], each half its own.
+    struct Guided {
+        Rows epsilon;
+        Rows v;
+    };
+    /// ε = ε_null + guidance (ε_cond − ε_null), both at the same x [rows, channels]; y [2·rows, width] holds the
+    /// conditional rows, then the null ones.
+    [[nodiscard]] Guided guided(const Rows& x, const Hidden& y, double guidance) const {
+        const Index rows = x.extent(0);
+        const Hidden projected = net.project(x);
+        const auto out = net.projected(concat<0>(projected, projected), y);
+        const auto epsilon = slice<1, 0, Channels>(out);
+        const Rows with = slice<0>(epsilon, 0, rows);
+        const Rows without = slice<0>(epsilon, rows, 2 * rows);
+        return {without + (with - without) * guidance, slice<1, Channels, 2 * Channels>(out)};
+    }
+
+    /// Ancestral sampling of one token per row. `condition` is `net.condition(z, level)` of all rows; with a guidance
+    /// other than 1, of the conditional rows and then of the null rows. With guidance 1 null rows would never matter,
+    /// so there are none. `noise(draw)` gives [rows, channels]: draw 0 is the start, draw i ≥ 1 belongs to the i-th
+    /// step; the last step draws nothing.
+    template <class Noise>
+    [[nodiscard]] Rows sample(const Hidden& condition, const Prepared& prepared, double guidance, double temperature,
+                              Noise&& noise) const {
+        require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
+        require(std::isfinite(temperature) && temperature >= 0.0,
+                "temperature: expected a finite number of at least 0, found ", temperature);
+        const bool two = guidance != 1.0;
+        require(!two || condition.extent(0) % 2 == 0, "sample: guidance needs one null condition per row, found ",
+                condition.extent(0), " conditions");
+        const Index rows = condition.extent(0) / (two ? 2 : 1);
+        const int steps = prepared.process.steps();
+        Rows x = noise(0);
+        for (int t = steps - 1; t >= 0; --t) {
+            const Hidden y = condition + slice<0>(prepared.times, t, t + 1);
+            Rows epsilon;
+            Rows v;
+            if (two) {
+                const Guided both = guided(x, y, guidance);
+                epsilon = both.epsilon;
+                v = slice<0>(both.v, 0, rows);
+            } else {
+                const auto out = net(x, y);
+                epsilon = slice<1, 0, Channels>(out);
+                v = slice<1, Channels, 2 * Channels>(out);
+            }
+            const Rows fresh = t > 0 ? Rows(noise(steps - t)) : Rows();
+            x = ddpm::ancestral_step(prepared.process, t, x, epsilon, v, fresh, {.temperature = temperature});
+        }
+        return x;
+    }
+
+    void initialise(std::uint64_t seed) { net.initialise(fold(seed, "net")); }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("net", self.net);
+    }
+
+   private:
+    /// The whole block of rows `count` times.
+    template <AnyTensor X>
+    [[nodiscard]] static X repeat(const X& x, Index count) {
+        if (count == 1) {
+            return x;
+        }
+        constexpr Index width = X::Shape::at(1);
+        const Index rows = x.extent(0);
+        const auto once = reshape<Shape<1, dyn, width>>(x, {1, rows, width});
+        const auto all = expand<Shape<dyn, dyn, width>>(once, {count, rows, width});
+        return reshape<Shape<dyn, width>>(all, {count * rows, width});
+    }
+    [[nodiscard]] static Tensor<B, Shape<dyn>, T> step_numbers(std::span<const Index> steps) {
+        std::vector<T> numbers;
+        numbers.reserve(steps.size());
+        for (const Index step : steps) {
+            numbers.push_back(static_cast<T>(static_cast<float>(step)));
+        }
+        return Tensor<B, Shape<dyn>, T>::from_host(numbers, {static_cast<Index>(steps.size())});
+    }
+};
+
+}  // namespace flowfar
