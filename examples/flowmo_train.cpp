@@ -203,9 +203,7 @@ class Run {
             }
         }
         progress.finish();
-        if (training_->step_count() > first || !fs::exists(out_ / "model.safetensors")) {
-            save();
-        }
+        save();  // also where nothing was left to do: a run killed between state and model has an old model
         std::printf("%s at step %lld: %s, %s\n", interrupt.requested() ? "interrupted and saved" : "finished",
                     static_cast<long long>(training_->step_count()), (out_ / "state.safetensors").c_str(),
                     (out_ / "model.safetensors").c_str());
@@ -228,12 +226,12 @@ class Run {
         if (saved) {
             check_options(state, options_);
         }
-        fs::create_directories(out_);
         FlowMoTrainingSettings settings = settings_of(a_);
         if (saved) {
             settings.initial_model.clear();  // the state replaces it
         }
         auto training = make_flowmo_training(a_.config, settings);
+        fs::create_directories(out_);
         if (saved) {
             training->load(state);
             std::printf("resumed at step %lld\n", static_cast<long long>(training->step_count()));

@@ -171,7 +171,7 @@ class Spec {
         if (std::exchange(section, heading) != heading) {
             out += "\n" + heading + ":\n";
         }
-        std::string line = "  " + entry.name;
+        std::string line = "  " + (entry.alias.empty() ? "" : entry.alias + ", ") + entry.name;
         if (entry.name.starts_with("--") && !entry.placeholder.empty()) {
             line += " " + entry.placeholder;
         }
@@ -194,7 +194,7 @@ class Spec {
         const std::size_t equals = word.find('=');
         const std::string_view name = word.substr(0, equals);
         const auto is = [](std::string_view wanted) {
-            return [wanted](const detail::Entry& entry) { return entry.name == wanted; };
+            return [wanted](const detail::Entry& entry) { return entry.name == wanted || entry.alias == wanted; };
         };
         auto entry = std::ranges::find_if(options_, is(name));
         std::string_view value = "on";

@@ -60,7 +60,7 @@ namespace flowfar::program {
     const auto add = [&](const char* label, const char* key, bool right) {
         Curve curve = curve_of(lines, "step", key);
         if (!curve.x.empty()) {
-            const double window = right ? 0.0 : std::min(100.0, static_cast<double>(curve.x.size()) / 5);
+            const double window = right ? 0.0 : std::min(50.0, static_cast<double>(curve.x.size()) / 20);
             plot.series.push_back({.label = label,
                                    .x = std::move(curve.x),
                                    .y = std::move(curve.y),

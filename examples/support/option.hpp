@@ -175,6 +175,7 @@ struct Constraint {
 /// One option or positional, without its type.
 struct Entry {
     std::string name;         // with dashes for options, in capitals for positionals
+    std::string alias;        // "-o", or empty
     std::string placeholder;  // "N", "X", "TEXT"; empty for flags
     std::string help, section, default_text;
     std::function<std::string()> limits;
@@ -266,6 +267,11 @@ class OptionHandle {
     /// What help shows in place of the value, "FILE" for one.
     OptionHandle& placeholder(std::string word) {
         entry_->placeholder = std::move(word);
+        return *this;
+    }
+    /// A second, short name such as "-o".
+    OptionHandle& alias(std::string name) {
+        entry_->alias = std::move(name);
         return *this;
     }
     OptionHandle& required() {

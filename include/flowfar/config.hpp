@@ -8,3 +8,11 @@
 #else
 #define FLOWFAR_HD
 #endif
+
+/// With FLOWFAR_SEPARATE_CPU defined for a whole program, the CPU backend's kernels are compiled only in the units that
+/// include flowfar/backend/cpu/definitions.hpp (there must be exactly one). Without it everything is header-only.
+#if defined(FLOWFAR_SEPARATE_CPU)
+#define FLOWFAR_INLINE
+#else
+#define FLOWFAR_INLINE inline
+#endif

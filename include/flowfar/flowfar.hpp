@@ -1,11 +1,10 @@
 #pragma once
 
-/// Everything that needs no other library than Eigen: tensors, backends, autodiff, layers, optimisers, FlowMo.
-/// Files and images are separate (flowfar/flowmo.hpp, flowfar/io/…), because they need nlohmann-json, libpng and
-/// libjpeg.
+/// Everything that needs no other library: tensors, autodiff, the reference backend, layers, optimisers, FlowMo. Include
+/// flowfar/backend/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for files and
+/// images (nlohmann-json, libpng, libjpeg).
 
 #include "flowfar/autodiff/backward.hpp"
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"

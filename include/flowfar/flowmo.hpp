@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 #include "flowfar/io/state_dict.hpp"
 

@@ -70,8 +70,8 @@ TEST_CASE("a checkpoint with a pair of results") {
 
 TEST_CASE("checkpoints inside checkpoints and after one another") {
     compare([](const auto& x, const auto& y, const auto& weight, auto wrap) {
-        const auto inner = [&](const Matrix& a) { return Matrix(sigmoid(a * weight)); };
-        const auto outer = [&](const Matrix& a, const Matrix& b) {
+        const auto inner = [&weight](const Matrix& a) { return Matrix(sigmoid(a * weight)); };
+        const auto outer = [inner, wrap](const Matrix& a, const Matrix& b) {
             return Matrix(wrap(inner, a + b) * wrap(inner, a));
         };
         Matrix h = x;

@@ -93,18 +93,4 @@ void check_softmax(DType dtype) {
     agree<B>("log-softmax of extremes", make, tolerance, log_softmax, extreme);
 }
 
-/// Results must be the same bits for any number of threads.
-template <class B, class F>
-void check_same_for_all_threads(const char* what, F&& f) {
-    const int before = B::threads();
-    B::set_threads(1);
-    const std::vector<double> alone = values_of<B>(f());
-    for (const int threads : {2, 3}) {
-        B::set_threads(threads);
-        INFO(what, " with ", threads, " threads");
-        CHECK((values_of<B>(f()) == alone));
-    }
-    B::set_threads(before);
-}
-
 }  // namespace flowfar::testing

@@ -103,6 +103,9 @@ std::optional<Golden> Golden::find(const std::string& name) {
     return Golden(std::make_shared<const io::SafetensorsFile>(*path));
 }
 
+const std::vector<std::string>& Golden::tensors() const {
+    return file_->names();
+}
 Extents Golden::extents(const std::string& name) const {
     Extents out;
     for (const Index extent : file_->at(name).shape) {

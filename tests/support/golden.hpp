@@ -57,6 +57,8 @@ class Golden {
     /// program's last line counts both, so that a missing file cannot be mistaken for a pass.
     [[nodiscard]] static std::optional<Golden> find(const std::string& name);
 
+    /// Names of all tensors.
+    [[nodiscard]] const std::vector<std::string>& tensors() const;
     [[nodiscard]] Extents extents(const std::string& name) const;
     /// All elements, row-major.
     [[nodiscard]] std::vector<float> values(const std::string& name) const;

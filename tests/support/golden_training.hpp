@@ -2,6 +2,7 @@
 
 /// One recorded evaluation of FlowMo's training loss, and its gradients.
 
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -14,21 +15,15 @@
 
 namespace flowfar::testing {
 
-/// The numbers that the reference drew for a batch: nt, u_select, u_replace, u_cfg (in this order; see FlowMoDraws).
+/// The hand-picked numbers that stood in for the reference's draws of times and of dropped codes, for up to 4 samples.
 struct RecordedDraws {
-    std::vector<float> normal;
-    std::vector<float> select;
-    std::vector<float> replace;
-    std::vector<float> condition;
-
-    explicit RecordedDraws(const Golden& golden)
-        : normal(golden.values("nt")),
-          select(golden.values("u_select")),
-          replace(golden.values("u_replace")),
-          condition(golden.values("u_cfg")) {}
+    static constexpr std::array normal{-1.2F, 0.3F, 0.9F, -0.4F};    ///< nt
+    static constexpr std::array select{0.2F, 0.95F, 0.5F, 0.91F};    ///< u_select: above 0.9 t is replaced
+    static constexpr std::array replace{0.6F, 0.7F, 0.15F, 0.33F};   ///< u_replace
+    static constexpr std::array condition{0.05F, 0.5F, 0.9F, 0.2F};  ///< u_cfg: up to 0.1 the code is dropped
 
     /// Times and kept codes of samples [begin, end).
-    [[nodiscard]] FlowMoDraws<float> draws(std::size_t begin, std::size_t end) const {
+    [[nodiscard]] static FlowMoDraws<float> draws(std::size_t begin, std::size_t end) {
         FlowMoDraws<float> out;
         for (std::size_t i = begin; i < end; ++i) {
             out.times.push_back(select[i] > 0.9F ? replace[i] : 1.0F / (1.0F + std::exp(-normal[i])));

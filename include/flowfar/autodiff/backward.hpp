@@ -50,7 +50,7 @@ template <AnyTensor X>
 }
 
 /// `f(inputs…)`, a tensor or a pair of tensors, recomputed in the backward pass instead of kept (Chen et al. 2016).
-/// On a backend without tape it just calls f.
+/// What f captures by reference must live until then. On a backend without tape it just calls f.
 template <class F, AnyTensor X, AnyTensor... Rest>
 [[nodiscard]] auto checkpoint(F f, const X& x, const Rest&... rest) {
     using B = typename X::Backend;

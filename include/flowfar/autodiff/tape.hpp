@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <unordered_set>
 #include <utility>
@@ -150,8 +151,15 @@ void propagate(std::span<const Root<B>> roots) {
     for (const Root<B>& root : roots) {
         root.node->accumulate(root.gradient);
     }
-    std::stable_sort(nodes.begin(), nodes.end(), [](auto* a, auto* b) { return a->order > b->order; });
-    for (Node<B>* node : nodes) {
+    // Ties keep the order of discovery, so that sums are the same in every run. (std::stable_sort of libstdc++ 12 calls
+    // a deprecated function, about which clang warns.)
+    std::vector<std::size_t> sorted(nodes.size());
+    std::iota(sorted.begin(), sorted.end(), std::size_t{0});
+    std::sort(sorted.begin(), sorted.end(), [&nodes](std::size_t a, std::size_t b) {
+        return nodes[a]->order != nodes[b]->order ? nodes[a]->order > nodes[b]->order : a < b;
+    });
+    for (const std::size_t position : sorted) {
+        Node<B>* const node = nodes[position];
         if (node->leaf) {
             continue;
         }

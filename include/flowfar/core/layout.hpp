@@ -173,14 +173,15 @@ struct Layout {
         while (source_count != target_count) {
             if (source_count < target_count) {
                 const Index expected = from.stride(source) * from.extents[source];
-                --source;
-                if (from.stride(source) != expected) {
+                if (--source < 0 || from.stride(source) != expected) {
                     return std::nullopt;
                 }
                 source_count *= from.extents[source];
             } else {
                 target_stride *= extents[target];
-                --target;
+                if (--target < 0) {
+                    return std::nullopt;  // not reached, as the counts are equal: said for the compiler's warnings
+                }
                 out.set_stride(target, target_stride);
                 target_count *= extents[target];
             }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "flowfar/nn/embedding.hpp"
+#include "flowfar/nn/linear.hpp"
 #include "flowfar/nn/mlp.hpp"
 #include "flowfar/nn/norm.hpp"
 

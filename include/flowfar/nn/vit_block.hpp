@@ -4,6 +4,7 @@
 
 #include "flowfar/nn/dropout.hpp"
 #include "flowfar/nn/heads.hpp"
+#include "flowfar/nn/linear.hpp"
 #include "flowfar/nn/norm.hpp"
 
 namespace flowfar {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/storage.hpp"
 
 namespace flowfar::cpu {
 
@@ -27,8 +28,8 @@ class Attention {
     void forward(const Handle& q, const Handle& k, const Handle& v, const Handle& out, float* log_sum_exp) const {
         const Index blocks = (queries_ + query_block - 1) / query_block;
         parallel_for(pairs_ * blocks, 1, [&](Index begin, Index end) {
-            std::vector<float> logits(static_cast<std::size_t>(query_block * key_block));
-            std::vector<float> sum(static_cast<std::size_t>(query_block * depth_));
+            const Scratch logits(query_block * key_block);
+            const Scratch sum(query_block * depth_);
             for (Index task = begin; task < end; ++task) {
                 const Index pair = task / blocks;
                 const Index first = task % blocks * query_block;
@@ -43,9 +44,8 @@ class Attention {
     void backward(const Handle& q, const Handle& k, const Handle& v, const Handle& out, const float* log_sum_exp,
                   const Handle& g, const Handle& dq, const Handle& dk, const Handle& dv) const {
         parallel_for(pairs_, 1, [&](Index begin, Index end) {
-            const auto block = static_cast<std::size_t>(query_block * key_block);
-            std::vector<float> p(block);
-            std::vector<float> ds(block);
+            const Scratch p(query_block * key_block);
+            const Scratch ds(query_block * key_block);
             std::vector<float> delta(static_cast<std::size_t>(queries_));
             for (Index pair = begin; pair < end; ++pair) {
                 const MatrixView mq = matrix(q, pair);
@@ -93,6 +93,18 @@ class Attention {
     }
 
    private:
+    /// A buffer that begins on a cache line: Eigen peels loops up to an aligned address, so that with the alignment of
+    /// `new` the last bits of the results would change from call to call.
+    class Scratch {
+       public:
+        explicit Scratch(Index count)
+            : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(float))) {}
+        [[nodiscard]] float* data() const { return reinterpret_cast<float*>(block_.get()); }
+
+       private:
+        std::shared_ptr<std::byte> block_;
+    };
+
     static MatrixView transposed(MatrixView m) { return {m.data, m.ld, !m.row_major}; }
     static MatrixView at(MatrixView m, Index row) { return {m.data + row * m.ld, m.ld, true}; }
 

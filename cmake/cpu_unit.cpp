@@ -1,0 +1,1 @@
+#include "flowfar/backend/cpu/definitions.hpp"

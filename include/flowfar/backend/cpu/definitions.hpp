@@ -1,0 +1,189 @@
+#pragma once
+
+/// The definitions of `Cpu`'s operations: which loops serve which element type. backend/cpu.hpp includes this file,
+/// unless FLOWFAR_SEPARATE_CPU is defined; then one unit of the program includes it instead, and the others need
+/// neither Eigen nor the time to compile its kernels.
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/float.hpp"
+#include "flowfar/backend/reference.hpp"
+
+namespace flowfar {
+
+namespace cpu {
+
+inline Handle widen(const Handle& h) {
+    return h.defined() && h.dtype == DType::bf16 ? Cpu::cast(h, DType::f32) : h;
+}
+inline Handle narrow(const Handle& h) {
+    return h.defined() ? Cpu::cast(h, DType::bf16) : h;
+}
+inline NormGradients<Handle> narrow(const NormGradients<Handle>& d) {
+    return {narrow(d.input), narrow(d.scale), narrow(d.shift)};
+}
+inline AttentionResult<Handle> narrow(const AttentionResult<Handle>& y) {
+    return {narrow(y.output), y.log_sum_exp};
+}
+inline AttentionGradients<Handle> narrow(const AttentionGradients<Handle>& d) {
+    return {narrow(d.query), narrow(d.key), narrow(d.value)};
+}
+
+/// Calls `f(backend, operands…)` with the loops for the first operand's element type, which all must share.
+template <class F, class... Rest>
+auto route(F&& f, const Handle& first, const Rest&... rest) {
+    [[maybe_unused]] const auto same = [&](const Handle& h) { return !h.defined() || h.dtype == first.dtype; };
+    if (first.dtype == DType::bf16) {
+        [[maybe_unused]] const auto fits = [](const Handle& h) {
+            return !h.defined() || h.dtype == DType::bf16 || h.dtype == DType::f32;
+        };
+        require((fits(rest) && ...), "cpu: expected F32 elements beside BF16");
+        return narrow(f(Float{}, widen(first), widen(rest)...));
+    }
+    require((same(rest) && ...), "cpu: operands have different element types; the first has ", name_of(first.dtype));
+    if (first.dtype == DType::f64) {
+        return f(Reference{}, first, rest...);
+    }
+    require(first.dtype == DType::f32, "cpu: expected F32, F64 or BF16 elements, found ", name_of(first.dtype));
+    return f(Float{}, first, rest...);
+}
+template <class F>
+void in_place(DType dtype, const char* what, F&& f) {
+    require(dtype == DType::f32 || dtype == DType::f64, what, ": expected F32 or F64 elements, found ", name_of(dtype),
+            "; keep master weights in F32");
+    if (dtype == DType::f64) {
+        f(Reference{});
+    } else {
+        f(Float{});
+    }
+}
+
+}  // namespace cpu
+
+FLOWFAR_INLINE void Cpu::assign(const Handle& target, const Handle& source) {
+    const auto computes = [](DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f64; };
+    if (target.dtype == source.dtype || (computes(target.dtype) && computes(source.dtype))) {
+        cpu::Copy::assign(target, source);
+    } else {
+        Reference::assign(target, source);  // indices and file types are rare: not worth loops of their own
+    }
+}
+
+FLOWFAR_INLINE Handle Cpu::unary(Unary op, const Handle& x) {
+    return cpu::route([op](auto b, const Handle& h) { return b.unary(op, h); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::unary_backward(Unary op, const Handle& x, const Handle& y, const Handle& g) {
+    return cpu::route(
+        [op](auto b, const Handle& hg, const Handle& hx, const Handle& hy) { return b.unary_backward(op, hx, hy, hg); },
+        g, x, y);
+}
+
+FLOWFAR_INLINE Handle Cpu::binary(BinaryOp op, const Handle& x, const Handle& y) {
+    return cpu::route([op](auto b, const Handle& hx, const Handle& hy) { return b.binary(op, hx, hy); }, x, y);
+}
+
+FLOWFAR_INLINE Handle Cpu::binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y, const Handle& z,
+                                           const Handle& g) {
+    return cpu::route([op, first](auto b, const Handle& hx, const Handle& hy, const Handle& hz,
+                                  const Handle& hg) { return b.binary_backward(op, first, hx, hy, hz, hg); },
+                      x, y, z, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::where(const Handle& condition, const Handle& x, const Handle& y) {
+    return cpu::route([](auto b, const Handle& hx, const Handle& hy, const Handle& hc) { return b.where(hc, hx, hy); },
+                      x, y, cast(condition, x.dtype));
+}
+
+FLOWFAR_INLINE Handle Cpu::reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
+    return cpu::route([=](auto b, const Handle& h) { return b.reduce(op, h, axes, keep); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::softmax(const Handle& x) {
+    return cpu::route([](auto b, const Handle& h) { return b.softmax(h); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::log_softmax(const Handle& x) {
+    return cpu::route([](auto b, const Handle& h) { return b.log_softmax(h); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::softmax_backward(const Handle& y, const Handle& g) {
+    return cpu::route([](auto b, const Handle& hy, const Handle& hg) { return b.softmax_backward(hy, hg); }, y, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::log_softmax_backward(const Handle& y, const Handle& g) {
+    return cpu::route([](auto b, const Handle& hy, const Handle& hg) { return b.log_softmax_backward(hy, hg); }, y, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::gemm(const Handle& x, const Handle& y, const Handle& bias, GemmOptions options) {
+    return cpu::route(
+        [options](auto b, const Handle& hx, const Handle& hy, const Handle& hb) { return b.gemm(hx, hy, hb, options); },
+        x, y, bias);
+}
+
+FLOWFAR_INLINE Handle Cpu::layer_norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options) {
+    return cpu::route([options](auto b, const Handle& hx, const Handle& hs,
+                                const Handle& hb) { return b.layer_norm(hx, hs, hb, options); },
+                      x, scale, shift);
+}
+
+FLOWFAR_INLINE NormGradients<Handle> Cpu::layer_norm_backward(const Handle& x, const Handle& scale, const Handle& shift,
+                                                              const Handle& g, NormOptions options) {
+    return cpu::route([options](auto b, const Handle& hx, const Handle& hs, const Handle& hb,
+                                const Handle& hg) { return b.layer_norm_backward(hx, hs, hb, hg, options); },
+                      x, scale, shift, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::rms_norm(const Handle& x, const Handle& scale, NormOptions options) {
+    return cpu::route([options](auto b, const Handle& hx, const Handle& hs) { return b.rms_norm(hx, hs, options); }, x,
+                      scale);
+}
+
+FLOWFAR_INLINE NormGradients<Handle> Cpu::rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
+                                                            NormOptions options) {
+    return cpu::route([options](auto b, const Handle& hx, const Handle& hs,
+                                const Handle& hg) { return b.rms_norm_backward(hx, hs, hg, options); },
+                      x, scale, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+    return cpu::route(
+        [inverse](auto b, const Handle& hx, const Handle& hc, const Handle& hs) { return b.rope(hx, hc, hs, inverse); },
+        x, cos, sin);
+}
+
+FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
+                                                      MaskKind mask) {
+    return cpu::route([=](auto b, const Handle& hq, const Handle& hk,
+                          const Handle& hv) { return b.attention(hq, hk, hv, scale, mask); },
+                      q, k, v);
+}
+
+FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& q, const Handle& k, const Handle& v,
+                                                                  const AttentionResult<Handle>& y, const Handle& g,
+                                                                  double scale, MaskKind mask) {
+    return cpu::route(
+        [=](auto b, const Handle& hq, const Handle& hk, const Handle& hv, const Handle& ho, const Handle& hl,
+            const Handle& hg) {
+            return b.attention_backward(hq, hk, hv, {ho, hl}, hg, scale, mask);
+        },
+        q, k, v, y.output, y.log_sum_exp, g);
+}
+
+FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {
+    if (target.dtype == DType::f32) {
+        cpu::Float::add_into(target, cast(source, DType::f32));
+    } else {
+        assign(target, binary(BinaryOp::add, target, source));
+    }
+}
+
+FLOWFAR_INLINE void Cpu::lerp(const Handle& target, const Handle& source, double weight) {
+    cpu::in_place(target.dtype, "lerp", [&](auto b) { b.lerp(target, cast(source, target.dtype), weight); });
+}
+
+FLOWFAR_INLINE void Cpu::adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
+                                   const AdamOptions& options) {
+    cpu::in_place(p.dtype, "adam_step", [&](auto b) { b.adam_step(p, cast(g, p.dtype), m, v, options); });
+}
+
+}  // namespace flowfar

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <string_view>
+
+#include "flowfar/frequency/pyramid.hpp"
+
+namespace flowfar {
+
+/// FAR configurations are named types; derive from one to change a member. B: 207.9M parameters, 256×256 images in the
+/// latent space of the KL-16 autoencoder (arXiv 2503.05305, table 1).
+struct FarB {
+    static constexpr std::string_view name = "FarB";
+    static constexpr Index classes = 1000;
+    static constexpr Index channels = 16;       ///< of the latent
+    static constexpr Index side = 16;           ///< latent height and width; levels are 0 … side − 1
+    static constexpr Index patch = 1;           ///< a token is a patch of the latent
+    static constexpr Index buffer = 64;         ///< leading positions that hold the class
+    static constexpr Index hidden = 768;        ///< transformer width
+    static constexpr Index heads = 12;          ///< attention heads
+    static constexpr Index encoder_depth = 12;  ///< blocks
+    static constexpr Index decoder_depth = 12;
+    static constexpr Index head_width = 1024;  ///< diffusion MLP
+    static constexpr Index head_depth = 6;
+    static constexpr bool masked = false;  ///< trained and sampled with hidden tokens
+    using Filter = SpatialFilter;
+};
+
+/// 450.6M parameters.
+struct FarL : FarB {
+    static constexpr std::string_view name = "FarL";
+    static constexpr Index hidden = 1024;
+    static constexpr Index heads = 16;
+    static constexpr Index encoder_depth = 16;
+    static constexpr Index decoder_depth = 16;
+    static constexpr Index head_width = 1536;
+    static constexpr Index head_depth = 3;
+};
+
+/// The released script's L with the narrower diffusion MLP: 426.4M parameters.
+struct FarL1024 : FarL {
+    static constexpr std::string_view name = "FarL1024";
+    static constexpr Index head_width = 1024;
+};
+
+/// 811.7M parameters.
+struct FarH : FarL1024 {
+    static constexpr std::string_view name = "FarH";
+    static constexpr Index hidden = 1280;
+    static constexpr Index encoder_depth = 20;
+    static constexpr Index decoder_depth = 20;
+};
+
+/// A model that trains on a CPU: 32×32 pixels as 8×8 latents of 48 channels (4×4 patches of pixels), ten classes, 0.99M
+/// parameters.
+struct FarTiny {
+    static constexpr std::string_view name = "FarTiny";
+    static constexpr Index classes = 10;
+    static constexpr Index channels = 48;
+    static constexpr Index side = 8;
+    static constexpr Index patch = 1;
+    static constexpr Index buffer = 8;
+    static constexpr Index hidden = 96;
+    static constexpr Index heads = 4;
+    static constexpr Index encoder_depth = 3;
+    static constexpr Index decoder_depth = 3;
+    static constexpr Index head_width = 128;
+    static constexpr Index head_depth = 2;
+    static constexpr bool masked = false;
+    using Filter = SpatialFilter;
+};
+
+/// A configuration trained and sampled with hidden tokens. The parameters are the same.
+template <class C>
+struct Masked : C {
+    static constexpr bool masked = true;
+};
+
+/// Everything that a configuration must satisfy; instantiating it checks.
+template <class C>
+struct CheckedFarConfig : C {
+    static_assert(C::classes >= 1 && C::channels >= 1 && C::side >= 1, "Far: classes, channels and side are positive");
+    static_assert(C::patch >= 1 && C::side % C::patch == 0, "Far: the patch size must divide the latent's side");
+    static_assert(C::buffer >= 0, "Far: the number of buffer positions must not be negative");
+    static_assert(C::hidden % C::heads == 0, "Far: the number of heads must divide the hidden width");
+    static constexpr Index tokens = (C::side / C::patch) * (C::side / C::patch);
+    static constexpr Index token_dim = C::channels * C::patch * C::patch;
+    static constexpr Index positions = C::buffer + tokens;
+};
+
+}  // namespace flowfar

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "flowfar/far/model.hpp"
+
+namespace flowfar {
+
+/// Which policy decides how many tokens a masked model does not see in training (far/token_mask.hpp).
+enum class FarMaskPolicy : std::uint8_t { truncated_normal, linear };
+
+/// Settings of the training loss; the defaults are the published ones.
+struct FarLossOptions {
+    Index multiplier = 4;            ///< copies of every token, each with its own diffusion step and noise
+    double label_drop = 0.1;         ///< probability of the null condition
+    bool level_per_sample = false;   ///< one level per sample instead of one per batch
+    bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / side)
+    /// Distribution modelling simplification: the target is the unfiltered latent. Without it, the target is the latent
+    /// at the next level, so sampling must visit every level.
+    bool simplified = true;
+    FarMaskPolicy mask = FarMaskPolicy::truncated_normal;
+    FarRunOptions run{{0.1, 0.1, 0}, false};  ///< the dropout seed comes from the draws
+};
+
+/// Weight of a sample at a level: 1 + sin(π/2 · (level + 1) / levels), 2 for the highest frequencies.
+[[nodiscard]] inline double frequency_weight(Index level, Index levels) {
+    return 1.0 + std::sin(cx::pi / 2.0 * static_cast<double>(level + 1) / static_cast<double>(levels));
+}
+
+/// The random quantities of one loss evaluation.
+struct FarDraws {
+    std::vector<Index> levels;      ///< [batch]
+    std::vector<Index> keep;        ///< [batch], 0 drops the label
+    std::vector<Index> steps;       ///< [multiplier · batch · tokens], diffusion steps
+    std::optional<TokenMask> mask;  ///< hidden tokens; none if the configuration is not masked
+    std::uint64_t noise_seed = 0;   ///< ε is the N(0, 1) stream of this seed
+    std::uint64_t dropout_seed = 0;
+
+    /// Draws for a batch: a pure function of `seed`.
+    template <class C>
+    [[nodiscard]] static FarDraws make(Index batch, const FarLossOptions& options, int diffusion_steps,
+                                       std::uint64_t seed) {
+        constexpr Index tokens = CheckedFarConfig<C>::tokens;
+        FarDraws out;
+        Random random(fold(seed, "levels"));
+        const auto draw_level = [&] { return static_cast<Index>(random.below(static_cast<std::uint64_t>(C::side))); };
+        const Index shared = draw_level();
+        for (Index i = 0; i < batch; ++i) {
+            out.levels.push_back(options.level_per_sample ? draw_level() : shared);
+        }
+        Random labels(fold(seed, "labels"));
+        for (Index i = 0; i < batch; ++i) {
+            out.keep.push_back(labels.uniform() < options.label_drop ? 0 : 1);
+        }
+        if constexpr (C::masked) {
+            Random masks(fold(seed, "mask"));
+            // Samples hide equally many tokens, so that they form one batch: the lowest level decides.
+            const Index level = *std::min_element(out.levels.begin(), out.levels.end());
+            const Index hidden = options.mask == FarMaskPolicy::linear
+                                     ? LinearMask{}.hidden(tokens, level, C::side, masks)
+                                     : TruncatedNormalMask{}.hidden(tokens, level, C::side, masks);
+            std::vector<Index> orders;
+            for (Index i = 0; i < batch; ++i) {
+                const std::vector<Index> order = masks.permutation(tokens);
+                orders.insert(orders.end(), order.begin(), order.end());
+            }
+            out.mask.emplace(orders, tokens, hidden);
+        }
+        Random steps(fold(seed, "steps"));
+        out.steps.resize(static_cast<std::size_t>(options.multiplier * batch * tokens));
+        for (Index& step : out.steps) {
+            step = static_cast<Index>(steps.below(static_cast<std::uint64_t>(diffusion_steps)));
+        }
+        out.noise_seed = fold(seed, "noise");
+        out.dropout_seed = fold(seed, "dropout");
+        return out;
+    }
+};
+
+/// The training loss and its parts: means over all rows; `total` is weighted.
+template <class Model>
+struct FarLoss {
+    using Scalar = Tensor<typename Model::Backend, Shape<>, typename Model::Element>;
+    Scalar total;
+    Scalar mse;
+    Scalar vb;
+    typename Model::Conditions z;
+};
+
+/// FAR's loss of latents [batch, channels, side, side] with one label each, given the draws and the noise
+/// [multiplier·batch·tokens, token_dim].
+template <class Model>
+[[nodiscard]] FarLoss<Model> far_loss(const Model& model, const typename Model::Latents& latents,
+                                      std::span<const Index> labels, const FarDraws& draws,
+                                      const typename Model::Head::Rows& noise, const FarLossOptions& options = {}) {
+    using B = typename Model::Backend;
+    using T = typename Model::Element;
+    using C = typename Model::Config;
+    using Filter = typename C::Filter;
+    using Scalars = typename Model::Head::Scalars;
+    const Index batch = latents.extent(0);
+    const Index rows = batch * Model::tokens;
+    require(static_cast<Index>(labels.size()) == batch && static_cast<Index>(draws.levels.size()) == batch &&
+                static_cast<Index>(draws.keep.size()) == batch,
+            "far_loss: ", labels.size(), " labels, ", draws.levels.size(), " levels and ", draws.keep.size(),
+            " label draws for ", batch, " latents");
+    require(options.multiplier >= 1 && static_cast<Index>(draws.steps.size()) == options.multiplier * rows,
+            "far_loss: ", draws.steps.size(), " diffusion steps for ", options.multiplier, " times ", rows, " tokens");
+    std::vector<Index> seen;
+    std::vector<Index> next;
+    std::vector<T> row_levels;
+    std::vector<T> weights;
+    for (Index i = 0; i < batch; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const Index level = draws.levels[at];
+        require(level >= 0 && level < C::side, "far_loss: level ", level, ", expected 0 to ", C::side - 1);
+        seen.push_back(draws.keep[at] != 0 ? labels[at] : no_class);
+        require(labels[at] == no_class || (labels[at] >= 0 && labels[at] < C::classes), C::name, ": label ", labels[at],
+                ", expected 0 to ", C::classes - 1);
+        next.push_back(level + 1);
+        const auto value = static_cast<T>(static_cast<float>(level));
+        const auto weight = static_cast<T>(static_cast<float>(frequency_weight(level, C::side)));
+        row_levels.insert(row_levels.end(), static_cast<std::size_t>(Model::tokens), value);
+        weights.insert(weights.end(), static_cast<std::size_t>(Model::tokens), weight);
+    }
+    const auto input = low_pass_each<Filter>(latents, std::span<const Index>(draws.levels));
+    const auto target = options.simplified ? latents : low_pass_each<Filter>(latents, std::span<const Index>(next));
+
+    FarLoss<Model> out;
+    FarRunOptions run = options.run;
+    run.dropout.seed = draws.dropout_seed;
+    out.z = model.conditions(Model::patchify(input), seen, draws.mask ? &*draws.mask : nullptr, run);
+    const auto loss =
+        model.head.loss(Model::flatten(Model::patchify(target)), Model::flatten(out.z),
+                        Scalars::from_host(row_levels, {rows, 1}), draws.steps, noise, options.multiplier);
+    out.mse = mean(loss.mse);
+    out.vb = mean(loss.vb);
+    if (options.frequency_weights) {
+        const auto once = reshape<Shape<1, dyn>>(Scalars::from_host(weights, {rows, 1}), {1, rows});
+        const auto each = reshape<Shape<dyn, dyn>>(loss.mse + loss.vb, {options.multiplier, rows});
+        out.total = mean(Tensor<B, Shape<dyn, dyn>, T>(each * once));
+    } else {
+        out.total = out.mse + out.vb;
+    }
+    return out;
+}
+
+}  // namespace flowfar

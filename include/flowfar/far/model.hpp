@@ -1,0 +1,226 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "flowfar/far/config.hpp"
+#include "flowfar/far/diffusion_head.hpp"
+#include "flowfar/far/token_mask.hpp"
+#include "flowfar/nn/vit_block.hpp"
+
+namespace flowfar {
+
+/// The label that stands for no class: the learned null condition of guidance.
+inline constexpr Index no_class = -1;
+
+/// Training-only behaviour of the transformer.
+struct FarRunOptions {
+    BlockDropout dropout;
+    bool checkpoint_blocks = false;  ///< recompute blocks in the backward pass to save memory
+};
+
+/// FAR (arXiv 2503.05305): sees a latent low-passed to one level and predicts a condition z for every token at once;
+/// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
+/// [batch, channels, side, side] of unit variance. Parameters are unset until `initialise` or a loader fills them.
+template <class C, class B, class T = float>
+class FarModel {
+   public:
+    using Config = CheckedFarConfig<C>;
+    using Backend = B;
+    using Element = T;
+    static constexpr Index hidden = C::hidden;
+    static constexpr Index tokens = Config::tokens;
+    static constexpr Index token_dim = Config::token_dim;
+
+    using Latents = Tensor<B, Shape<dyn, C::channels, C::side, C::side>, T>;
+    using Tokens = Tensor<B, Shape<dyn, tokens, token_dim>, T>;
+    using Conditions = Tensor<B, Shape<dyn, tokens, hidden>, T>;
+    using Sequence = Tensor<B, Shape<dyn, dyn, hidden>, T>;
+    using Vectors = Tensor<B, Shape<dyn, hidden>, T>;
+    using Integers = Tensor<B, Shape<dyn>, Index>;
+    using Block = VitBlock<B, hidden, C::heads, T>;
+    using Head = DiffusionHead<B, token_dim, hidden, C::head_width, T>;
+    using Run = FarRunOptions;
+
+    Tensor<B, Shape<1, hidden>, T> fake_latent = make_parameter<Tensor<B, Shape<1, hidden>, T>>();
+    Tensor<B, Shape<1, 1, hidden>, T> mask_token = make_parameter<Tensor<B, Shape<1, 1, hidden>, T>>();
+    using Positions = Tensor<B, Shape<1, Config::positions, hidden>, T>;
+    Positions encoder_positions = make_parameter<Positions>();
+    Positions decoder_positions = make_parameter<Positions>();
+    using TokenPositions = Tensor<B, Shape<1, tokens, hidden>, T>;
+    TokenPositions diffusion_positions = make_parameter<TokenPositions>();
+    using ClassTable = Tensor<B, Shape<C::classes, hidden>, T>;
+    ClassTable class_table = make_parameter<ClassTable>();
+    Linear<B, token_dim, hidden, T> z_proj;
+    LayerNorm<B, hidden, T> z_proj_ln;
+    std::vector<Block> encoder_blocks = make_blocks(C::encoder_depth);
+    LayerNorm<B, hidden, T> encoder_norm;
+    Linear<B, hidden, hidden, T> decoder_embed;
+    std::vector<Block> decoder_blocks = make_blocks(C::decoder_depth);
+    LayerNorm<B, hidden, T> decoder_norm;
+    Head head{C::head_depth};
+
+    /// One vector per label, [batch, hidden]: the class's, or the null condition's for `no_class`.
+    [[nodiscard]] Vectors class_vectors(std::span<const Index> labels) const {
+        std::vector<Index> rows;
+        std::vector<T> keep;
+        for (const Index label : labels) {
+            require(label == no_class || (label >= 0 && label < C::classes), C::name, ": label ", label,
+                    ", expected 0 to ", C::classes - 1, " or ", no_class, " for no class");
+            rows.push_back(label == no_class ? 0 : label);
+            keep.push_back(label == no_class ? T(0) : T(1));
+        }
+        const auto batch = static_cast<Index>(labels.size());
+        const auto kept = Tensor<B, Shape<dyn, 1>, T>::from_host(keep, {batch, 1});
+        return gather_rows(class_table, Integers::from_host(rows, {batch})) * kept + fake_latent * (1.0 - kept);
+    }
+
+    /// The buffer positions at the encoder's input [batch, buffer, hidden]. They depend on the class alone, so a
+    /// sampler computes them once.
+    [[nodiscard]] Sequence embed_classes(const Vectors& classes) const {
+        const Index batch = classes.extent(0);
+        const auto one = reshape<Shape<dyn, 1, hidden>>(classes, {batch, 1, hidden});
+        const auto repeated = expand<Shape<dyn, C::buffer, hidden>>(one, {batch, C::buffer, hidden});
+        return z_proj_ln(repeated + slice<1, 0, C::buffer>(encoder_positions));
+    }
+    /// The token positions at the encoder's input, before any are hidden.
+    [[nodiscard]] Conditions embed_tokens(const Tokens& x) const {
+        return z_proj_ln(z_proj(x) + slice<1, C::buffer, Config::positions>(encoder_positions));
+    }
+
+    /// The encoder's output [batch, buffer + visible tokens, hidden]; without a mask all tokens are visible.
+    [[nodiscard]] Sequence encode(const Sequence& buffer, const Tokens& x, const TokenMask* mask,
+                                  const Run& run = {}) const {
+        require(x.extent(0) == buffer.extent(0), C::name, ": ", x.extent(0), " samples for ", buffer.extent(0),
+                " classes");
+        require(mask == nullptr || (mask->batch() == x.extent(0) && mask->tokens() == tokens), C::name,
+                ": the mask does not fit ", x.extent(0), " samples of ", tokens, " tokens");
+        const Conditions embedded = embed_tokens(x);
+        const Sequence visible = mask == nullptr ? Sequence(embedded) : keep_visible(embedded, *mask);
+        Sequence y = concat<1>(buffer, visible);
+        for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
+            y = apply(encoder_blocks[i], y, 0, run, i);
+        }
+        return encoder_norm(y);
+    }
+    /// The condition of every token from the encoder's output.
+    [[nodiscard]] Conditions decode(const Sequence& encoded, const TokenMask* mask, const Run& run = {}) const {
+        const Sequence embedded = decoder_embed(encoded);
+        Sequence y = (mask == nullptr ? embedded : restore_hidden(embedded, *mask)) + decoder_positions;
+        for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
+            // The buffer is dropped at the end, so the last block need not compute it.
+            const bool last = i + 1 == decoder_blocks.size();
+            y = apply(decoder_blocks[i], y, last ? C::buffer : 0, run, encoder_blocks.size() + i);
+        }
+        if (decoder_blocks.empty()) {
+            y = slice<1>(y, C::buffer, Config::positions);
+        }
+        return decoder_norm(y) + diffusion_positions;
+    }
+    /// z of every token: tokens of a low-passed latent, one label per sample, hidden tokens or none.
+    [[nodiscard]] Conditions conditions(const Tokens& x, std::span<const Index> labels, const TokenMask* mask = nullptr,
+                                        const Run& run = {}) const {
+        return decode(encode(embed_classes(class_vectors(labels)), x, mask, run), mask, run);
+    }
+
+    /// [batch, channels, side, side] → [batch, tokens, channels·p²]; within a token: channel, row, column.
+    [[nodiscard]] static Tokens patchify(const Latents& x) {
+        constexpr Index p = C::patch;
+        constexpr Index n = C::side / p;
+        const Index batch = x.extent(0);
+        const auto six = reshape<Shape<dyn, C::channels, n, p, n, p>>(x, {batch, C::channels, n, p, n, p});
+        return reshape<Shape<dyn, tokens, token_dim>>(permute<0, 2, 4, 1, 3, 5>(six), {batch, tokens, token_dim});
+    }
+    [[nodiscard]] static Latents unpatchify(const Tokens& x) {
+        constexpr Index p = C::patch;
+        constexpr Index n = C::side / p;
+        const Index batch = x.extent(0);
+        const auto six = reshape<Shape<dyn, n, n, C::channels, p, p>>(x, {batch, n, n, C::channels, p, p});
+        return reshape<Shape<dyn, C::channels, C::side, C::side>>(permute<0, 3, 1, 4, 2, 5>(six),
+                                                                  {batch, C::channels, C::side, C::side});
+    }
+    /// [batch, tokens, C] → [batch·tokens, C]: rows ordered (sample, token).
+    template <AnyTensor X>
+    [[nodiscard]] static auto flatten(const X& x) {
+        return reshape<Shape<dyn, X::Shape::at(2)>>(x, {x.extent(0) * tokens, X::Shape::at(2)});
+    }
+
+    /// Fresh parameters by the reference's rules (with this library's random numbers).
+    void initialise(std::uint64_t seed) {
+        init::normal(fake_latent, 0.02, fold(seed, "fake_latent"));
+        init::normal(mask_token, 0.02, fold(seed, "mask_token"));
+        init::normal(encoder_positions, 0.02, fold(seed, "encoder_pos_embed_learned"));
+        init::normal(decoder_positions, 0.02, fold(seed, "decoder_pos_embed_learned"));
+        init::normal(diffusion_positions, 0.02, fold(seed, "diffusion_pos_embed_learned"));
+        init::normal(class_table, 0.02, fold(seed, "class_emb"));
+        init::xavier_linear(z_proj, fold(seed, "z_proj"));
+        init::xavier_linear(decoder_embed, fold(seed, "decoder_embed"));
+        for (auto* norm : {&z_proj_ln, &encoder_norm, &decoder_norm}) {
+            norm->initialise(0);
+        }
+        for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
+            encoder_blocks[i].initialise(fold(fold(seed, "encoder_blocks"), i));
+        }
+        for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
+            decoder_blocks[i].initialise(fold(fold(seed, "decoder_blocks"), i));
+        }
+        head.initialise(fold(seed, "diffloss"));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("fake_latent", self.fake_latent);
+        v("mask_token", self.mask_token);
+        v("encoder_pos_embed_learned", self.encoder_positions);
+        v("decoder_pos_embed_learned", self.decoder_positions);
+        v("diffusion_pos_embed_learned", self.diffusion_positions);
+        v("class_emb.weight", self.class_table);
+        v("z_proj", self.z_proj);
+        v("z_proj_ln", self.z_proj_ln);
+        v("encoder_blocks", self.encoder_blocks);
+        v("encoder_norm", self.encoder_norm);
+        v("decoder_embed", self.decoder_embed);
+        v("decoder_blocks", self.decoder_blocks);
+        v("decoder_norm", self.decoder_norm);
+        v("diffloss", self.head);
+    }
+
+   private:
+    /// Built one by one: copies of a block would share its parameters.
+    static std::vector<Block> make_blocks(Index depth) {
+        std::vector<Block> blocks;
+        blocks.reserve(static_cast<std::size_t>(depth));
+        for (Index i = 0; i < depth; ++i) {
+            blocks.emplace_back();
+        }
+        return blocks;
+    }
+    [[nodiscard]] static Sequence apply(const Block& block, const Sequence& x, Index skip, const Run& run,
+                                        std::size_t index) {
+        const BlockDropout dropout = run.dropout.at(index);
+        if (!run.checkpoint_blocks || !is_autodiff<B>) {
+            return block(x, skip, dropout);
+        }
+        const Block* const at = &block;
+        return checkpoint([at, skip, dropout](const Sequence& in) { return (*at)(in, skip, dropout); }, x);
+    }
+    [[nodiscard]] static Integers rows_tensor(const std::vector<Index>& rows) {
+        return Integers::from_host(rows, {static_cast<Index>(rows.size())});
+    }
+    [[nodiscard]] static Sequence keep_visible(const Conditions& x, const TokenMask& mask) {
+        return reshape<Shape<dyn, dyn, hidden>>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())),
+                                                {mask.batch(), mask.visible(), hidden});
+    }
+    /// Puts the mask token where tokens were hidden: [batch, buffer + visible, hidden] → [batch, positions, hidden].
+    [[nodiscard]] Sequence restore_hidden(const Sequence& x, const TokenMask& mask) const {
+        const Index batch = mask.batch();
+        const auto visible = reshape<Shape<dyn, hidden>>(slice<1>(x, C::buffer, C::buffer + mask.visible()),
+                                                         {batch * mask.visible(), hidden});
+        const auto all = concat<0>(visible, reshape<Shape<1, hidden>>(mask_token, {1, hidden}));
+        const auto restored = gather_rows(all, rows_tensor(mask.restoring_rows()));
+        return concat<1>(slice<1>(x, 0, C::buffer),
+                         reshape<Shape<dyn, dyn, hidden>>(restored, {batch, tokens, hidden}));
+    }
+};
+
+}  // namespace flowfar

@@ -1,0 +1,231 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "flowfar/far/model.hpp"
+#include "flowfar/far/schedule.hpp"
+
+namespace flowfar {
+
+/// How labels become latents. The defaults are the published ones.
+struct FarSampleOptions {
+    std::vector<Index> levels;  ///< increasing, below the latent's side; empty: the published list
+    DiffusionSteps steps = DiffusionSteps::constant(100);
+    double guidance = 3.0;  ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
+    FarGuidance guidance_schedule = FarGuidance::linear;
+    double temperature = 1.0;
+    FarTemperature temperature_schedule = FarTemperature::published;
+    bool filter_between = true;  ///< low-pass each result before it is the next input; off for models trained to
+                                 ///< predict the next level
+    std::uint64_t seed = 0;
+    std::uint64_t first_sample = 0;  ///< number of the first sample in the stream of `seed`
+};
+
+/// What a callback sees after each autoregressive step.
+template <class Model>
+struct FarStep {
+    int step;  ///< 1 … steps
+    int steps;
+    Index level;
+    int diffusion_steps;
+    double guidance;
+    double temperature;
+    const typename Model::Tokens& input;      ///< what the transformer saw: low-passed, hidden tokens zero
+    const TokenMask* mask;                    ///< which tokens were hidden, or null
+    const typename Model::Latents& estimate;  ///< the result if sampling stopped here
+};
+
+/// The random numbers of a sampling run, counter-based: those of sample i depend on (seed, i) alone, so neither the
+/// batch size nor the number of threads changes them.
+template <class Model>
+class FarSampleDraws {
+   public:
+    using Rows = typename Model::Head::Rows;
+
+    FarSampleDraws(std::uint64_t seed, std::uint64_t first_sample, Index batch) {
+        for (Index i = 0; i < batch; ++i) {
+            seeds_.push_back(fold(fold(seed, "far"), first_sample + static_cast<std::uint64_t>(i)));
+        }
+    }
+    /// N(0, 1) [batch·tokens, token_dim] of a draw (0: start, i: i-th diffusion step) at autoregressive step k.
+    [[nodiscard]] Rows noise(int k, int draw) const {
+        using B = typename Model::Backend;
+        constexpr Index values = Model::tokens * Model::token_dim;
+        std::vector<typename B::Handle> parts;
+        for (const std::uint64_t seed : seeds_) {
+            const auto offset = static_cast<std::uint64_t>(draw) * static_cast<std::uint64_t>(values);
+            parts.push_back(B::normal({Model::tokens, Model::token_dim}, dtype_of<typename Model::Element>,
+                                      fold(seed, static_cast<std::uint64_t>(k)), offset));
+        }
+        return Rows(B::concat(std::span<const typename B::Handle>(parts), 0));
+    }
+    /// The order in which each sample's tokens stay hidden, [batch, tokens]: earlier entries longer.
+    [[nodiscard]] std::vector<Index> orders() const {
+        std::vector<Index> out;
+        for (const std::uint64_t seed : seeds_) {
+            const std::vector<Index> order = Random(fold(seed, "order")).permutation(Model::tokens);
+            out.insert(out.end(), order.begin(), order.end());
+        }
+        return out;
+    }
+
+   private:
+    std::vector<std::uint64_t> seeds_;
+};
+
+/// Generates latents with FAR: arXiv 2503.05305, algorithm of section 3, with hidden tokens if the configuration says
+/// so. What does not change is computed once: class positions per run, embeddings of diffusion steps per schedule,
+/// projections of z and of the level per autoregressive step. Nothing is computed for the null condition while the
+/// guidance is 1, as it is in the first step of the linear schedule.
+template <class Model>
+class FarSampler {
+   public:
+    using B = typename Model::Backend;
+    using C = typename Model::Config;
+    using T = typename Model::Element;
+    using Tokens = typename Model::Tokens;
+    using Latents = typename Model::Latents;
+    using Sequence = typename Model::Sequence;
+    using Head = typename Model::Head;
+    using Step = FarStep<Model>;
+    /// Called after each autoregressive step; returning false stops with the current estimate.
+    using Callback = std::function<bool(const Step&)>;
+
+    /// Throws `Error` for impossible options, before any work is done.
+    FarSampler(const Model& model, FarSampleOptions options) : model_(&model), options_(std::move(options)) {
+        if (options_.levels.empty()) {
+            options_.levels = published_levels(C::side, C::masked);
+        }
+        check_far_levels(options_.levels, C::side, C::masked);
+        require(std::isfinite(options_.guidance), "guidance: expected a finite number, found ", options_.guidance);
+        require(std::isfinite(options_.temperature) && options_.temperature >= 0.0,
+                "temperature: expected a finite number of at least 0, found ", options_.temperature);
+        for (int k = 0; k < count(); ++k) {
+            prepare_step(k);
+        }
+    }
+
+    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`).
+    [[nodiscard]] Latents operator()(std::span<const Index> labels, const Callback& callback = {}) const {
+        const FarSampleDraws<Model> draws(options_.seed, options_.first_sample, static_cast<Index>(labels.size()));
+        return run(labels, draws, callback);
+    }
+
+    /// The same with other random numbers: an object like `FarSampleDraws`.
+    template <class Draws>
+    [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback = {}) const {
+        require(!labels.empty(), "sample: expected at least one label");
+        const auto batch = static_cast<Index>(labels.size());
+        const Buffers buffers = class_buffers(labels);
+        const std::vector<Index> orders = C::masked ? draws.orders() : std::vector<Index>{};
+        std::optional<TokenMask> mask;
+        if constexpr (C::masked) {
+            mask.emplace(orders, Model::tokens, Model::tokens);
+        }
+        Tokens input = Tokens::zeros({batch, Model::tokens, Model::token_dim});
+        Latents estimate;
+        const int n = count();
+        for (int k = 0; k < n; ++k) {
+            const double guidance = guidance_at(options_.guidance_schedule, options_.guidance, k, n);
+            const double temperature =
+                temperature_at(options_.temperature_schedule, options_.temperature, C::masked, k, n);
+            const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
+            const Index level = options_.levels[static_cast<std::size_t>(k)];
+            const auto rows =
+                model_->head.sample(condition(buffers, input, mask, level, guidance), prepared.head, guidance,
+                                    temperature, [&](int draw) { return draws.noise(k, draw); });
+            estimate =
+                Model::unpatchify(reshape<typename Tokens::Shape>(rows, {batch, Model::tokens, Model::token_dim}));
+            const Step step{k + 1,    n,           level, prepared.head.process.steps(),
+                            guidance, temperature, input, mask ? &*mask : nullptr,
+                            estimate};
+            if (callback && !callback(step)) {
+                return estimate;
+            }
+            if (k + 1 < n) {
+                input = next_input(estimate, k, orders, mask);
+            }
+        }
+        return estimate;
+    }
+
+    [[nodiscard]] const FarSampleOptions& options() const { return options_; }
+
+   private:
+    struct Prepared {
+        std::vector<Index> kept;
+        typename Head::Prepared head;
+    };
+    /// Class positions of the conditional rows, and of conditional and null rows together.
+    struct Buffers {
+        Sequence with;
+        Sequence both;
+    };
+
+    [[nodiscard]] int count() const { return static_cast<int>(options_.levels.size()); }
+
+    /// Remembers which prepared schedule step k uses; equal schedules share one.
+    void prepare_step(int k) {
+        std::vector<Index> kept = options_.steps.kept(k, count(), model_->head.process.steps());
+        std::size_t at = 0;
+        while (at < prepared_.size() && prepared_[at].kept != kept) {
+            ++at;
+        }
+        if (at == prepared_.size()) {
+            const DdpmSchedule spaced = respace(model_->head.process, std::span<const Index>(kept));
+            prepared_.push_back({std::move(kept), model_->head.prepare(spaced)});
+        }
+        schedule_of_.push_back(at);
+    }
+    [[nodiscard]] Buffers class_buffers(std::span<const Index> labels) const {
+        Buffers out;
+        out.with = model_->embed_classes(model_->class_vectors(labels));
+        const std::vector<Index> none(labels.size(), no_class);
+        out.both = concat<0>(out.with, model_->embed_classes(model_->class_vectors(none)));
+        return out;
+    }
+    /// What the diffusion head needs to know: conditional rows, and null rows if they matter.
+    [[nodiscard]] typename Head::Hidden condition(const Buffers& buffers, const Tokens& input,
+                                                  const std::optional<TokenMask>& mask, Index level,
+                                                  double guidance) const {
+        const bool two = guidance != 1.0;
+        const Tokens x = two ? Tokens(concat<0>(input, input)) : input;
+        std::optional<TokenMask> doubled;
+        if (mask && two) {
+            doubled = mask->doubled();
+        }
+        const TokenMask* const hidden = doubled ? &*doubled : (mask ? &*mask : nullptr);
+        const auto z = model_->decode(model_->encode(two ? buffers.both : buffers.with, x, hidden), hidden);
+        const auto scalar = Head::Scalars::full({1, 1}, static_cast<double>(level));
+        return model_->head.net.condition(Model::flatten(z), scalar);
+    }
+    /// The result of step k as the input of the next: low-passed, and with fewer tokens hidden than before.
+    [[nodiscard]] Tokens next_input(const Latents& estimate, int k, const std::vector<Index>& orders,
+                                    std::optional<TokenMask>& mask) const {
+        // With hidden tokens the published sampler leaves the first result, of which few tokens survive, unfiltered.
+        const bool filter = options_.filter_between && !(C::masked && k == 0);
+        const Index next = options_.levels[static_cast<std::size_t>(k) + 1];
+        const Tokens x = Model::patchify(filter ? C::Filter::apply(estimate, next) : estimate);
+        if constexpr (C::masked) {
+            mask.emplace(orders, Model::tokens, hidden_after(Model::tokens, k, count()));
+            std::vector<T> visible;
+            for (const Index flag : mask->flags()) {
+                visible.push_back(flag != 0 ? T(0) : T(1));
+            }
+            return x *
+                   Tensor<B, Shape<dyn, Model::tokens, 1>, T>::from_host(visible, {mask->batch(), Model::tokens, 1});
+        } else {
+            return x;
+        }
+    }
+
+    const Model* model_;
+    FarSampleOptions options_;
+    std::vector<Prepared> prepared_;
+    std::vector<std::size_t> schedule_of_;  // per autoregressive step, a position in prepared_
+};
+
+}  // namespace flowfar

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/frequency/pyramid.hpp"
+
+namespace flowfar {
+
+/// How many diffusion steps each autoregressive step takes: a schedule policy over k = 0 … n − 1, coarse to fine.
+class DiffusionSteps {
+   public:
+    /// The same number everywhere.
+    [[nodiscard]] static DiffusionSteps constant(int count) { return DiffusionSteps(Kind::linear, {count, count}); }
+    /// round(lo + (hi − lo)·k/(n − 1)): arXiv 2503.05305 spends fewer steps on low frequencies, 40 to 100.
+    [[nodiscard]] static DiffusionSteps linear(int lo = 40, int hi = 100) {
+        return DiffusionSteps(Kind::linear, {lo, hi});
+    }
+    /// Rising linearly in the ratio 40 : 100 with this mean.
+    [[nodiscard]] static DiffusionSteps linear_with_mean(double mean) {
+        require(std::isfinite(mean) && mean >= 1.0, "diffusion steps: expected a mean of at least 1, found ", mean);
+        DiffusionSteps out(Kind::linear, {});
+        out.low_ = mean * 4.0 / 7.0;
+        out.high_ = mean * 10.0 / 7.0;
+        return out;
+    }
+    /// One number per autoregressive step.
+    [[nodiscard]] static DiffusionSteps list(std::vector<int> counts) {
+        return DiffusionSteps(Kind::list, std::move(counts));
+    }
+    /// The same steps everywhere, in the words of `spaced_steps`: "100", "10,15,20", "ddim50".
+    [[nodiscard]] static DiffusionSteps spaced(std::string specification) {
+        DiffusionSteps out(Kind::text, {});
+        out.text_ = std::move(specification);
+        return out;
+    }
+
+    /// The steps that autoregressive step k of n keeps of a process of `trained` steps, increasing. Throws `Error` for
+    /// a number outside 1 … trained or a list of another length than n.
+    [[nodiscard]] std::vector<Index> kept(int k, int n, int trained) const {
+        if (kind_ == Kind::text) {
+            return spaced_steps(trained, text_);
+        }
+        const int count = number(k, n);
+        require(count >= 1 && count <= trained, "diffusion steps: ", count, " at autoregressive step ", k,
+                ", expected 1 to ", trained);
+        return spaced_steps(trained, {Index{count}});
+    }
+
+   private:
+    enum class Kind { linear, list, text };
+
+    DiffusionSteps(Kind kind, std::vector<int> counts) : kind_(kind), counts_(std::move(counts)) {
+        if (kind == Kind::linear && counts_.size() == 2) {
+            low_ = counts_[0];
+            high_ = counts_[1];
+        }
+    }
+    [[nodiscard]] int number(int k, int n) const {
+        if (kind_ == Kind::list) {
+            require(static_cast<int>(counts_.size()) == n, "diffusion steps: a list of ", counts_.size(), " for ", n,
+                    " autoregressive steps");
+            return counts_[static_cast<std::size_t>(k)];
+        }
+        const double share = n > 1 ? static_cast<double>(k) / static_cast<double>(n - 1) : 1.0;
+        return static_cast<int>(std::lround(low_ + (high_ - low_) * share));
+    }
+
+    Kind kind_;
+    std::vector<int> counts_;
+    double low_ = 0.0;
+    double high_ = 0.0;
+    std::string text_;
+};
+
+/// How guidance grows over the autoregressive steps.
+enum class FarGuidance : std::uint8_t {
+    linear,   ///< 1 + (g − 1)·k/n: none at the first step
+    constant  ///< g
+};
+
+/// How the temperature of the diffusion noise moves over the autoregressive steps; T is the option's value.
+enum class FarTemperature : std::uint8_t {
+    published,  ///< cosine without, linear with hidden tokens
+    cosine,     ///< T·(0.8 + 0.2·(1 − cos(π/2·(k + 1)/n)))
+    linear,     ///< 0.85 + (T − 0.85)·k/n
+    constant    ///< T
+};
+
+[[nodiscard]] inline double guidance_at(FarGuidance schedule, double guidance, int k, int n) {
+    return schedule == FarGuidance::constant ? guidance : 1.0 + (guidance - 1.0) * k / n;
+}
+[[nodiscard]] inline double temperature_at(FarTemperature schedule, double temperature, bool masked, int k, int n) {
+    if (schedule == FarTemperature::published) {
+        schedule = masked ? FarTemperature::linear : FarTemperature::cosine;
+    }
+    switch (schedule) {
+        case FarTemperature::cosine:
+            return temperature * (0.8 + 0.2 * (1.0 - std::cos(cx::pi / 2.0 * (k + 1) / n)));
+        case FarTemperature::linear:
+            return 0.85 + (temperature - 0.85) * k / n;
+        default:
+            return temperature;
+    }
+}
+
+/// How many of L tokens stay hidden after autoregressive step k of n: ⌊L·cos(π/2·(k + 1)/n)⌋, evaluated from left to
+/// right in double, as the published counts were.
+[[nodiscard]] inline Index hidden_after(Index tokens, int k, int n) {
+    return k + 1 == n ? 0 : static_cast<Index>(static_cast<double>(tokens) * std::cos(cx::pi / 2.0 * (k + 1) / n));
+}
+
+/// The published levels for a latent of this side, as far as it has them; 16 is the published size. The masked list
+/// does not increase: it is the only one exempt from that rule.
+[[nodiscard]] inline std::vector<Index> published_levels(Index side, bool masked) {
+    if (masked && side > 12) {
+        return {0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11};
+    }
+    std::vector<Index> out;
+    for (const Index level : {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}) {
+        if (level < side) {
+            out.push_back(level);
+        }
+    }
+    return out;
+}
+
+/// Throws `Error` unless the levels increase within 0 … side − 1, or are the published masked list.
+inline void check_far_levels(const std::vector<Index>& levels, Index side, bool masked) {
+    if (masked && levels == published_levels(side, true)) {
+        return;
+    }
+    check_levels(levels);
+    require(levels.back() < side, "levels: level ", levels.size() - 1, " is ", levels.back(), ", expected at most ",
+            side - 1);
+}
+
+}  // namespace flowfar

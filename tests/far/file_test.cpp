@@ -1,0 +1,44 @@
+/// FAR's front with files.
+
+#include <doctest/doctest.h>
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/far.hpp"
+
+#include "temp_dir.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+struct Small : FarTiny {
+    static constexpr std::string_view name = "Small";
+    static constexpr Index side = 4;
+    static constexpr Index hidden = 16;
+    static constexpr Index heads = 2;
+    static constexpr Index head_width = 16;
+};
+struct Wider : Small {
+    static constexpr Index head_width = 24;
+};
+
+}  // namespace
+
+TEST_CASE("a saved model generates what the original does") {
+    const TempDir folder;
+    using Generator = Far<Small, Cpu>;
+    const Generator model = Generator::random(3);
+    const auto path = folder.path() / "far.safetensors";
+    model.save(path);
+    const Generator again = Generator::load(path);
+    FarSampleOptions options;
+    options.steps = DiffusionSteps::constant(3);
+    int levels = 0;
+    const auto callback = [&](const auto&) { return ++levels < 100; };
+    const auto latents = again.generate({1, 2}, options, callback);
+    CHECK(levels == 3);  // 0, 2, 3
+    CHECK(latents.to_host() == model.generate({1, 2}, options).to_host());
+    // The width of the diffusion MLP is a matter of the configuration (FarL and FarL1024 differ in nothing else).
+    CHECK_THROWS_AS(static_cast<void>(Far<Wider, Cpu>::load(path)), Error);
+}

@@ -1,0 +1,50 @@
+#include "flowfar/flowmo/config.hpp"
+
+#include <doctest/doctest.h>
+
+#include "flowfar/backend/reference.hpp"
+#include "flowfar/flowmo/loss.hpp"
+
+namespace {
+
+using namespace flowfar;
+
+static_assert(CheckedFlowMoConfig<FlowMoLo>::patch_dim == 48);
+static_assert(CheckedFlowMoConfig<FlowMoLo>::image_tokens == 4096);
+static_assert(CheckedFlowMoConfig<FlowMoLo>::codewords_per_token == 2);
+static_assert(CheckedFlowMoConfig<FlowMoHi>::codewords_per_token == 4);
+static_assert(FlowMoLo::code_length * FlowMoLo::context_dim == 576 * 8);
+static_assert(FlowMoHi::code_length * FlowMoHi::context_dim == 1792 * 8);
+static_assert(CheckedFlowMoConfig<FlowMoSmall>::image_tokens == 1024);
+
+TEST_CASE("the gradient stand-in loss is zero for equal images and grows with misplaced edges") {
+    using X = Tensor<Autodiff<Reference>, Shape<dyn, 3, 8, 8>, double>;
+    const auto x = X::normal({1, 3, 8, 8}, 1);
+    const MultiScaleGradientLoss<3> loss;
+    CHECK(loss(x, x).item() == 0.0);
+    CHECK(loss(x, x + 0.5).item() == doctest::Approx(0.0));  // a constant offset moves no edge
+    const double near = loss(x, x + X::normal({1, 3, 8, 8}, 2) * 0.1).item();
+    const double far = loss(x, x + X::normal({1, 3, 8, 8}, 2) * 0.2).item();
+    CHECK(near > 0.0);
+    CHECK(far == doctest::Approx(2 * near));
+}
+
+TEST_CASE("the draws of a loss are a function of the seed") {
+    const auto a = FlowMoDraws<float>::make(64, TimeDistribution::thick_tailed, 0.1, 5);
+    const auto b = FlowMoDraws<float>::make(64, TimeDistribution::thick_tailed, 0.1, 5);
+    const auto c = FlowMoDraws<float>::make(64, TimeDistribution::thick_tailed, 0.1, 6);
+    CHECK(a.times == b.times);
+    CHECK(a.keep == b.keep);
+    CHECK(a.noise_seed == b.noise_seed);
+    CHECK(a.times != c.times);
+    CHECK(a.noise_seed != c.noise_seed);
+    int dropped = 0;
+    const auto many = FlowMoDraws<float>::make(10000, TimeDistribution::uniform, 0.1, 1);
+    for (const float keep : many.keep) {
+        dropped += keep == 0.0F ? 1 : 0;
+    }
+    CHECK(dropped > 900);
+    CHECK(dropped < 1100);
+}
+
+}  // namespace

@@ -1,0 +1,153 @@
+#include "flowfar/io/state_dict.hpp"
+
+#include <doctest/doctest.h>
+#include <map>
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/nn/linear.hpp"
+
+#include "io_support.hpp"
+#include "temp_dir.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+struct Pair {
+    using Backend = Cpu;
+    Linear<Cpu, 3, 2> first;
+    Linear<Cpu, 2, 4> second;
+
+    explicit Pair(std::uint64_t seed) {
+        first.initialise(fold(seed, "first"));
+        second.initialise(fold(seed, "second"));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("first", self.first);
+        v("second", self.second);
+    }
+};
+
+using Values = std::map<std::string, std::vector<float>>;
+
+Values values_of(const Pair& model) {
+    Values out;
+    for (const auto& p : parameters(model)) {
+        out[p.name].resize(static_cast<std::size_t>(p.count()));
+        Cpu::to_host(p.value(), out[p.name].data());
+    }
+    return out;
+}
+
+/// A tensor 0, 1, 2, … for a file made by hand.
+Cpu::Handle counting(const Extents& extents, DType dtype = DType::f32) {
+    std::vector<float> data;
+    for (Index i = 0; i < extents.count(); ++i) {
+        data.push_back(static_cast<float>(i));
+    }
+    return Cpu::cast(Cpu::from_host(data.data(), extents, DType::f32), dtype);
+}
+
+}  // namespace
+
+TEST_CASE("parameters come back exactly in f32, with metadata") {
+    const TempDir folder;
+    Pair model(1);
+    io::save_parameters(model, folder / "m.safetensors", DType::f32, {{"configuration", "Pair"}});
+    Pair other(2);
+    REQUIRE(values_of(other) != values_of(model));
+    io::load_parameters(other, folder / "m.safetensors");
+    CHECK(values_of(other) == values_of(model));
+    const io::SafetensorsFile file(folder / "m.safetensors");
+    CHECK(file.metadata().at("configuration") == "Pair");
+    CHECK(file.at("second.weight").shape == std::vector<Index>{4, 2});
+}
+
+TEST_CASE("bf16 rounds once, to nearest even") {
+    const TempDir folder;
+    Pair model(3);
+    const float ties[] = {1.00390625F, 1.01171875F, -1.00390625F, 3.0F};  // halfway between bf16 numbers
+    Cpu::assign(model.second.bias.handle(), Cpu::from_host(ties, {4}, DType::f32));
+    io::save_parameters(model, folder / "m.safetensors", DType::bf16);
+    Pair other(4);
+    io::load_parameters(other, folder / "m.safetensors");
+    Values expected = values_of(model);
+    for (auto& [name, values] : expected) {
+        for (float& value : values) {
+            value = static_cast<float>(bf16(value));
+        }
+    }
+    CHECK(values_of(other) == expected);
+    CHECK(values_of(other).at("second.bias") == std::vector<float>{1.0F, 1.015625F, -1.0F, 3.0F});
+    // What bf16 holds comes back unchanged however often it is written.
+    io::save_parameters(other, folder / "again.safetensors", DType::bf16);
+    Pair third(5);
+    io::load_parameters(third, folder / "again.safetensors");
+    CHECK(values_of(third) == expected);
+    CHECK(std::filesystem::file_size(folder / "again.safetensors") ==
+          std::filesystem::file_size(folder / "m.safetensors"));
+}
+
+TEST_CASE("one report names all that does not fit, and the model stays as it was") {
+    const TempDir folder;
+    io::StateWriter<Cpu> writer;
+    writer.add("first.weight", counting({2, 3}));      // fits
+    writer.add("first.bias", counting({3}));           // wrong extents
+    writer.add("second.weight", counting({4, 2, 1}));  // wrong rank
+    writer.add("second.extra", counting({1}));         // unknown
+    writer.add("third.weight", counting({2, 2}));      // unknown
+    writer.write(folder / "m.safetensors", {});
+    Pair model(6);
+    const Values before = values_of(model);
+    const std::string message = error_text([&] { io::load_parameters(model, folder / "m.safetensors"); });
+    CAPTURE(message);
+    CHECK(contains(message, "m.safetensors"));
+    CHECK(contains(message, "mismatched first.bias: expected [2] of floats, found [3] of"));
+    CHECK(contains(message, "mismatched second.weight"));
+    CHECK(contains(message, "missing second.bias [4]"));
+    CHECK(contains(message, "unexpected second.extra"));
+    CHECK(contains(message, "unexpected third.weight"));
+    CHECK_FALSE(contains(message, "first.weight"));
+    CHECK(values_of(model) == before);
+}
+
+TEST_CASE("whole numbers are no weights") {
+    const TempDir folder;
+    Pair model(7);
+    io::StateWriter<Cpu> writer;
+    for (const auto& p : parameters(model)) {
+        if (p.name != "second.bias") {
+            writer.add(p.name, p.value());
+        }
+    }
+    const std::vector<Index> numbers(4);
+    writer.add("second.bias", Cpu::from_host(numbers.data(), {4}, DType::i64));
+    writer.write(folder / "m.safetensors", {});
+    const Values before = values_of(model);
+    const std::string message = error_text([&] { io::load_parameters(model, folder / "m.safetensors"); });
+    CAPTURE(message);
+    CHECK(contains(message, "mismatched second.bias: expected [4] of floats, found [4] of"));
+    CHECK(values_of(model) == before);
+}
+
+TEST_CASE("other float types are converted, and a prefix selects a part of the file") {
+    const TempDir folder;
+    io::StateWriter<Cpu> writer;
+    writer.add("ema.first.weight", counting({2, 3}), DType::f64);
+    writer.add("ema.first.bias", counting({2}), DType::bf16);
+    writer.add("ema.second.weight", counting({4, 2}));
+    writer.add("ema.second.bias", counting({4}));
+    writer.add("step", counting({1}));  // outside the prefix: not our business
+    writer.write(folder / "m.safetensors", {});
+    Pair model(8);
+    io::load_parameters(model, folder / "m.safetensors", "ema.");
+    CHECK(values_of(model).at("first.weight") == std::vector<float>{0, 1, 2, 3, 4, 5});
+    CHECK(values_of(model).at("first.bias") == std::vector<float>{0, 1});
+    CHECK(values_of(model).at("second.bias") == std::vector<float>{0, 1, 2, 3});
+    const std::string message = error_text([&] { io::load_parameters(model, folder / "m.safetensors"); });
+    CHECK(contains(message, "missing first.weight"));
+    CHECK(contains(message, "unexpected ema.first.weight"));
+    CHECK(contains(message, "unexpected step"));
+}

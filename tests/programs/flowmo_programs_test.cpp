@@ -1,0 +1,237 @@
+// flowmo_tokenize, flowmo_reconstruct, flowmo_demo and flowmo_baselines with a barely trained model.
+
+#include <doctest/doctest.h>
+
+#include "flowfar/io/image.hpp"
+#include "flowfar/io/token_file.hpp"
+
+#include "photos.hpp"
+#include "process.hpp"
+#include "temp_dir.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Photos and a model of 16 x 16 pixels, made once.
+struct Fixture {
+    TempDir folder;
+    std::string photos = (folder / "photos").string();
+    std::string model = (folder / "run/model.safetensors").string();
+    std::string photo = (folder / "photo.png").string();
+
+    Fixture() {
+        write_photos(photos, 9);
+        io::write_png(photo, wave_image(40, 55, 77));
+        const Outcome made =
+            testing::run("flowmo_train", {"--config", "FlowMoNano", "--data", photos, "--out", folder / "run",
+                                          "--steps", "3", "--batch", "4", "--validation", "4"});
+        require(made.code == 0, "the test's model: ", made.err);
+    }
+    [[nodiscard]] std::string at(const std::string& name) const { return (folder / name).string(); }
+};
+
+const Fixture& fixture() {
+    static const Fixture made;
+    return made;
+}
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a photo becomes tokens and a photo again") {
+    const Fixture& f = fixture();
+    const Outcome tokenized =
+        run("flowmo_tokenize", {f.photo, "-o", f.at("a.tokens"), "--model", f.model, "--steps", "3"});
+    CAPTURE(tokenized.err);
+    REQUIRE(tokenized.code == 0);
+    CHECK(has(tokenized.out, "16 x 16 pixels, 1 tile: 18 payload bytes, 0.5625 bits per pixel"));
+    CHECK(has(tokenized.out, "PSNR, SSIM: "));
+    CHECK(has(tokenized.out, "encode "));
+    CHECK(fs::file_size(f.at("a.tokens")) == 48 + 18 + 4);
+
+    const std::vector<std::string> how = {"--model", f.model, "--steps", "3", "--seed", "5"};
+    const Outcome from_tokens =
+        run("flowmo_reconstruct", std::vector<std::string>{f.at("a.tokens"), "-o", f.at("a.png")} + how);
+    const Outcome from_photo = run("flowmo_reconstruct", std::vector<std::string>{f.photo, "-o", f.at("b.png")} + how);
+    CAPTURE(from_tokens.err);
+    REQUIRE(from_tokens.code == 0);
+    REQUIRE(from_photo.code == 0);
+    CHECK_FALSE(has(from_tokens.out, "PSNR"));
+    CHECK(has(from_photo.out, "PSNR, SSIM: "));
+    CHECK(has(from_photo.out, "decode (3 steps) "));
+    const io::Image a = io::read_image(f.at("a.png"));
+    CHECK(a.height == 16);
+    CHECK(a.width == 16);
+    CHECK(a == io::read_image(f.at("b.png")));
+
+    // The same numbers when the original is given beside the tokens.
+    const Outcome compared =
+        run("flowmo_reconstruct",
+            std::vector<std::string>{f.at("a.tokens"), "-o", f.at("c.png"), "--original", f.photo} + how);
+    const auto quality = [](const std::string& text) {
+        const std::size_t begin = text.find("PSNR, SSIM");
+        return text.substr(begin, text.find('\n', begin) - begin);
+    };
+    CHECK(quality(compared.out) == quality(from_photo.out));
+
+    // Another seed starts from other noise, other sampling settings take another way.
+    for (const std::vector<std::string>& other :
+         {std::vector<std::string>{"--seed", "6", "--steps", "3"},
+          {"--seed", "5", "--steps", "4"},
+          {"--seed", "5", "--steps", "3", "--power", "1"},
+          {"--seed", "5", "--steps", "3", "--guidance", "100", "--interval", "0,1000000"}}) {
+        REQUIRE(run("flowmo_reconstruct",
+                    std::vector<std::string>{f.at("a.tokens"), "-o", f.at("d.png"), "--model", f.model} + other)
+                    .code == 0);
+        CHECK(a != io::read_image(f.at("d.png")));
+    }
+}
+
+TEST_CASE("large photos go tile by tile, and previews show the way") {
+    const Fixture& f = fixture();
+    const Outcome tokenized =
+        run("flowmo_tokenize", {f.photo, "--out", f.at("t.tokens"), "--model", f.model, "--fit", "tile", "--no-check"});
+    CAPTURE(tokenized.err);
+    REQUIRE(tokenized.code == 0);
+    CHECK(has(tokenized.out, "32 x 48 pixels, 6 tiles: 108 payload bytes"));
+    CHECK_FALSE(has(tokenized.out, "PSNR"));
+    const io::TokenFile tokens = io::read_tokens(f.at("t.tokens"));
+    CHECK(tokens.height == 32);
+    CHECK(tokens.width == 48);
+    CHECK(tokens.tokens.batch == 6);
+
+    const Outcome back =
+        run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("t.png"), "--model", f.model, "--steps", "12",
+                                   "--preview", f.at("preview.png"), "--original", f.photo, "--fit", "tile"});
+    CAPTURE(back.err);
+    REQUIRE(back.code == 0);
+    CHECK(has(back.out, "PSNR, SSIM: "));
+    const io::Image image = io::read_image(f.at("t.png"));
+    CHECK(image.height == 32);
+    CHECK(image.width == 48);
+    const io::Image preview = io::read_image(f.at("preview.png"));
+    CHECK(preview.width > 8 * 48);
+    CHECK(preview.height < 300);
+
+    const Outcome wrong =
+        run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model, "--original", f.photo});
+    CHECK(wrong.code == 1);
+    CHECK(has(wrong.err, "is --fit as it was?"));
+    io::write_png(f.at("small.png"), wave_image(12, 40, 1));
+    const Outcome small =
+        run("flowmo_tokenize", {f.at("small.png"), "-o", f.at("s.tokens"), "--model", f.model, "--fit", "tile"});
+    CHECK(small.code == 1);
+    CHECK(has(small.err, "holds no tile"));
+}
+
+TEST_CASE("several photos go into a folder") {
+    const Fixture& f = fixture();
+    const std::string other = f.photos + "/odd/1.png";
+    const Outcome both = run("flowmo_tokenize", {f.photo, other, "-o", f.at("many"), "--model", f.model, "--no-check"});
+    CAPTURE(both.err);
+    CHECK(both.code == 0);
+    CHECK(fs::exists(f.at("many/photo.tokens")));
+    CHECK(fs::exists(f.at("many/1.tokens")));
+    CHECK(run("flowmo_tokenize", {f.photo, f.photo, "-o", f.at("many"), "--model", f.model}).code == 2);
+}
+
+TEST_CASE("damaged and foreign files are refused, with nothing written") {
+    const Fixture& f = fixture();
+    REQUIRE(run("flowmo_tokenize", {f.photo, "-o", f.at("x.tokens"), "--model", f.model, "--no-check"}).code == 0);
+    const io::TokenFile good = io::read_tokens(f.at("x.tokens"));
+    const auto refused = [&](const std::string& input, const std::string& reason) {
+        CAPTURE(input);
+        const Outcome outcome = run("flowmo_reconstruct", {input, "-o", f.at("never.png"), "--model", f.model});
+        CAPTURE(outcome.err);
+        CHECK(outcome.code == 1);
+        CHECK(outcome.out.empty());
+        CHECK(has(outcome.err, fs::path(input).filename().string()));
+        CHECK(has(outcome.err, reason));
+        CHECK_FALSE(fs::exists(f.at("never.png")));
+    };
+    std::vector<std::byte> bytes = io::pack_tokens(good);
+    bytes[55] ^= std::byte{1};
+    io::write_atomically(f.at("damaged.tokens"), bytes);
+    refused(f.at("damaged.tokens"), "checksum mismatch");
+    io::write_atomically(f.at("cut.tokens"), std::span(bytes).first(60));
+    refused(f.at("cut.tokens"), "expected 18 payload bytes, found 8");
+    io::write_atomically(f.at("text.tokens"), std::as_bytes(std::span("hello", 5)));
+    refused(f.at("text.tokens"), "not a flowfar token file");
+    refused(f.at("missing.tokens"), "missing.tokens");
+    io::TokenFile foreign = good;
+    foreign.configuration ^= 1;
+    io::write_tokens(f.at("foreign.tokens"), foreign);
+    refused(f.at("foreign.tokens"), "another configuration than the model's, FlowMoNano");
+    io::TokenFile lying = good;
+    lying.width = 32;
+    io::write_tokens(f.at("lying.tokens"), lying);
+    refused(f.at("lying.tokens"), "1 tiles of 16 x 16 pixels do not make 16 x 32");
+
+    const Outcome no_model = run("flowmo_tokenize", {f.photo, "-o", f.at("n.tokens"), "--model", f.photo});
+    CHECK(no_model.code == 1);
+    CHECK(has(no_model.err, "photo.png"));
+    const Outcome state =
+        run("flowmo_tokenize", {f.photo, "-o", f.at("n.tokens"), "--model", f.at("run/state.safetensors")});
+    CHECK(state.code == 1);
+    CHECK(has(state.err, "the metadata lacks \"configuration\""));
+    CHECK_FALSE(fs::exists(f.at("n.tokens")));
+}
+
+TEST_CASE("the demonstration writes a contact sheet and token files") {
+    const Fixture& f = fixture();
+    const Outcome demo = run("flowmo_demo", {f.photo, "--model", f.model, "-o", f.at("demo"), "--size", "32"});
+    CAPTURE(demo.err);
+    REQUIRE(demo.code == 0);
+    CHECK(has(demo.out, "test card"));
+    CHECK(has(demo.out, "photo "));
+    CHECK(has(demo.out, "25 steps"));
+    CHECK(has(demo.out, "contact_sheet.png"));
+    CHECK(io::read_image(f.at("demo/contact_sheet.png")).width > 4 * 32);
+    CHECK(io::read_tokens(f.at("demo/0_test_card.tokens")).tokens.batch == 4);
+    CHECK(io::read_tokens(f.at("demo/1_photo.tokens")).tokens.batch == 4);
+}
+
+TEST_CASE("baselines of the same bytes stand in one table") {
+    const Fixture& f = fixture();
+    const Outcome table = run("flowmo_baselines", {"--data", f.photos, "--model", f.model, "--resize", "20"});
+    CAPTURE(table.err);
+    REQUIRE(table.code == 0);
+    CHECK(has(table.out, "of 16 x 16 pixels, at most 18 bytes each"));
+    CHECK(has(table.out, "| FlowMoNano, 1 step | 18 | 0.562 | "));
+    CHECK(has(table.out, "| FlowMoNano, 25 steps | 18 | "));
+    CHECK(has(table.out, "| JPEG | cannot: at least "));
+    CHECK(has(table.out, "| bicubic thumbnail | 18 | "));
+    const Outcome wide = run("flowmo_baselines", {"--data", f.photos, "--model", f.model, "--size", "24"});
+    CHECK(wide.code == 1);
+    CHECK(has(wide.err, "--size 24 is not a multiple"));
+}
+
+TEST_CASE("help and wrong usage") {
+    const Fixture& f = fixture();
+    for (const char* program : {"flowmo_tokenize", "flowmo_reconstruct", "flowmo_demo", "flowmo_baselines"}) {
+        CAPTURE(program);
+        const Outcome help = run(program, {"--help"});
+        CHECK(help.code == 0);
+        CHECK(help.err.empty());
+        for (const char* option : {"--model", "--guidance", "--power", "--interval", "--seed", "--threads", "--help"}) {
+            CAPTURE(option);
+            CHECK(has(help.out, option));
+        }
+        const Outcome unknown = run(program, {"--nonsense"});
+        CHECK(unknown.code == 2);
+        CHECK(unknown.out.empty());
+        CHECK(has(unknown.err, "unknown option --nonsense"));
+    }
+    CHECK(run("flowmo_tokenize", {"-o", "x", "--model", f.model}).code == 2);
+    CHECK(run("flowmo_tokenize", {f.photo, "--model", f.model}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--steps", "0"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--interval", "2,1"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--original", f.photo}).code == 2);
+}

@@ -1,0 +1,240 @@
+// flowmo_train as a user meets it: results, refusals, and runs that are killed and continued.
+
+#include <csignal>
+#include <doctest/doctest.h>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "flowfar/io/image.hpp"
+#include "flowfar/io/safetensors.hpp"
+
+#include "photos.hpp"
+#include "process.hpp"
+#include "temp_dir.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int steps = 80;
+constexpr int save_every = 10;
+
+std::vector<std::string> options(const fs::path& data, const fs::path& out) {
+    return {"--config",     "FlowMoNano", "--data",           data.string(),
+            "--out",        out.string(), "--steps",          text(steps),
+            "--batch",      "6",          "--save-every",     text(save_every),
+            "--log-every",  "1",          "--validation",     "3",
+            "--lr",         "1e-3",       "--ema-every",      "3",
+            "--perceptual", "gradient",   "--evaluate-every", "40",
+            "--accumulate", "2",          "--seed",           "7",
+            "--warmup",     "5",          "--threads",        "2",
+            "--decay",      "cosine",     "--freeze-after",   "60"};
+}
+
+/// What a resumed run must repeat: all lines but the starts, without speed.
+std::vector<nlohmann::json> lines_of(const fs::path& out) {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(out / "log.jsonl");
+    for (std::string line; std::getline(file, line);) {
+        nlohmann::json value = nlohmann::json::parse(line);
+        if (value["event"] != "start") {
+            value.erase("images_per_second");
+            lines.push_back(std::move(value));
+        }
+    }
+    return lines;
+}
+
+/// The last step of a log that may be being written.
+int last_step(const fs::path& out) {
+    int step = 0;
+    std::ifstream file(out / "log.jsonl");
+    for (std::string line; std::getline(file, line);) {
+        const auto value = nlohmann::json::parse(line, nullptr, false);
+        if (value.is_object() && value["event"] == "step") {
+            step = value["step"].get<int>();
+        }
+    }
+    return step;
+}
+
+std::string bytes_of(const fs::path& path) {
+    return io::read_text(path);
+}
+
+}  // namespace
+
+TEST_CASE("killed runs continue to the same losses and the same model") {
+    const TempDir folder;
+    write_photos(folder / "photos", 17);
+    const fs::path whole = folder / "whole";
+    const fs::path broken = folder / "broken";
+    const Outcome first = run("flowmo_train", options(folder / "photos", whole));
+    CAPTURE(first.err);
+    REQUIRE(first.code == 0);
+    CHECK(first.out.find("unreadable files skipped: 1") != std::string::npos);
+    const auto expected = lines_of(whole);
+    REQUIRE(expected.size() == steps + 2);  // and two validations
+    CHECK(expected.back()["event"] == "validation");
+    CHECK(io::read_image(whole / "samples.png").height > 64);
+    CHECK(io::read_image(whole / "loss.png").height > 64);
+    const io::SafetensorsFile model(whole / "model.safetensors");
+    CHECK(model.metadata().at("configuration") == "FlowMoNano");
+    CHECK(model.at("decoder.img_in.weight").dtype == DType::bf16);
+
+    // Killed before the first save, amid training and around saves; each time resumed with the same command.
+    const auto resumed = options(folder / "photos", broken) + std::vector<std::string>{"--resume"};
+    int kills = 0;
+    for (const int after : {3, 14, 20, 30, 47, 61}) {
+        Process process("flowmo_train", resumed);
+        if (process.reaches([&] { return last_step(broken) >= after; })) {
+            process.signal(SIGKILL);
+            kills += process.finish().code == 128 + SIGKILL ? 1 : 0;
+        }
+    }
+    CHECK(kills >= 3);  // a slow test may find a run that ended first
+    const Outcome last = run("flowmo_train", resumed);
+    CAPTURE(last.err);
+    REQUIRE(last.code == 0);
+    const auto found = lines_of(broken);
+    REQUIRE(found.size() == expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        CHECK(found[i] == expected[i]);
+    }
+    CHECK(bytes_of(broken / "model.safetensors") == bytes_of(whole / "model.safetensors"));
+    CHECK(bytes_of(broken / "state.safetensors") == bytes_of(whole / "state.safetensors"));
+}
+
+TEST_CASE("Ctrl-C saves the step at hand") {
+    const TempDir folder;
+    write_photos(folder / "photos", 9);
+    const fs::path out = folder / "run";
+    // Saves only where the test asks for them.
+    std::vector<std::string> arguments = options(folder / "photos", out) + std::vector<std::string>{"--resume"};
+    *(std::ranges::find(arguments, "--save-every") + 1) = "0";
+    *(std::ranges::find(arguments, "--steps") + 1) = "5000";
+    Process process("flowmo_train", arguments);
+    REQUIRE(process.reaches([&] { return last_step(out) >= 4; }));
+    process.signal(SIGINT);
+    const Outcome stopped = process.finish();
+    CAPTURE(stopped.err);
+    CHECK(stopped.code == 128 + SIGINT);
+    CHECK(stopped.out.find("interrupted and saved at step ") != std::string::npos);
+    const int step = last_step(out);
+    CHECK(io::SafetensorsFile(out / "state.safetensors").metadata().at("step") == text(step));
+    CHECK(fs::exists(out / "model.safetensors"));
+
+    Process again("flowmo_train", arguments);
+    REQUIRE(again.reaches([&] { return last_step(out) >= step + 2; }));
+    again.signal(SIGINT);
+    const Outcome continued = again.finish();
+    CHECK(continued.out.find(text("resumed at step ", step)) != std::string::npos);
+    const auto lines = lines_of(out);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        if (lines[i]["event"] == "step" && i > 0 && lines[i - 1]["event"] == "step") {
+            CHECK(lines[i]["step"].get<int>() == lines[i - 1]["step"].get<int>() + 1);
+        }
+    }
+}
+
+TEST_CASE("a run is neither overwritten nor resumed with other options") {
+    const TempDir folder;
+    write_photos(folder / "photos", 9);
+    std::vector<std::string> arguments = options(folder / "photos", folder / "run");
+    *(std::ranges::find(arguments, "--steps") + 1) = "8";
+    REQUIRE(run("flowmo_train", arguments).code == 0);
+    const std::string state = bytes_of(folder / "run/state.safetensors");
+
+    const Outcome twice = run("flowmo_train", arguments);
+    CHECK(twice.code == 1);
+    CHECK(twice.err.find("add --resume or choose another --out") != std::string::npos);
+
+    const Outcome same = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
+    CHECK(same.code == 0);
+
+    *(std::ranges::find(arguments, "--lr") + 1) = "2e-3";
+    *(std::ranges::find(arguments, "--batch") + 1) = "4";
+    const Outcome other = run("flowmo_train", arguments + std::vector<std::string>{"--resume", "--no-flip"});
+    CHECK(other.code == 1);
+    for (const char* line :
+         {"--lr: saved 0.001, now 0.002", "--batch: saved 6, now 4", "--flip: saved true, now false"}) {
+        CAPTURE(line);
+        CHECK(other.err.find(line) != std::string::npos);
+    }
+    CHECK(other.err.find("--seed") == std::string::npos);
+    CHECK(bytes_of(folder / "run/state.safetensors") == state);
+}
+
+TEST_CASE("--init starts from a model file") {
+    const TempDir folder;
+    write_photos(folder / "photos", 9);
+    std::vector<std::string> arguments = options(folder / "photos", folder / "a");
+    *(std::ranges::find(arguments, "--steps") + 1) = "6";
+    REQUIRE(run("flowmo_train", arguments + std::vector<std::string>{"--export-dtype", "f32"}).code == 0);
+    *(std::ranges::find(arguments, "--out") + 1) = (folder / "b").string();
+    const Outcome with =
+        run("flowmo_train", arguments + std::vector<std::string>{"--init", folder / "a/model.safetensors"});
+    CAPTURE(with.err);
+    CHECK(with.code == 0);
+    CHECK(lines_of(folder / "b").front()["loss"] != lines_of(folder / "a").front()["loss"]);
+    *(std::ranges::find(arguments, "--out") + 1) = (folder / "c").string();
+    const Outcome foreign =
+        run("flowmo_train", arguments + std::vector<std::string>{"--init", folder / "a/state.safetensors"});
+    CHECK(foreign.code == 1);
+    CHECK(foreign.err.find("the tensors do not fit the model") != std::string::npos);
+}
+
+TEST_CASE("help and wrong usage") {
+    const Outcome help = run("flowmo_train", {"--help"});
+    CHECK(help.code == 0);
+    CHECK(help.err.empty());
+    for (const char* option : {"--config",
+                               "--data",
+                               "--out",
+                               "--steps",
+                               "--batch",
+                               "--lr",
+                               "--warmup",
+                               "--decay",
+                               "--clip",
+                               "--ema-decay",
+                               "--ema-every",
+                               "--seed",
+                               "--threads",
+                               "--accumulate",
+                               "--freeze-after",
+                               "--perceptual",
+                               "--time-distribution",
+                               "--code-dropout",
+                               "--fixed-norms",
+                               "--checkpoint-blocks",
+                               "--validation",
+                               "--evaluate-every",
+                               "--save-every",
+                               "--resume",
+                               "--init",
+                               "--export-dtype",
+                               "FlowMoTiny64"}) {
+        CAPTURE(option);
+        CHECK(help.out.find(option) != std::string::npos);
+    }
+    const TempDir folder;
+    write_photos(folder / "photos", 3);
+    const std::string data = folder / "photos";
+    const std::string out = folder / "run";
+    CHECK(run("flowmo_train", {}).code == 2);
+    CHECK(run("flowmo_train", {"--data", data}).code == 2);
+    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--config", "FlowMoHuge"}).code == 2);
+    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--steps", "0"}).code == 2);
+    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--accumulate", "3"}).code == 2);
+    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--validation", "4"}).code == 1);
+    CHECK(run("flowmo_train",
+              {"--data", data, "--out", out, "--config", "FlowMoNano", "--resize", "12", "--validation", "1"})
+              .code == 1);
+    const Outcome nowhere = run("flowmo_train", {"--data", folder / "nowhere", "--out", out});
+    CHECK(nowhere.code == 1);
+    CHECK(nowhere.out.empty());
+    CHECK(nowhere.err.find("nowhere") != std::string::npos);
+}
