@@ -294,8 +294,7 @@ class Run {
         if (!held_back_.empty()) {
             FlowMoDecodeOptions options;
             options.guidance = a_.guidance;
-            const Tokens tokens = encode_images(*model_, held_back_);
-            const std::vector<io::Image> again = decode_images(*model_, tokens, options);
+            const std::vector<io::Image> again = decode_images(*model_, encode_images(*model_, held_back_), options);
             const Quality mean = mean_quality(held_back_, again);
             log_.write({{"event", "validation"},
                         {"step", step},
@@ -304,15 +303,18 @@ class Run {
                         {"ssim", mean.ssim}});
             progress.note(text("step ", step, ": validation ", mean.shown()));
 
-            const auto rows = static_cast<Index>(std::min<std::size_t>(8, held_back_.size()));
-            const Tokens shown = tokens_between(tokens, 0, rows);
+            std::vector<io::Image> originals;  // up to eight, spread evenly
+            const std::size_t rows = std::min<std::size_t>(8, held_back_.size());
+            for (std::size_t i = 0; i < rows; ++i) {
+                originals.push_back(held_back_[i * held_back_.size() / rows]);
+            }
+            const Tokens shown = encode_images(*model_, originals);
             const std::vector<int> steps = {1, 4, 25};
             std::vector<std::vector<io::Image>> columns;
             for (const int count : steps) {
                 options.steps = count;
                 columns.push_back(decode_images(*model_, shown, options));
             }
-            const std::span originals = std::span(held_back_).first(static_cast<std::size_t>(rows));
             const io::Image sheet = render(reconstruction_sheet(name, originals, {}, steps, columns));
             io::write_png(out_ / "samples.png", sheet);
         }

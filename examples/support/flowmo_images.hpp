@@ -123,13 +123,15 @@ using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>
     return images;
 }
 
-/// The first `count` readable images of a view, fitted to the model; `skipped` counts the others.
+/// `count` images spread evenly over a view, fitted to the model; unreadable ones are left out and counted in
+/// `skipped`.
 [[nodiscard]] inline std::vector<io::Image> load_fitted(const io::ImageDataset& data, const FlowMoFacts& facts,
                                                         Index count, int short_side, Index& skipped) {
     std::vector<io::Image> images;
-    for (Index i = 0; i < data.size() && static_cast<Index>(images.size()) < count; ++i) {
+    const Index wanted = std::min(count, data.size());
+    for (Index i = 0; i < wanted; ++i) {
         try {
-            images.push_back(fitted(data.load(i), facts.height, facts.width, short_side));
+            images.push_back(fitted(data.load(i * data.size() / wanted), facts.height, facts.width, short_side));
         } catch (const Error& error) {
             std::fprintf(stderr, "skipped: %s\n", error.what());
             ++skipped;

@@ -43,7 +43,7 @@ class InterruptGuard {
     /// Whether a signal came; ask between steps.
     [[nodiscard]] bool requested() const { return detail::caught_signal != 0; }
     /// What main() should return after an orderly end: 0, or 128 + the signal's number.
-    [[nodiscard]] int exit_code() const { return requested() ? 128 + detail::caught_signal : 0; }
+    [[nodiscard]] int exit_code() const { return requested() ? 128 + detail::caught_signal.load() : 0; }
 
    private:
     struct sigaction interrupt_before_ = {}, terminate_before_ = {};

@@ -1,8 +1,8 @@
 #pragma once
 
-/// Everything that needs no other library: tensors, autodiff, the reference backend, layers, optimisers, FlowMo. Include
-/// flowfar/backend/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for files and
-/// images (nlohmann-json, libpng, libjpeg).
+/// Everything that needs no other library: tensors, autodiff, the reference backend, layers, optimisers, FlowMo.
+/// Include flowfar/backend/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for
+/// files and images (nlohmann-json, libpng, libjpeg).
 
 #include "flowfar/autodiff/backward.hpp"
 #include "flowfar/backend/reference.hpp"

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/embedding.hpp"
 #include "flowfar/nn/linear.hpp"
 #include "flowfar/nn/mlp.hpp"
@@ -60,11 +61,7 @@ struct DenoisingMlp {
     Linear<B, Width, 2 * Channels, T> linear;
     Linear<B, Width, 2 * Width, T> modulation;
 
-    explicit DenoisingMlp(Index depth, bool level_condition = true) {
-        res_blocks.reserve(static_cast<std::size_t>(depth));
-        for (Index i = 0; i < depth; ++i) {
-            res_blocks.emplace_back();
-        }
+    explicit DenoisingMlp(Index depth, bool level_condition = true) : res_blocks(make_blocks<Block>(depth)) {
         if (!level_condition) {
             index_cond_embed.weight = {};
             index_cond_embed.bias = {};

@@ -7,6 +7,7 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/diffusion_head.hpp"
 #include "flowfar/far/token_mask.hpp"
+#include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/vit_block.hpp"
 
 namespace flowfar {
@@ -54,10 +55,10 @@ class FarModel {
     ClassTable class_table = make_parameter<ClassTable>();
     Linear<B, token_dim, hidden, T> z_proj;
     LayerNorm<B, hidden, T> z_proj_ln;
-    std::vector<Block> encoder_blocks = make_blocks(C::encoder_depth);
+    std::vector<Block> encoder_blocks = make_blocks<Block>(C::encoder_depth);
     LayerNorm<B, hidden, T> encoder_norm;
     Linear<B, hidden, hidden, T> decoder_embed;
-    std::vector<Block> decoder_blocks = make_blocks(C::decoder_depth);
+    std::vector<Block> decoder_blocks = make_blocks<Block>(C::decoder_depth);
     LayerNorm<B, hidden, T> decoder_norm;
     Head head{C::head_depth};
 
@@ -186,15 +187,6 @@ class FarModel {
     }
 
    private:
-    /// Built one by one: copies of a block would share its parameters.
-    static std::vector<Block> make_blocks(Index depth) {
-        std::vector<Block> blocks;
-        blocks.reserve(static_cast<std::size_t>(depth));
-        for (Index i = 0; i < depth; ++i) {
-            blocks.emplace_back();
-        }
-        return blocks;
-    }
     [[nodiscard]] static Sequence apply(const Block& block, const Sequence& x, Index skip, const Run& run,
                                         std::size_t index) {
         const BlockDropout dropout = run.dropout.at(index);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "flowfar/flowmo/double_block.hpp"
+#include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/embedding.hpp"
 
 namespace flowfar {
@@ -67,7 +68,7 @@ struct Mmdit {
     FinalLayer<B, Hidden, ImageIn, T> final_layer_img;
     FinalLayer<B, Hidden, CodeOut, T> final_layer_txt;
 
-    explicit Mmdit(Index depth) : double_blocks(make_blocks(depth)) {}
+    explicit Mmdit(Index depth) : double_blocks(make_blocks<Block>(depth)) {}
 
     /// Time vector [batch, hidden] of times t [batch] in [0, 1].
     [[nodiscard]] Vector time_vector(const Tensor<B, Shape<dyn>, T>& t) const { return time_in(t, 1000.0); }
@@ -120,15 +121,6 @@ struct Mmdit {
     }
 
    private:
-    /// Built one by one: copies of a block would share its parameters.
-    static std::vector<Block> make_blocks(Index depth) {
-        std::vector<Block> blocks;
-        blocks.reserve(static_cast<std::size_t>(depth));
-        for (Index i = 0; i < depth; ++i) {
-            blocks.emplace_back();
-        }
-        return blocks;
-    }
     [[nodiscard]] static std::pair<Sequence, Sequence> apply(const Block& block, const Sequence& x, const Sequence& c,
                                                              const Vector& vec, const Table& table, Streams want,
                                                              bool recompute) {
