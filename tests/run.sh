@@ -22,4 +22,12 @@ esac
 # -k 0: one run shows every unit that does not compile.
 cmake --build --preset "$preset" -j "$(flowfar_jobs)" --target "${targets[@]}" -- -k 0
 tests/support/cost.sh "build/$preset"
-ctest --preset "$preset" -j "$(flowfar_jobs)" "$@"
+
+# ctest hides what passing tests print, so the golden cases are counted here; its own closing lines come last again.
+log=build/$preset/ctest.log
+status=0
+ctest --preset "$preset" -j "$(flowfar_jobs)" --output-log "$log" "$@" || status=$?
+sed -n 's/^golden cases: \([0-9]*\) run, \([0-9]*\) not available$/\1 \2/p' "build/$preset/Testing/Temporary/LastTest.log" |
+    awk '{ run += $1; missing += $2 } END { printf "golden cases in all: %d run, %d not available\n", run, missing }'
+sed -n '/tests passed/,$p' "$log"
+exit "$status"

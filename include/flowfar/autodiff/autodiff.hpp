@@ -1,5 +1,6 @@
 #pragma once
 
+#include "flowfar/autodiff/rules/conv.hpp"
 #include "flowfar/autodiff/rules/elementwise.hpp"
 #include "flowfar/autodiff/rules/fused.hpp"
 #include "flowfar/autodiff/rules/matmul.hpp"
@@ -12,7 +13,12 @@ namespace flowfar {
 /// with `Autodiff<Cpu>` to train it; with `Cpu` it contains no tape code. A graph belongs to one thread at a time and
 /// is owned by its outputs; nothing is global.
 template <PlainBackend B>
-struct Autodiff : rules::Elementwise<B>, rules::Reduce<B>, rules::Matmul<B>, rules::Shape<B>, rules::Fused<B> {
+struct Autodiff : rules::Elementwise<B>,
+                  rules::Reduce<B>,
+                  rules::Matmul<B>,
+                  rules::Shape<B>,
+                  rules::Fused<B>,
+                  rules::Conv<B> {
     using Inner = B;
     using Handle = Tracked<B>;
     using H = typename B::Handle;

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "flowfar/backend/composite_conv.hpp"
 #include "flowfar/core/layout.hpp"
 #include "flowfar/core/vocabulary.hpp"
 
@@ -15,7 +16,7 @@ namespace flowfar {
 /// Default definitions of the fused operations and their gradients from a plain backend's primitives. A backend
 /// inherits them and overrides those it can do faster; `Reference` keeps them all, so they are the tests' oracle.
 template <class B, class H>
-struct Composite {
+struct Composite : CompositeConv<B, H> {
     /// Softmax's gradient from its output y: y ∘ (g − Σ g ∘ y), over the last axis.
     [[nodiscard]] static H softmax_backward(const H& y, const H& g) {
         return mul(y, sub(g, last(ReduceOp::sum, mul(g, y))));

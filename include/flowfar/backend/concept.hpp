@@ -52,6 +52,10 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::rms_norm(h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rope(h, h, h, false) } -> std::same_as<typename B::Handle>;
     {B::attention(h, h, h, 1.0, MaskKind::full)};
+    // images
+    { B::conv2d(h, h, h, ConvOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::group_norm(h, h, h, Index{1}, 1e-6) } -> std::same_as<typename B::Handle>;
+    { B::upsample_nearest2(h) } -> std::same_as<typename B::Handle>;
 };
 
 /// A backend that computes directly (not the autodiff decorator): it also has the in-place operations and `_backward`s.
@@ -67,6 +71,10 @@ concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const 
     { B::log_softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
     { B::layer_norm_backward(h, h, h, h, NormOptions{}) } -> std::same_as<NormGradients<typename B::Handle>>;
     { B::rms_norm_backward(h, h, h, NormOptions{}) } -> std::same_as<NormGradients<typename B::Handle>>;
+    { B::conv2d_backward_input(h, h, Extents{}, ConvOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::conv2d_backward_weight(h, h, Extents{}, ConvOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::group_norm_backward(h, h, h, Index{1}, 1e-6) } -> std::same_as<NormGradients<typename B::Handle>>;
+    { B::upsample_nearest2_backward(h) } -> std::same_as<typename B::Handle>;
 };
 
 }  // namespace flowfar

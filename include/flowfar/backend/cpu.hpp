@@ -67,6 +67,20 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
                                                                        const AttentionResult<Handle>& y,
                                                                        const Handle& g, double scale, MaskKind mask);
 
+    /// Operations on images: backend/composite_conv.hpp says what each computes.
+    [[nodiscard]] static Handle conv2d(const Handle& x, const Handle& weight, const Handle& bias,
+                                       const ConvOptions& options);
+    [[nodiscard]] static Handle conv2d_backward_input(const Handle& weight, const Handle& g, const Extents& x,
+                                                      const ConvOptions& options);
+    [[nodiscard]] static Handle conv2d_backward_weight(const Handle& x, const Handle& g, const Extents& weight,
+                                                       const ConvOptions& options);
+    [[nodiscard]] static Handle group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups,
+                                           double epsilon);
+    [[nodiscard]] static NormGradients<Handle> group_norm_backward(const Handle& x, const Handle& weight,
+                                                                   const Handle& g, Index groups, double epsilon);
+    [[nodiscard]] static Handle upsample_nearest2(const Handle& x);
+    [[nodiscard]] static Handle upsample_nearest2_backward(const Handle& g);
+
     static void add_into(const Handle& target, const Handle& source);
     static void lerp(const Handle& target, const Handle& source, double weight);
     static void adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,

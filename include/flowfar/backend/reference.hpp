@@ -186,6 +186,37 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         return options.activation == Activation::none ? y : unary({unary_of(options.activation)}, y);
     }
 
+    [[nodiscard]] static Handle conv2d(const Handle& x, const Handle& weight, const Handle& bias,
+                                       const ConvOptions& options) {
+        const ConvShape s = ConvShape::of(x.extents(), weight.extents(), options);
+        require(!bias.defined() || bias.count() == s.out, "conv2d: a bias of ", bias.extents(), " for ", s.out,
+                " channels");
+        const std::vector<double> input = values(x);
+        const std::vector<double> kernel = values(weight);
+        std::vector<double> out;
+        for (Index n = 0; n < s.batch; ++n) {
+            for (Index o = 0; o < s.out; ++o) {
+                const double offset = bias.defined() ? values(bias)[static_cast<std::size_t>(o)] : 0.0;
+                for (Index p = 0; p < s.pixels(); ++p) {
+                    double sum = offset;
+                    for (Index k = 0; k < s.in * s.taps(); ++k) {
+                        const Index channel = k / s.taps();
+                        const Index row =
+                            p / s.out_width * options.stride + k % s.taps() / s.kernel_width - options.top;
+                        const Index column = p % s.out_width * options.stride + k % s.kernel_width - options.left;
+                        if (row >= 0 && row < s.height && column >= 0 && column < s.width) {
+                            const Index at = ((n * s.in + channel) * s.height + row) * s.width + column;
+                            sum += input[static_cast<std::size_t>(at)] *
+                                   kernel[static_cast<std::size_t>(o * s.in * s.taps() + k)];
+                        }
+                    }
+                    out.push_back(sum);
+                }
+            }
+        }
+        return make(out, s.output(), x.dtype);
+    }
+
    private:
     /// All elements in row-major order as doubles.
     [[nodiscard]] static std::vector<double> values(const Handle& x) {

@@ -46,6 +46,20 @@ struct NormGradients {
     H shift;
 };
 
+/// A convolution's step and the zeros around its input, in pixels.
+struct ConvOptions {
+    Index stride = 1;
+    Index top = 0;
+    Index left = 0;
+    Index bottom = 0;
+    Index right = 0;
+
+    /// Stride 1 with the padding that keeps the size under an odd kernel.
+    [[nodiscard]] static constexpr ConvOptions same(Index kernel) {
+        return {1, kernel / 2, kernel / 2, kernel / 2, kernel / 2};
+    }
+};
+
 /// Attention's result and the row-wise log-sum-exp of its logits [batch, heads, queries] that the backward pass needs.
 template <class H>
 struct AttentionResult {

@@ -169,6 +169,49 @@ FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& 
         q, k, v, y.output, y.log_sum_exp, g);
 }
 
+FLOWFAR_INLINE Handle Cpu::conv2d(const Handle& x, const Handle& weight, const Handle& bias,
+                                  const ConvOptions& options) {
+    return cpu::route(
+        [&](auto b, const Handle& hx, const Handle& hw, const Handle& hb) { return b.conv2d(hx, hw, hb, options); }, x,
+        weight, bias);
+}
+
+FLOWFAR_INLINE Handle Cpu::conv2d_backward_input(const Handle& weight, const Handle& g, const Extents& x,
+                                                 const ConvOptions& options) {
+    return cpu::route(
+        [&](auto b, const Handle& hg, const Handle& hw) { return b.conv2d_backward_input(hw, hg, x, options); }, g,
+        weight);
+}
+
+FLOWFAR_INLINE Handle Cpu::conv2d_backward_weight(const Handle& x, const Handle& g, const Extents& weight,
+                                                  const ConvOptions& options) {
+    return cpu::route(
+        [&](auto b, const Handle& hx, const Handle& hg) { return b.conv2d_backward_weight(hx, hg, weight, options); },
+        x, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups,
+                                      double epsilon) {
+    return cpu::route([=](auto b, const Handle& hx, const Handle& hw,
+                          const Handle& hb) { return b.group_norm(hx, hw, hb, groups, epsilon); },
+                      x, weight, bias);
+}
+
+FLOWFAR_INLINE NormGradients<Handle> Cpu::group_norm_backward(const Handle& x, const Handle& weight, const Handle& g,
+                                                              Index groups, double epsilon) {
+    return cpu::route([=](auto b, const Handle& hx, const Handle& hw,
+                          const Handle& hg) { return b.group_norm_backward(hx, hw, hg, groups, epsilon); },
+                      x, weight, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::upsample_nearest2(const Handle& x) {
+    return cpu::route([](auto b, const Handle& h) { return b.upsample_nearest2(h); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::upsample_nearest2_backward(const Handle& g) {
+    return cpu::route([](auto b, const Handle& h) { return b.upsample_nearest2_backward(h); }, g);
+}
+
 FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {
     if (target.dtype == DType::f32) {
         cpu::Float::add_into(target, cast(source, DType::f32));

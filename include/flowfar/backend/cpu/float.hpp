@@ -5,13 +5,16 @@
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/attention.hpp"
+#include "flowfar/backend/cpu/conv.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/group_norm.hpp"
 #include "flowfar/backend/cpu/norm.hpp"
 #include "flowfar/backend/cpu/optimiser.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
 #include "flowfar/backend/cpu/reduce.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
+#include "flowfar/backend/cpu/upsample.hpp"
 #include "flowfar/backend/views.hpp"
 
 namespace flowfar::cpu {
@@ -164,6 +167,60 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         Attention(q, k, scale, mask)
             .backward(dense_rows(q), dense_rows(k), dense_rows(v), dense_rows(y.output), y.log_sum_exp.data<float>(),
                       dense_rows(g), out.query, out.key, out.value);
+        return out;
+    }
+
+    [[nodiscard]] static Handle conv2d(const Handle& x, const Handle& weight, const Handle& bias,
+                                       const ConvOptions& options) {
+        const ConvShape shape = ConvShape::of(x.extents(), weight.extents(), options);
+        require(!bias.defined() || bias.count() == shape.out, "conv2d: a bias of ", bias.extents(), " for ", shape.out,
+                " channels");
+        const Handle out = empty(shape.output(), x.dtype);
+        Conv(shape).forward(contiguous(x), contiguous(weight), dense(bias), out);
+        return out;
+    }
+    [[nodiscard]] static Handle conv2d_backward_input(const Handle& weight, const Handle& g, const Extents& x,
+                                                      const ConvOptions& options) {
+        const Handle out = full(x, g.dtype, 0.0);
+        Conv(ConvShape::of(x, weight.extents(), g.extents(), options))
+            .backward_input(contiguous(weight), contiguous(g), out);
+        return out;
+    }
+    [[nodiscard]] static Handle conv2d_backward_weight(const Handle& x, const Handle& g, const Extents& weight,
+                                                       const ConvOptions& options) {
+        const Handle out = full(weight, g.dtype, 0.0);
+        Conv(ConvShape::of(x.extents(), weight, g.extents(), options))
+            .backward_weight(contiguous(x), contiguous(g), out);
+        return out;
+    }
+    [[nodiscard]] static Handle group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups,
+                                           double epsilon) {
+        check_group_norm(x.extents(), weight.count(), bias.count(), groups);
+        const Handle out = empty(x.extents(), x.dtype);
+        GroupNorm(x.extents(), groups, epsilon).forward(contiguous(x), contiguous(weight), contiguous(bias), out);
+        return out;
+    }
+    [[nodiscard]] static NormGradients<Handle> group_norm_backward(const Handle& x, const Handle& weight,
+                                                                   const Handle& g, Index groups, double epsilon) {
+        check_group_norm(x.extents(), weight.count(), x.extents()[1], groups);
+        require(g.extents() == x.extents(), "group_norm: input ", x.extents(), ", gradient ", g.extents());
+        const NormGradients<Handle> out{empty(x.extents(), x.dtype), empty({x.extents()[1]}, x.dtype),
+                                        empty({x.extents()[1]}, x.dtype)};
+        GroupNorm(x.extents(), groups, epsilon).backward(contiguous(x), contiguous(weight), contiguous(g), out);
+        return out;
+    }
+    [[nodiscard]] static Handle upsample_nearest2(const Handle& x) {
+        const Extents& e = x.extents();
+        require(e.rank() == 4, "upsample_nearest2: expected four axes, found ", e);
+        const Handle out = empty({e[0], e[1], 2 * e[2], 2 * e[3]}, x.dtype);
+        Upsample::forward(contiguous(x), out);
+        return out;
+    }
+    [[nodiscard]] static Handle upsample_nearest2_backward(const Handle& g) {
+        const Extents& e = g.extents();
+        require(e.rank() == 4 && e[2] % 2 == 0 && e[3] % 2 == 0, "upsample_nearest2: a gradient of ", e);
+        const Handle out = empty({e[0], e[1], e[2] / 2, e[3] / 2}, g.dtype);
+        Upsample::backward(contiguous(g), out);
         return out;
     }
 

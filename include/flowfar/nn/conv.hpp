@@ -1,0 +1,64 @@
+#pragma once
+
+#include "flowfar/core/conv_ops.hpp"
+#include "flowfar/nn/init.hpp"
+
+namespace flowfar {
+
+/// 2-D convolution with a square kernel: x [batch, In, h, w] → [batch, Out, …]. The weight is stored [Out, In, Kernel,
+/// Kernel], as in PyTorch; by default the size of the image is kept.
+template <class B, Index In, Index Out, Index Kernel, class T = float>
+struct Conv2d {
+    using Backend = B;
+    using Weight = Tensor<B, Shape<Out, In, Kernel, Kernel>, T>;
+    using Bias = Tensor<B, Shape<Out>, T>;
+
+    ConvOptions options = ConvOptions::same(Kernel);
+    Weight weight = make_parameter<Weight>();
+    Bias bias = make_parameter<Bias>();
+
+    template <AnyTensor X>
+    [[nodiscard]] auto operator()(const X& x) const {
+        return conv2d(x, weight, bias, options);
+    }
+
+    /// PyTorch's default: weight and bias U(±1/√fan_in).
+    void initialise(std::uint64_t seed) {
+        const double bound = 1.0 / std::sqrt(static_cast<double>(In * Kernel * Kernel));
+        init::uniform(weight, bound, fold(seed, "weight"));
+        init::uniform(bias, bound, fold(seed, "bias"));
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("weight", self.weight);
+        v("bias", self.bias);
+    }
+};
+
+/// Group norm with weight and bias per channel: x [batch, Channels, …].
+template <class B, Index Channels, Index Groups, class T = float>
+struct GroupNorm {
+    static_assert(Channels % Groups == 0, "GroupNorm: the number of groups must divide the channels");
+    using Backend = B;
+    using Vector = Tensor<B, Shape<Channels>, T>;
+
+    double epsilon = 1e-6;
+    Vector weight = make_parameter<Vector>();
+    Vector bias = make_parameter<Vector>();
+
+    template <AnyTensor X>
+    [[nodiscard]] X operator()(const X& x) const {
+        return group_norm(x, weight, bias, Groups, epsilon);
+    }
+    void initialise(std::uint64_t /*seed*/) {
+        init::constant(weight, 1.0);
+        init::constant(bias, 0.0);
+    }
+    template <class Self, class V>
+    static void visit(Self& self, V&& v) {
+        v("weight", self.weight);
+        v("bias", self.bias);
+    }
+};
+
+}  // namespace flowfar
