@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 
+#include "flowfar/core/philox.hpp"
 #include "flowfar/io/image.hpp"
 
 #include "support/flowmo_codec.hpp"
@@ -158,14 +159,18 @@ void run(Arguments& a, const Spec& spec) {
     }
     const auto budget = static_cast<std::size_t>(payload_bytes(tokens.front()));
     const Index pixels = Index{frame.height} * frame.width;
-    std::printf("%zu held-back images of %d x %d pixels, at most %zu bytes each; SSIM with a uniform 7 x 7 window.\n\n",
-                images.size(), frame.height, frame.width, budget);
+    std::printf(
+        "%zu held-back images of %d x %d pixels, at most %zu bytes each; guidance %g; SSIM with a uniform 7 x 7 "
+        "window.\n\n",
+        images.size(), frame.height, frame.width, budget, options.guidance);
     std::printf("| method | bytes | bits per pixel | PSNR | SSIM |\n|---|---|---|---|---|\n");
+    const std::uint64_t seed = options.seed;
     for (const int steps : {1, 4, 25}) {
         options.steps = steps;
         Tally tally;
         for (std::size_t i = 0; i < images.size(); ++i) {
             ++tally.tried;
+            options.seed = fold(seed, i);  // noise of its own for each image
             tally.add(quality_of(images[i], reconstruct(*model, tokens[i], options)), budget);
         }
         print_row(text(frame.name, ", ", steps_text(steps)), tally, pixels, "");

@@ -1,6 +1,7 @@
 // Turns a FlowMo token file, or a photo by way of its tokens, into an image; see --help.
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 
 #include "support/contact_sheet.hpp"
@@ -21,7 +22,7 @@ Spec make_spec(Arguments& a) {
     Spec spec("flowmo_reconstruct",
               "Turns a FlowMo token file into an image; given a photo, takes it to tokens and back.");
     spec.positional("INPUT", a.input, "token file of flowmo_tokenize, or a PNG or JPEG");
-    spec.option("out", a.out, "the image, a PNG").alias("-o").placeholder("FILE").required();
+    spec.option("out", a.out, "the image, PNG or JPEG by its extension").alias("-o").placeholder("FILE").required();
     spec.option("model", a.model, "model file that made the tokens").placeholder("FILE").required();
     spec.option("original", a.original, "photo to compare with, when INPUT holds tokens: prints PSNR and SSIM")
         .placeholder("FILE");
@@ -42,6 +43,16 @@ bool is_image(const std::string& path) {
     const io::MappedFile file(path);
     const auto first = file.bytes().empty() ? std::byte{0} : file.bytes().front();
     return first == std::byte{0x89} || first == std::byte{0xFF};
+}
+
+bool names_jpeg(const std::string& path) {
+    std::string extension = io::Path(path).extension().string();
+    std::ranges::transform(extension, extension.begin(),
+                           [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    if (extension != ".png" && extension != ".jpg" && extension != ".jpeg") {
+        throw UsageError(text("--out ", path, ": expected a name that ends in .png, .jpg or .jpeg"));
+    }
+    return extension != ".png";
 }
 
 /// Collects the estimates of all tiles after some of the steps.
@@ -86,6 +97,7 @@ class Preview {
 
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
+    const bool as_jpeg = names_jpeg(a.out);
     a.sampling.apply_threads();
     Stages stages;
     const auto model = load_flowmo(a.model);
@@ -119,7 +131,11 @@ void run(const Arguments& a) {
     }
     const io::Image image = reconstruct(*model, file, options, callback);
     stages.done(text("decode (", options.steps, options.steps == 1 ? " step)" : " steps)"));
-    io::write_png(a.out, image);
+    if (as_jpeg) {
+        io::write_jpeg(a.out, image, 95);
+    } else {
+        io::write_png(a.out, image);
+    }
     if (!a.preview.empty()) {
         io::write_png(a.preview, preview.strip(height, width));
     }

@@ -58,7 +58,7 @@ Spec make_spec(Arguments& a) {
     spec.option("batch", a.batch, "images per step").at_least(1);
     spec.option("accumulate", a.accumulate, "chunks that a batch is cut into, to save memory").range(1, 1 << 20);
     spec.option("lr", a.learning_rate, "learning rate of Adam (beta 0.9, 0.95)").above(0);
-    spec.option("warmup", a.warmup, "steps over which the rate rises from 0").at_least(0);
+    spec.option("warmup", a.warmup, "steps over which the rate rises, from 1/warmup of --lr at step 0").at_least(0);
     spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --steps")
         .choices({"constant", "cosine"});
     spec.option("clip", a.clip, "largest norm of the gradient; 0: no clipping").at_least(0);

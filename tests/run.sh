@@ -23,11 +23,11 @@ esac
 cmake --build --preset "$preset" -j "$(flowfar_jobs)" --target "${targets[@]}" -- -k 0
 tests/support/cost.sh "build/$preset"
 
-# ctest hides what passing tests print, so the golden cases are counted here; its own closing lines come last again.
+# ctest hides what passing tests print, so the golden cases are counted here, each once; its own closing lines come last again.
 log=build/$preset/ctest.log
 status=0
 ctest --preset "$preset" -j "$(flowfar_jobs)" --output-log "$log" "$@" || status=$?
-sed -n 's/^golden cases: \([0-9]*\) run, \([0-9]*\) not available$/\1 \2/p' "build/$preset/Testing/Temporary/LastTest.log" |
-    awk '{ run += $1; missing += $2 } END { printf "golden cases in all: %d run, %d not available\n", run, missing }'
+golden_count() { sed -n "s/^$1: //p" "build/$preset/Testing/Temporary/LastTest.log" | sort -u | wc -l; }
+echo "golden cases in all: $(golden_count 'golden case') run, $(golden_count 'golden case missing') not available"
 sed -n '/tests passed/,$p' "$log"
 exit "$status"

@@ -15,9 +15,13 @@
 
 namespace flowfar::program {
 
+/// The perceptual terms that programs know; examples/CMakeLists.txt lists them, too.
+using flowfar::NoPerceptualLoss;
+using GradientLoss = MultiScaleGradientLoss<>;
+
 struct FlowMoTrainingSettings {
     FlowMoTrainOptions options = {};
-    double gradient_weight = 0;   // of MultiScaleGradientLoss; 0: no perceptual term
+    double gradient_weight = 0;   // of GradientLoss; 0: no perceptual term
     io::Path initial_model = {};  // empty: random parameters from the options' seed
 };
 
@@ -40,14 +44,17 @@ class AnyFlowMoTraining {
     virtual void lend_to(AnyFlowMo& model) = 0;
 };
 
-/// Defined once per configuration, see flowmo_training_impl.hpp.
-template <class C>
+/// Defined once per configuration and perceptual term, see flowmo_training_impl.hpp.
+template <class C, class Perceptual>
 [[nodiscard]] std::unique_ptr<AnyFlowMoTraining> make_flowmo_training(const FlowMoTrainingSettings& settings);
 
 [[nodiscard]] inline std::unique_ptr<AnyFlowMoTraining> make_flowmo_training(std::string_view name,
                                                                              const FlowMoTrainingSettings& settings) {
     std::unique_ptr<AnyFlowMoTraining> training;
-    FlowMoConfigs::visit(name, [&]<class C>() { training = make_flowmo_training<C>(settings); });
+    FlowMoConfigs::visit(name, [&]<class C>() {
+        training = settings.gradient_weight > 0 ? make_flowmo_training<C, GradientLoss>(settings)
+                                                : make_flowmo_training<C, NoPerceptualLoss>(settings);
+    });
     return training;
 }
 

@@ -1,9 +1,10 @@
 #pragma once
 
-// Defines make_flowmo_training<C>(); included only by the units that examples/CMakeLists.txt generates per
-// configuration.
+// Defines make_flowmo_training<C, Perceptual>(); included only by the units that examples/CMakeLists.txt generates per
+// configuration and perceptual term.
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "flowfar/autodiff/autodiff.hpp"
@@ -65,13 +66,13 @@ class CpuFlowMoTraining final : public AnyFlowMoTraining {
     Trainer trainer_;
 };
 
-template <class C>
+template <class C, class Perceptual>
 std::unique_ptr<AnyFlowMoTraining> make_flowmo_training(const FlowMoTrainingSettings& settings) {
-    if (settings.gradient_weight > 0) {
-        using Perceptual = MultiScaleGradientLoss<>;
-        return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, Perceptual{settings.gradient_weight});
+    Perceptual perceptual{};
+    if constexpr (std::is_same_v<Perceptual, GradientLoss>) {
+        perceptual.weight = settings.gradient_weight;
     }
-    return std::make_unique<CpuFlowMoTraining<C, NoPerceptualLoss>>(settings, NoPerceptualLoss{});
+    return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, perceptual);
 }
 
 }  // namespace flowfar::program

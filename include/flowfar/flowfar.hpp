@@ -1,6 +1,6 @@
 #pragma once
 
-/// Everything that needs no other library: tensors, autodiff, the reference backend, layers, optimisers, FlowMo.
+/// Tensors, autodiff, the reference backend, optimisers and FlowMo with its layers, without any other library.
 /// Include flowfar/backend/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for
 /// files and images (nlohmann-json, libpng, libjpeg).
 

@@ -23,6 +23,9 @@ TEST_CASE("the gradient stand-in loss is zero for equal images and grows with mi
     const MultiScaleGradientLoss<3> loss;
     CHECK(loss(x, x).item() == 0.0);
     CHECK(loss(x, x + 0.5).item() == doctest::Approx(0.0));  // a constant offset moves no edge
+    using Odd = Tensor<Autodiff<Reference>, Shape<dyn, 3, 12, 12>, double>;
+    CHECK_THROWS_WITH_AS(static_cast<void>(loss(Odd::zeros({1, 3, 12, 12}), Odd::zeros({1, 3, 12, 12}))),
+                         doctest::Contains("divisible by 8"), Error);
     const double near = loss(x, x + X::normal({1, 3, 8, 8}, 2) * 0.1).item();
     const double far = loss(x, x + X::normal({1, 3, 8, 8}, 2) * 0.2).item();
     CHECK(near > 0.0);
@@ -43,6 +46,7 @@ TEST_CASE("the draws of a loss are a function of the seed") {
     for (const float keep : many.keep) {
         dropped += keep == 0.0F ? 1 : 0;
     }
+    CHECK(FlowMoDraws<float>::make(64, ThickTailedTime{}, 0.1, 5).times == a.times);  // the policy type
     CHECK(dropped > 900);
     CHECK(dropped < 1100);
 }

@@ -5,8 +5,6 @@
 
 #include "flowfar/backend/cpu.hpp"
 
-#include "approx.hpp"
-
 namespace {
 
 using namespace flowfar;
@@ -73,7 +71,7 @@ TEST_CASE("the same seed gives the same image, whatever the number of threads") 
     const auto three = model().decode(tokens, {.steps = 4, .seed = 9}, side, side).to_host();
     Cpu::set_threads(before);
     const auto other = model().decode(tokens, {.steps = 4, .seed = 10}, side, side).to_host();
-    CHECK(testing::relative_l2({one.begin(), one.end()}, {three.begin(), three.end()}) < 1e-5);
+    CHECK(one == three);
     CHECK(one != other);
 }
 
@@ -90,7 +88,7 @@ TEST_CASE("one const model serves several threads") {
         user.join();
     }
     for (const auto& result : found) {
-        CHECK(testing::relative_l2({result.begin(), result.end()}, {expected.begin(), expected.end()}) < 1e-5);
+        CHECK(result == expected);
     }
 }
 
@@ -104,6 +102,17 @@ TEST_CASE("guidance outside its interval costs nothing and changes nothing") {
         model().decode(tokens, {.steps = 5, .guidance = 3.0, .interval = GuidanceInterval::always()}, side, side);
     CHECK(plain == outside);
     CHECK(plain != inside.to_host());
+}
+
+TEST_CASE("a compile-time schedule decodes to the same bits as its run-time twin") {
+    const Index side = 2 * OpenNano::patch;
+    const Tokens tokens = model().encode(Model::Images::normal({1, 3, side, side}, 4));
+    const auto fixed = model().decode(tokens, ShiftedSteps<5, Power<1, 4>>{}, {.seed = 3}, side, side);
+    const auto open = model().decode(tokens, {.steps = 5, .power = 0.25, .seed = 3}, side, side);
+    CHECK(fixed.to_host() == open.to_host());
+    const auto even = model().decode(tokens, ShiftedSteps<5>{}, {.seed = 3}, side, side);
+    CHECK(even.to_host() == model().decode(tokens, {.steps = 5, .power = 1.0, .seed = 3}, side, side).to_host());
+    CHECK(even.to_host() != open.to_host());
 }
 
 TEST_CASE("the callback sees every step and can stop") {
@@ -129,6 +138,8 @@ TEST_CASE("wrong input is named") {
                          doctest::Contains("OpenNano: expected"), Error);
     const Tokens good = model().encode(Model::Images::zeros({1, 3, side, side}));
     CHECK_THROWS_AS(static_cast<void>(model().decode(good, {.steps = 0}, side, side)), Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(model().decode(good, {.interval = {0.5, 0.1}}, side, side)),
+                         doctest::Contains("low <= high"), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(model().decode(good, {.guidance = std::nan("")}, side, side)),
                          doctest::Contains("guidance"), Error);
 }

@@ -102,6 +102,17 @@ TEST_CASE("block weights keep their norms, and the average lags behind the weigh
     }
 }
 
+TEST_CASE("a gradient that is not finite is an error and leaves nothing behind") {
+    FlowMoTrainOptions options;
+    Trainer trainer(options, fresh);
+    Images broken = batch(2);
+    broken = broken / 0.0;
+    CHECK_THROWS_WITH_AS(static_cast<void>(trainer.step(broken)), doctest::Contains("not finite at step 0"), Error);
+    CHECK(gradient_norm(parameters(trainer.model())) == 0.0);
+    CHECK(trainer.step_count() == 0);
+    CHECK(std::isfinite(trainer.step(batch(2)).loss));
+}
+
 TEST_CASE("impossible options are refused") {
     FlowMoTrainOptions options;
     options.accumulation = 0;

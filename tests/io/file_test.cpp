@@ -11,6 +11,7 @@
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -138,6 +139,33 @@ TEST_CASE("an exception leaves the old file and no temporary") {
     }
     CHECK(io::read_text(path) == "old");
     CHECK(file_count(folder.path()) == 1);
+}
+
+TEST_CASE("the next write removes what a killed process left") {
+    const TempDir folder;
+    const fs::path path = folder / "target";
+    for (const char* name : {"target", "other"}) {
+        const ::pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            io::OutputFile unfinished(folder / name);
+            unfinished.write(std::string(100'000, 'n'));
+            ::kill(::getpid(), SIGKILL);
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, 0) == child);
+        REQUIRE(WIFSIGNALED(status));
+    }
+    CHECK(file_count(folder.path()) == 2);
+    io::OutputFile living(path);  // removes one and makes one
+    CHECK(file_count(folder.path()) == 2);
+    living.write("first");
+    io::write_atomically(path, bytes_of("second"));
+    CHECK(file_count(folder.path()) == 3);
+    living.commit();
+    CHECK(io::read_text(path) == "first");
+    io::write_atomically(folder / "other", bytes_of("x"));
+    CHECK(file_count(folder.path()) == 2);
 }
 
 TEST_CASE("a full disk is an error and leaves the old file") {

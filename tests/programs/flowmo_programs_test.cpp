@@ -1,5 +1,6 @@
 // flowmo_tokenize, flowmo_reconstruct, flowmo_demo and flowmo_baselines with a barely trained model.
 
+#include <cstdlib>
 #include <doctest/doctest.h>
 
 #include "flowfar/io/image.hpp"
@@ -79,6 +80,28 @@ TEST_CASE("a photo becomes tokens and a photo again") {
         return text.substr(begin, text.find('\n', begin) - begin);
     };
     CHECK(quality(compared.out) == quality(from_photo.out));
+
+    // The extension chooses the format; JPEG changes the picture, but not much.
+    const Outcome as_jpeg =
+        run("flowmo_reconstruct", std::vector<std::string>{f.at("a.tokens"), "-o", f.at("a.JPG")} + how);
+    CAPTURE(as_jpeg.err);
+    REQUIRE(as_jpeg.code == 0);
+    CHECK(io::read_text(f.at("a.JPG")).starts_with("\xFF\xD8\xFF"));
+    CHECK(io::read_text(f.at("a.png")).starts_with("\x89PNG"));
+    const io::Image jpeg = io::read_image(f.at("a.JPG"));
+    REQUIRE(jpeg.pixels.size() == a.pixels.size());
+    double difference = 0;
+    for (std::size_t i = 0; i < a.pixels.size(); ++i) {
+        difference += std::abs(jpeg.pixels[i] - a.pixels[i]) / static_cast<double>(a.pixels.size());
+    }
+    CHECK(difference < 20);
+    for (const char* name : {"a.gif", "a", "a.png.txt"}) {
+        const Outcome other =
+            run("flowmo_reconstruct", std::vector<std::string>{f.at("a.tokens"), "-o", f.at(name)} + how);
+        CHECK(other.code == 2);
+        CHECK(has(other.err, "expected a name that ends in .png, .jpg or .jpeg"));
+        CHECK_FALSE(fs::exists(f.at(name)));
+    }
 
     // Another seed starts from other noise, other sampling settings take another way.
     for (const std::vector<std::string>& other :
@@ -202,7 +225,7 @@ TEST_CASE("baselines of the same bytes stand in one table") {
     const Outcome table = run("flowmo_baselines", {"--data", f.photos, "--model", f.model, "--resize", "20"});
     CAPTURE(table.err);
     REQUIRE(table.code == 0);
-    CHECK(has(table.out, "of 16 x 16 pixels, at most 18 bytes each"));
+    CHECK(has(table.out, "of 16 x 16 pixels, at most 18 bytes each; guidance 1.5; "));
     CHECK(has(table.out, "| FlowMoNano, 1 step | 18 | 0.562 | "));
     CHECK(has(table.out, "| FlowMoNano, 25 steps | 18 | "));
     CHECK(has(table.out, "| JPEG | cannot: at least "));
@@ -230,8 +253,8 @@ TEST_CASE("help and wrong usage") {
     }
     CHECK(run("flowmo_tokenize", {"-o", "x", "--model", f.model}).code == 2);
     CHECK(run("flowmo_tokenize", {f.photo, "--model", f.model}).code == 2);
-    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x"}).code == 2);
-    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--steps", "0"}).code == 2);
-    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--interval", "2,1"}).code == 2);
-    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x", "--model", f.model, "--original", f.photo}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x.png"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x.png", "--model", f.model, "--steps", "0"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x.png", "--model", f.model, "--interval", "2,1"}).code == 2);
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", "x.png", "--model", f.model, "--original", f.photo}).code == 2);
 }

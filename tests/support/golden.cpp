@@ -19,7 +19,7 @@ namespace {
 
 using Path = std::filesystem::path;
 
-/// Which recorded cases this program met; printed when it ends.
+/// Which recorded cases this program met; printed when it ends. tests/run.sh reads the names.
 struct Tally {
     std::set<std::string> found;
     std::set<std::string> missing;
@@ -27,7 +27,15 @@ struct Tally {
     Tally() = default;
     Tally(const Tally&) = delete;
     Tally& operator=(const Tally&) = delete;
-    ~Tally() { std::printf("golden cases: %zu run, %zu not available\n", found.size(), missing.size()); }
+    ~Tally() {
+        for (const std::string& name : found) {
+            std::printf("golden case: %s\n", name.c_str());
+        }
+        for (const std::string& name : missing) {
+            std::printf("golden case missing: %s\n", name.c_str());
+        }
+        std::printf("golden cases: %zu run, %zu not available\n", found.size(), missing.size());
+    }
 
     static Tally& instance() {
         static Tally tally;
@@ -101,6 +109,10 @@ std::optional<Golden> Golden::find(const std::string& name) {
     }
     Tally::instance().found.insert(name);
     return Golden(std::make_shared<const io::SafetensorsFile>(*path));
+}
+
+bool Golden::all_missing() {
+    return Tally::instance().found.empty() && !Tally::instance().missing.empty();
 }
 
 const std::vector<std::string>& Golden::tensors() const {

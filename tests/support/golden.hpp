@@ -56,6 +56,8 @@ class Golden {
     /// Opens CASE.safetensors. If it is not available, says so and returns nothing: the caller ends its test case. The
     /// program's last line counts both, so that a missing file cannot be mistaken for a pass.
     [[nodiscard]] static std::optional<Golden> find(const std::string& name);
+    /// Whether find() was called but never found a case.
+    [[nodiscard]] static bool all_missing();
 
     /// Names of all tensors.
     [[nodiscard]] const std::vector<std::string>& tensors() const;

@@ -10,7 +10,8 @@ namespace flowfar {
 
 /// What a backend is: an empty struct of static functions over one cheap, copyable, untyped handle.
 ///
-/// Conventions: results are new and contiguous unless the function is a view; operands may have any strides and
+/// Conventions: results are new unless nothing would change (cast, contiguous, views), and contiguous
+/// but for views and attention, which may return its heads in token order; operands may have any strides and
 /// broadcast like NumPy where two meet; an undefined handle stands for an absent optional operand; shapes are
 /// checked by the typed shell (core/ops.hpp), so a backend checks only what would make it read out of bounds.
 template <class B>

@@ -60,7 +60,8 @@ struct ConvOptions {
     }
 };
 
-/// Attention's result and the row-wise log-sum-exp of its logits [batch, heads, queries] that the backward pass needs.
+/// Attention's result and the row-wise log-sum-exp of its logits [batch, heads, queries, 1] that the backward pass
+/// needs.
 template <class H>
 struct AttentionResult {
     H output;

@@ -50,7 +50,7 @@ struct FlowMoSmall : FlowMoLo {
     static constexpr MmditConfig decoder = mmdit_of_width(4, 16);
 };
 
-/// A model that trains on a CPU within the hour: 32×32 photos, 32 tokens of 36 bits (144 bytes), 1.9M parameters.
+/// A model that trains on a CPU within the hour: 32×32 photos, 32 tokens of 36 bits (144 bytes), 2.0M parameters.
 struct FlowMoTiny {
     static constexpr std::string_view name = "FlowMoTiny";
     static constexpr Index image_height = 32;

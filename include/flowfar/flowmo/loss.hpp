@@ -15,7 +15,8 @@ struct NoPerceptualLoss {
 
 /// A weight-free stand-in for demonstrations, not a published loss: mean absolute differences of first derivatives
 /// (right and down neighbours) at `Scales` resolutions, each half the one before by 2×2 averaging. It favours edges in
-/// the right place over exact colours; it knows nothing about perception.
+/// the right place over exact colours; it knows nothing about perception. Images are [batch, 3, H, W] with H and W
+/// divisible by 2^Scales.
 template <int Scales = 3>
 struct MultiScaleGradientLoss {
     static_assert(Scales >= 1, "MultiScaleGradientLoss: at least one scale");
@@ -24,6 +25,9 @@ struct MultiScaleGradientLoss {
     template <AnyTensor X>
     [[nodiscard]] auto operator()(const X& x, const X& prediction) const {
         using Any = WithShape<X, Shape<dyn, 3, dyn, dyn>>;
+        constexpr Index unit = Index{1} << Scales;
+        require(x.extent(2) % unit == 0 && x.extent(3) % unit == 0, "MultiScaleGradientLoss: ", Scales,
+                " scales need a height and width divisible by ", unit, ", found ", x.extents());
         return level<Scales>(Any(prediction - x));
     }
 
@@ -54,8 +58,9 @@ struct FlowMoDraws {
     std::vector<T> keep;           ///< [batch], 1 keeps the code, 0 drops it for guidance
     std::uint64_t noise_seed = 0;  ///< ε is the N(0, 1) stream of this seed
 
-    /// Draws for a batch: a pure function of `seed`.
-    [[nodiscard]] static FlowMoDraws make(Index batch, TimeDistribution distribution, double drop, std::uint64_t seed) {
+    /// Draws for a batch: a pure function of `seed`. Times come from a policy type or from its run-time twin.
+    template <class Distribution>
+    [[nodiscard]] static FlowMoDraws make(Index batch, Distribution distribution, double drop, std::uint64_t seed) {
         Random random(fold(seed, "times"));
         FlowMoDraws out;
         for (Index i = 0; i < batch; ++i) {
@@ -98,8 +103,10 @@ template <class Model, class Perceptual = NoPerceptualLoss>
     const auto keep = Tensor<B, Shape<dyn, 1, 1>, T>::from_host(draws.keep, {batch, 1, 1});
 
     FlowMoLoss<Model> out;
-    const auto encoded = model.encode_continuous(images);
-    out.code = freeze_encoder ? detach(encoded) : encoded;
+    out.code = model.encode_continuous(images);
+    if (freeze_encoder) {
+        out.code = detach(out.code);  // releases the encoder's graph
+    }
     out.quantizer = Model::Quantizer::loss(out.code, weights);
     const auto quantized = Model::with_mask(Model::Quantizer::quantize(out.code));
     out.code_input = quantized * keep;

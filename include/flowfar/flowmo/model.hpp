@@ -1,7 +1,11 @@
 #pragma once
 
+#include <array>
+#include <cmath>
 #include <functional>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/flowmo/config.hpp"
@@ -11,7 +15,7 @@
 
 namespace flowfar {
 
-/// What a sampling callback sees after each step.
+/// What a sampling callback sees after each step; the references are valid during the call.
 template <class Images>
 struct FlowMoStep {
     int step;  ///< 1 … steps
@@ -130,6 +134,8 @@ class FlowMoModel {
     [[nodiscard]] Images sample(const Codes& code, Images z, const ShiftedSchedule& schedule, double guidance,
                                 GuidanceInterval interval, const Callback& callback = {}) const {
         require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
+        require(interval.low <= interval.high, "guidance: expected an interval with low <= high, found ", interval.low,
+                " and ", interval.high);
         const Index batch = z.extent(0);
         const Geometry angles = geometry(z.extent(2), z.extent(3));
         const CodeInputs conditional = with_mask(code);
@@ -161,12 +167,24 @@ class FlowMoModel {
     }
 
     /// Tokens → images [batch, 3, height, width] in [−1, 1]. The noise of image i is the part of the stream of
-    /// `options.seed` that starts at i · 3 · height · width.
+    /// `options.seed` that starts at i · 3 · height · width. On Autodiff<B> the whole chain is recorded.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
                                 const Callback& callback = {}) const {
+        return decode(tokens, ShiftedSchedule(options.steps, options.power), options, height, width, callback);
+    }
+    /// The same through a given schedule; the options' own steps and power are not used.
+    [[nodiscard]] Images decode(const Tokens& tokens, const ShiftedSchedule& schedule,
+                                const FlowMoDecodeOptions& options, Index height, Index width,
+                                const Callback& callback = {}) const {
         const Images noise = Images::normal({tokens.batch, 3, height, width}, options.seed);
-        return sample(code_of(tokens), noise, ShiftedSchedule(options.steps, options.power), options.guidance,
-                      options.interval, callback);
+        return sample(code_of(tokens), noise, schedule, options.guidance, options.interval, callback);
+    }
+    /// The same through a compile-time schedule type: `decode(tokens, ShiftedSteps<25, Power<1, 4>>{}, …)`.
+    template <int Steps, class Curve>
+    [[nodiscard]] Images decode(const Tokens& tokens, ShiftedSteps<Steps, Curve> schedule,
+                                const FlowMoDecodeOptions& options, Index height, Index width,
+                                const Callback& callback = {}) const {
+        return decode(tokens, ShiftedSchedule(schedule), options, height, width, callback);
     }
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {},
                                 const Callback& callback = {}) const {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "flowfar/flowmo/loss.hpp"
 #include "flowfar/optim/adam.hpp"
@@ -47,6 +49,7 @@ struct FlowMoTrainReport {
 template <class C, class B, class Perceptual = NoPerceptualLoss, class T = float>
 class FlowMoTrainer {
    public:
+    static_assert(!is_autodiff<B>, "FlowMoTrainer: name the plain backend; the trainer adds the tape itself");
     using Model = FlowMoModel<C, Autodiff<B>, T>;
     using PlainModel = FlowMoModel<C, B, T>;
     using Images = typename PlainModel::Images;
@@ -80,13 +83,14 @@ class FlowMoTrainer {
     /// One optimiser step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
     FlowMoTrainReport step(const Images& images) {
         FlowMoTrainReport report = accumulate(images);
-        const GradientNorms norms = gradient_norms(all_);
-        require(std::isfinite(norms.gradient), "FlowMoTrainer: the gradient is not finite at step ", step_,
-                "; lower the learning rate or clip");
-        report.gradient_norm = norms.gradient;
+        report.gradient_norm = gradient_norm(all_);
+        if (!std::isfinite(report.gradient_norm)) {
+            clear_gradients(all_);  // whoever goes on after the error must not add to them
+            fail("FlowMoTrainer: the gradient is not finite at step ", step_, "; lower the learning rate or clip");
+        }
         const double rate = options_.rate(step_);
         report.learning_rate = options_.adam.learning_rate * rate;
-        apply(rate, options_.clip > 0.0 ? clip_scale(norms.gradient, options_.clip) : 1.0);
+        apply(rate, options_.clip > 0.0 ? clip_scale(report.gradient_norm, options_.clip) : 1.0);
         return report;
     }
 

@@ -5,7 +5,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <concepts>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -120,7 +122,8 @@ class MappedFile {
 };
 
 /// A file under construction: bytes go to a temporary file beside `path`, and `commit` puts it in the target's place.
-/// Without `commit` the destructor removes the temporary file and the target stays as it was.
+/// Without `commit` the destructor removes the temporary file and the target stays as it was; if the process is killed
+/// instead, the next writer of the same target removes it.
 class OutputFile {
    public:
     explicit OutputFile(const Path& path) : path_(path) {
@@ -198,8 +201,11 @@ class OutputFile {
 
     void create_temporary() {
         static std::atomic<unsigned> counter{0};
-        for (int attempt = 0; attempt < 1000; ++attempt) {  // leftovers of a killed process may hold some names
-            const Path candidate = directory() / text(".flowfar-", ::getpid(), '-', counter++, ".tmp");
+        // The target as a hash, because its name may be as long as names can be.
+        const std::string prefix = text(".flowfar-", std::filesystem::hash_value(path_.filename()), '-');
+        remove_stale(prefix);
+        for (int attempt = 0; attempt < 1000; ++attempt) {  // files of a process elsewhere may hold some names
+            const Path candidate = directory() / text(prefix, ::getpid(), '-', counter++, ".tmp");
             file_ = detail::Descriptor(::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
             if (file_.valid()) {
                 temporary_ = candidate;
@@ -210,6 +216,22 @@ class OutputFile {
             }
         }
         detail::fail_with_errno(path_, "create a temporary file beside it");
+    }
+
+    /// Removes the target's temporary files whose process was killed. Best effort: the write does not depend on it.
+    void remove_stale(const std::string& prefix) const {
+        std::error_code error;
+        std::filesystem::directory_iterator entry(directory(), error);
+        for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+            const std::string name = entry->path().filename().string();
+            if (name.starts_with(prefix) && name.ends_with(".tmp")) {
+                ::pid_t process = 0;
+                std::from_chars(name.data() + prefix.size(), name.data() + name.size(), process);
+                if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) {
+                    ::unlink(entry->path().c_str());
+                }
+            }
+        }
     }
 
     void flush() {

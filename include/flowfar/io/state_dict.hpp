@@ -16,8 +16,6 @@ namespace detail {
 template <class B>
 void put(const ParameterRef<B>& parameter, const TensorView& view) {
     using P = Plain<B>;
-    // Bytes may be unaligned in the file, so they are copied into fresh storage before the backend sees them.
-    std::vector<std::byte> bytes(view.bytes.begin(), view.bytes.end());
     Extents extents;
     for (const Index extent : view.shape) {
         extents.push_back(extent);
@@ -27,7 +25,7 @@ void put(const ParameterRef<B>& parameter, const TensorView& view) {
         parameter.replace(P::cast(P::from_host(wide.data(), extents, DType::f32), parameter.dtype()));
         return;
     }
-    parameter.replace(P::cast(P::from_host(bytes.data(), extents, view.dtype), parameter.dtype()));
+    parameter.replace(P::cast(P::from_host(view.bytes.data(), extents, view.dtype), parameter.dtype()));
 }
 
 [[nodiscard]] inline std::string shape_text(const std::vector<Index>& shape) {

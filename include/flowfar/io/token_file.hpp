@@ -35,13 +35,19 @@ struct TokenFile {
     std::uint64_t configuration = 0;
 };
 
-/// Hash that tells configurations apart: name, geometry and quantiser of a FlowMo configuration C.
+/// Hash that tells configurations apart: name, image size, geometry and quantiser of a FlowMo configuration C.
 template <class C>
 [[nodiscard]] constexpr std::uint64_t configuration_hash() {
     std::uint64_t hash = fold(0, C::name);
-    for (const Index value : {C::patch, C::code_length, C::context_dim, C::codebook_bits, C::encoder.hidden,
-                              C::encoder.depth, C::decoder.hidden, C::decoder.depth}) {
+    for (const Index value :
+         {C::image_height, C::image_width, C::patch, C::code_length, C::context_dim, C::codebook_bits}) {
         hash = fold(hash, static_cast<std::uint64_t>(value));
+    }
+    for (const auto& network : {C::encoder, C::decoder}) {
+        for (const Index value :
+             {network.hidden, network.heads, network.depth, network.axes[0], network.axes[1], network.axes[2]}) {
+            hash = fold(hash, static_cast<std::uint64_t>(value));
+        }
     }
     return hash;
 }

@@ -74,8 +74,7 @@ template <class B>
     }
     require(found == extents && view.dtype == dtype, file.path().string(), ": ", name, ": expected ", extents, " of ",
             name_of(dtype), ", found ", found, " of ", name_of(view.dtype));
-    const std::vector<std::byte> bytes(view.bytes.begin(), view.bytes.end());
-    return B::from_host(bytes.data(), extents, dtype);
+    return B::from_host(view.bytes.data(), extents, dtype);
 }
 
 }  // namespace detail
@@ -87,6 +86,7 @@ TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
     using B = Plain<A>;
     const SafetensorsFile file(path);
     for (const auto& p : parts.parameters) {
+        p.clear_gradient();
         // In place: optimiser and average refer to the same storage.
         B::assign(p.value(), detail::read_tensor<B>(file, "model." + p.name, p.extents(), p.dtype()));
     }
@@ -104,6 +104,8 @@ TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
         for (std::size_t i = 0; i < slots.size(); ++i) {
             const auto& p = slots[i].parameter;
             slots[i].steps = steps[i];
+            slots[i].first = {};
+            slots[i].second = {};
             if (file.contains("adam.first." + p.name)) {
                 slots[i].first = detail::read_tensor<B>(file, "adam.first." + p.name, p.extents(), p.dtype());
                 slots[i].second = detail::read_tensor<B>(file, "adam.second." + p.name, p.extents(), p.dtype());

@@ -18,7 +18,7 @@ struct RopeTable {
 
 /// Rotary angles over several axes: the head's channels are split by `axes` (each even, sum = HeadSize); pair k of an
 /// axis of size D turns by id·10000^(−2k/D). `ids` holds one position per token and axis. Angles are computed in
-/// double.
+/// double, their cos and sin rounded to float whatever T, as the published models do.
 template <class B, Index HeadSize, class T, std::size_t N>
 [[nodiscard]] RopeTable<B, HeadSize, T> rope_table(const std::array<Index, N>& axes,
                                                    std::span<const std::array<Index, N>> ids) {

@@ -17,23 +17,36 @@ template <class B>
     return std::sqrt(square);
 }
 
-/// L2 norms over all parameters that have a gradient.
-struct GradientNorms {
-    double gradient = 0.0;
-    double parameter = 0.0;  ///< of the same parameters' values
-};
-
+/// L2 norm over all gradients that the parameters have collected.
 template <class A>
-[[nodiscard]] GradientNorms gradient_norms(const std::vector<ParameterRef<A>>& parameters) {
-    using B = Plain<A>;
-    GradientNorms squares;
+[[nodiscard]] double gradient_norm(const std::vector<ParameterRef<A>>& parameters) {
+    double square = 0.0;
     for (const ParameterRef<A>& p : parameters) {
         if (const auto g = p.gradient(); g.defined()) {
-            squares.gradient += std::pow(l2_norm<B>(g), 2);
-            squares.parameter += std::pow(l2_norm<B>(p.value()), 2);
+            square += std::pow(l2_norm<Plain<A>>(g), 2);
         }
     }
-    return {std::sqrt(squares.gradient), std::sqrt(squares.parameter)};
+    return std::sqrt(square);
+}
+
+/// L2 norm over the values of all parameters that have a gradient.
+template <class A>
+[[nodiscard]] double trained_norm(const std::vector<ParameterRef<A>>& parameters) {
+    double square = 0.0;
+    for (const ParameterRef<A>& p : parameters) {
+        if (p.gradient().defined()) {
+            square += std::pow(l2_norm<Plain<A>>(p.value()), 2);
+        }
+    }
+    return std::sqrt(square);
+}
+
+/// Drops all gradients that the parameters have collected.
+template <class A>
+void clear_gradients(const std::vector<ParameterRef<A>>& parameters) {
+    for (const ParameterRef<A>& p : parameters) {
+        p.clear_gradient();
+    }
 }
 
 /// The factor that limits a gradient of this norm to `maximum` (Pascanu et al. 2013); pass it to Adam::step.

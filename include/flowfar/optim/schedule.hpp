@@ -11,7 +11,7 @@ namespace flowfar {
 /// What the learning rate does after the warm-up.
 enum class RateDecay : std::uint8_t { constant, cosine };
 
-/// Learning-rate factor by step: linear from 0 over `warmup` steps, then constant or a half cosine that reaches
+/// Learning-rate factor by step: linear from 1/warmup over `warmup` steps, then constant or a half cosine that reaches
 /// `final_rate` at `total` steps.
 struct RateSchedule {
     std::int64_t warmup = 0;

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/core/conv_shape.hpp"
 
 namespace flowfar::cpu {
@@ -23,12 +23,12 @@ class Conv {
         const Index blocks = (pixels_ + block - 1) / block;
         // Small images have fewer blocks than there are threads; then the output channels are split as well.
         const Index tasks = std::max<Index>(s_.batch * blocks, 1);
-        const Index wanted = 2 * ThreadPool::instance().threads() / tasks;
-        const Index part = (s_.out + std::clamp<Index>(wanted, 1, std::max<Index>(s_.out / 32, 1)) - 1) /
-                           std::clamp<Index>(wanted, 1, std::max<Index>(s_.out / 32, 1));
+        const Index wanted =
+            std::clamp<Index>(2 * ThreadPool::instance().threads() / tasks, 1, std::max<Index>(s_.out / 32, 1));
+        const Index part = (s_.out + wanted - 1) / wanted;
         const Index parts = (s_.out + part - 1) / part;
         parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
-            std::vector<float> columns(direct ? 0 : static_cast<std::size_t>(inner_ * block));
+            const Scratch columns(direct ? 0 : inner_ * block);
             for (Index task = begin; task < end; ++task) {
                 const Index n = task / parts / blocks;
                 const Index first = task / parts % blocks * block;
@@ -60,7 +60,7 @@ class Conv {
         const Index taps = s_.taps();
         const Index block = block_of(std::min(owned, s_.in) * taps);
         parallel_for((s_.in + owned - 1) / owned, 1, [&](Index begin, Index end) {
-            std::vector<float> columns(static_cast<std::size_t>(std::min(owned, s_.in) * taps * block));
+            const Scratch columns(std::min(owned, s_.in) * taps * block);
             for (Index channel = begin * owned; channel < std::min(end * owned, s_.in); channel += owned) {
                 const Index channels = std::min(owned, s_.in - channel);
                 for_each_block(block, [&](Index n, Index first, Index count) {
@@ -78,7 +78,7 @@ class Conv {
         const Index taps = s_.taps();
         const Index block = block_of(std::min(owned, s_.in) * taps);
         parallel_for((s_.in + owned - 1) / owned, 1, [&](Index begin, Index end) {
-            std::vector<float> columns(static_cast<std::size_t>(std::min(owned, s_.in) * taps * block));
+            const Scratch columns(std::min(owned, s_.in) * taps * block);
             for (Index channel = begin * owned; channel < std::min(end * owned, s_.in); channel += owned) {
                 const Index channels = std::min(owned, s_.in - channel);
                 for_each_block(block, [&](Index n, Index first, Index count) {
@@ -92,6 +92,17 @@ class Conv {
     }
 
    private:
+    /// A matrix from the cache of freed blocks: fresh pages would cost more than filling it.
+    class Scratch {
+       public:
+        explicit Scratch(Index count)
+            : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(float))) {}
+        [[nodiscard]] float* data() const { return reinterpret_cast<float*>(block_.get()); }
+
+       private:
+        std::shared_ptr<std::byte> block_;
+    };
+
     static constexpr Index owned = 16;  ///< input channels that a task of a backward pass owns
 
     /// Output pixels per block, for a matrix of about 1 MiB with this many rows.

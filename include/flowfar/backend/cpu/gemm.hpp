@@ -43,22 +43,31 @@ inline void multiply(MatrixView a, MatrixView b, float* c, Index ldc, Index rows
     }
 }
 
-/// Multiplies on all threads: Eigen's own partitioning scales badly on wide shapes, so ranges of rows (or of columns,
-/// when there are few rows) are handed out here.
+/// Multiplies on all threads: Eigen's own partitioning scales badly on wide shapes, so panels of rows (or of columns,
+/// when there are few rows) are handed out here. Their size depends on the shape alone, because Eigen may round
+/// differently in differently sized panels: the result is the same for any number of threads.
 inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, Index inner, Index columns,
                               float alpha) {
     constexpr Index small = Index{1} << 17;  // multiply-adds not worth a second thread
-    if (rows * inner * columns < small || ThreadPool::instance().threads() == 1) {
+    if (rows * inner * columns < small) {
         multiply(a, b, c, columns, rows, inner, columns, alpha);
-    } else if (rows >= columns / 2 || rows >= 512) {
-        const Index grain = std::max<Index>(32, (rows / (2 * ThreadPool::instance().threads()) + 31) / 32 * 32);
-        parallel_for(rows, grain, [&](Index begin, Index end) {
+        return;
+    }
+    const auto panels = [](Index count, Index unit, auto&& f) {
+        const Index panel = std::clamp((count / 8 + unit - 1) / unit * unit, unit, Index{1024});
+        parallel_for((count + panel - 1) / panel, 1, [&](Index begin, Index end) {
+            for (Index i = begin; i < end; ++i) {
+                f(i * panel, std::min((i + 1) * panel, count));
+            }
+        });
+    };
+    if (rows >= columns / 2 || rows >= 512) {
+        panels(rows, 32, [&](Index begin, Index end) {
             const MatrixView part{a.data + begin * (a.row_major ? a.ld : 1), a.ld, a.row_major};
             multiply(part, b, c + begin * columns, columns, end - begin, inner, columns, alpha);
         });
     } else {
-        const Index grain = std::max<Index>(64, (columns / (2 * ThreadPool::instance().threads()) + 63) / 64 * 64);
-        parallel_for(columns, grain, [&](Index begin, Index end) {
+        panels(columns, 64, [&](Index begin, Index end) {
             const MatrixView part{b.data + begin * (b.row_major ? 1 : b.ld), b.ld, b.row_major};
             multiply(a, part, c + begin, columns, rows, inner, end - begin, alpha);
         });
@@ -126,7 +135,7 @@ struct Gemm {
             right.data += b.rank() == 2 ? 0 : offset_of(b, batch);
             multiply_one(left, right, c + batch * rows * columns);
         };
-        if (batches >= ThreadPool::instance().threads()) {
+        if (batches >= 8) {  // decided by the shape, as the panels are
             const Index work = std::max<Index>(rows * inner * columns, 1);
             parallel_for(batches, std::max<Index>(1, (Index{1} << 17) / work), [&](Index begin, Index end) {
                 for (Index batch = begin; batch < end; ++batch) {
