@@ -66,7 +66,7 @@ class Preview {
         }
         const auto at = static_cast<std::size_t>(estimate.step - 1);
         times_[at] = estimate.time;
-        for (io::Image& tile : images_of(estimate.images(), facts.height, facts.width)) {
+        for (io::Image& tile : io::from_planes(estimate.images(), facts.height, facts.width)) {
             tiles_[at].push_back(std::move(tile));
         }
     }

@@ -10,32 +10,13 @@
 #include <vector>
 
 #include "flowfar/io/dataset.hpp"
-#include "flowfar/io/image_transform.hpp"
+#include "flowfar/io/image_tensor.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/metrics/ssim.hpp"
 
 #include "flowmo_model.hpp"
 
 namespace flowfar::program {
-
-/// Planes [images, 3, height, width] in [-1, 1] of images of one size.
-[[nodiscard]] inline std::vector<float> planes_of(std::span<const io::Image> images) {
-    std::vector<float> planes;
-    for (const io::Image& image : images) {
-        planes.resize(planes.size() + image.pixels.size());
-        io::to_unit_planes(image, planes.data() + (planes.size() - image.pixels.size()));
-    }
-    return planes;
-}
-
-[[nodiscard]] inline std::vector<io::Image> images_of(const std::vector<float>& planes, int height, int width) {
-    const std::size_t size = 3 * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
-    std::vector<io::Image> images;
-    for (std::size_t i = 0; i + size <= planes.size(); i += size) {
-        images.push_back(io::from_unit_planes(planes.data() + i, height, width));
-    }
-    return images;
-}
 
 /// The short side resized to `short_side` (0: so that the crop just fits), then the middle height x width pixels.
 [[nodiscard]] inline io::Image fitted(const io::Image& image, int height, int width, int short_side = 0) {
@@ -55,8 +36,8 @@ struct Quality {
 };
 
 [[nodiscard]] inline Quality quality_of(const io::Image& original, const io::Image& other) {
-    const std::vector<float> a = planes_of({&original, 1});
-    const std::vector<float> b = planes_of({&other, 1});
+    const std::vector<float> a = io::to_planes({&original, 1});
+    const std::vector<float> b = io::to_planes({&other, 1});
     return {metrics::psnr(a, b, 2.0), metrics::ssim(a, b, 3, original.height, original.width, 2.0)};
 }
 
@@ -91,7 +72,7 @@ struct Quality {
     Tokens all{0, facts.code_length, facts.per_token, facts.bits, {}};
     const auto limit = static_cast<std::size_t>(batch_limit(facts));
     for (std::size_t first = 0; first < images.size(); first += limit) {
-        const Tokens part = model.encode(planes_of(images.subspan(first, std::min(limit, images.size() - first))));
+        const Tokens part = model.encode(io::to_planes(images.subspan(first, std::min(limit, images.size() - first))));
         all.batch += part.batch;
         all.indices.insert(all.indices.end(), part.indices.begin(), part.indices.end());
     }
@@ -115,8 +96,8 @@ using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>
         if (callback) {
             inner = [&](const FlowMoEstimate& estimate) { callback(first, estimate); };
         }
-        for (io::Image& image :
-             images_of(model.decode(tokens_between(tokens, first, last), part, inner), facts.height, facts.width)) {
+        for (io::Image& image : io::from_planes(model.decode(tokens_between(tokens, first, last), part, inner),
+                                                facts.height, facts.width)) {
             images.push_back(std::move(image));
         }
     }

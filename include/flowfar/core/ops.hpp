@@ -131,7 +131,7 @@ template <AnyTensor A, AnyTensor B>
 template <AnyTensor X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
     using B = typename X::Backend;
-    static_assert(std::is_same_v<B, typename W::Backend>, "linear: input and weight live on different backends");
+    static_assert(same_backend<X, W, V>, "linear: input, weight and bias live on different backends");
     static_assert(X::Shape::rank >= 2 && W::Shape::rank == 2 && V::Shape::rank == 1,
                   "linear: the input is […, rows, in], the weight [out, in], the bias [out]");
     constexpr Index in = X::Shape::at(-1);
@@ -152,6 +152,7 @@ template <AnyTensor X>
 /// Layer norm times scale plus shift; both [C] or, for x [batch, …, C], [batch, C]. `plus_one` scales by 1 + scale.
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] X layer_norm(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
+    static_assert(same_backend<X, G>, "layer_norm: the operands live on different backends");
     static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
                   "layer_norm: scale and shift must be as wide as the input");
     return X(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
@@ -159,6 +160,7 @@ template <AnyTensor X, AnyTensor G>
 /// x / sqrt(mean x² + ε) · scale over the last axis (Zhang & Sennrich 2019); scale [C].
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] X rms_norm(const X& x, const G& scale, double epsilon = 1e-6) {
+    static_assert(same_backend<X, G>, "rms_norm: the operands live on different backends");
     static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)), "rms_norm: the scale must be as wide as the input");
     return X(X::Backend::rms_norm(x.handle(), scale.handle(), {.epsilon = epsilon}));
 }
@@ -166,6 +168,7 @@ template <AnyTensor X, AnyTensor G>
 /// Rotates adjacent pairs of the last axis (Su et al. 2021): x [batch, heads, tokens, D], cos and sin [tokens, D/2].
 template <AnyTensor X, AnyTensor C>
 [[nodiscard]] X rope(const X& x, const C& cos, const C& sin) {
+    static_assert(same_backend<X, C>, "rope: the operands live on different backends");
     constexpr Index depth = X::Shape::at(-1);
     constexpr Index pairs = C::Shape::at(-1);
     static_assert(depth == dyn || pairs == dyn || depth == 2 * pairs,
@@ -177,6 +180,7 @@ template <AnyTensor X, AnyTensor C>
 /// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, heads, keys, D] → q's shape.
 template <AnyTensor Q, AnyTensor K, AnyTensor V>
 [[nodiscard]] Q attention(const Q& q, const K& k, const V& v, double scale, MaskKind mask = MaskKind::full) {
+    static_assert(same_backend<Q, K, V>, "attention: the operands live on different backends");
     static_assert(Q::Shape::rank == 4 && K::Shape::rank == 4 && V::Shape::rank == 4,
                   "attention: operands are [batch, heads, tokens, head size]");
     static_assert(compatible(Q::Shape::at(3), K::Shape::at(3)) && compatible(K::Shape::at(3), V::Shape::at(3)),
@@ -191,6 +195,7 @@ template <AnyTensor Q, AnyTensor K, AnyTensor V>
 /// Row rows[i] of the table for each i: table [N, C], rows i64 [M] → [M, C].
 template <AnyTensor X, AnyTensor R>
 [[nodiscard]] auto gather_rows(const X& table, const R& rows) {
+    static_assert(same_backend<X, R>, "gather_rows: the operands live on different backends");
     static_assert(std::is_same_v<typename R::Element, Index>, "gather_rows: rows are integers");
     static_assert(R::Shape::rank == 1 && X::Shape::rank >= 1, "gather_rows: the rows are a vector");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, 0, R::Shape::at(0)>()>;

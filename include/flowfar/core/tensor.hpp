@@ -87,6 +87,10 @@ inline constexpr bool is_tensor<Tensor<B, S, T>> = true;
 template <class X>
 concept AnyTensor = is_tensor<std::remove_cvref_t<X>>;
 
+/// True if all tensors live on one backend.
+template <AnyTensor X, AnyTensor... Rest>
+inline constexpr bool same_backend = (std::is_same_v<typename X::Backend, typename Rest::Backend> && ...);
+
 /// The tensor type with X's backend and element type and another shape.
 template <AnyTensor X, class S>
 using WithShape = Tensor<typename X::Backend, S, typename X::Element>;
