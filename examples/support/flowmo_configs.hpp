@@ -1,7 +1,7 @@
 #pragma once
 
-// The table of FlowMo configurations that programs know by name. Whoever adds one also lists it in
-// examples/CMakeLists.txt, which compiles the model code once per configuration for all programs.
+// A table of FlowMo configurations by name. The programs' own table is made by CMake (flowmo_table.hpp.in) from the
+// list in examples/CMakeLists.txt, which also compiles the model code once per configuration.
 
 #include <string>
 #include <string_view>
@@ -24,7 +24,5 @@ struct FlowMoTable {
         require(found, "unknown FlowMo configuration \"", name, "\"; known are ", detail::joined(names()));
     }
 };
-
-using FlowMoConfigs = FlowMoTable<FlowMoTiny, FlowMoTiny64, FlowMoSmall, FlowMoLo, FlowMoHi, FlowMoNano>;
 
 }  // namespace flowfar::program

@@ -216,7 +216,7 @@ TEST_CASE("help and wrong usage") {
                                "--resume",
                                "--init",
                                "--export-dtype",
-                               "FlowMoTiny64"}) {
+                               "FlowMoNano"}) {
         CAPTURE(option);
         CHECK(help.out.find(option) != std::string::npos);
     }
