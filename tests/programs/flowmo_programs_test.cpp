@@ -1,6 +1,5 @@
 // flowmo_tokenize, flowmo_reconstruct, flowmo_demo and flowmo_baselines with a barely trained model.
 
-#include <cstdlib>
 #include <doctest/doctest.h>
 
 #include "flowfar/io/image.hpp"
@@ -81,20 +80,14 @@ TEST_CASE("a photo becomes tokens and a photo again") {
     };
     CHECK(quality(compared.out) == quality(from_photo.out));
 
-    // The extension chooses the format; JPEG changes the picture, but not much.
+    // The extension chooses the format.
     const Outcome as_jpeg =
         run("flowmo_reconstruct", std::vector<std::string>{f.at("a.tokens"), "-o", f.at("a.JPG")} + how);
     CAPTURE(as_jpeg.err);
     REQUIRE(as_jpeg.code == 0);
     CHECK(io::read_text(f.at("a.JPG")).starts_with("\xFF\xD8\xFF"));
     CHECK(io::read_text(f.at("a.png")).starts_with("\x89PNG"));
-    const io::Image jpeg = io::read_image(f.at("a.JPG"));
-    REQUIRE(jpeg.pixels.size() == a.pixels.size());
-    double difference = 0;
-    for (std::size_t i = 0; i < a.pixels.size(); ++i) {
-        difference += std::abs(jpeg.pixels[i] - a.pixels[i]) / static_cast<double>(a.pixels.size());
-    }
-    CHECK(difference < 20);
+    CHECK(io::read_image(f.at("a.JPG")) == io::decode_image(io::encode_jpeg(a, 95), "JPEG"));
     for (const char* name : {"a.gif", "a", "a.png.txt"}) {
         const Outcome other =
             run("flowmo_reconstruct", std::vector<std::string>{f.at("a.tokens"), "-o", f.at(name)} + how);
