@@ -3,7 +3,7 @@
 set -euo pipefail
 from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source cmake/setup.sh
+source .cmake/setup.sh
 
 flowfar_install "${flowfar_packages[@]}" "${flowfar_test_packages[@]}"
 flowfar_check_cmake

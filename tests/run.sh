@@ -3,7 +3,7 @@
 # defaults to release. On Debian and Ubuntu missing packages are installed first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source cmake/setup.sh
+source .cmake/setup.sh
 
 preset=${PRESET:-release}
 if [[ $# -gt 0 && $1 != -* ]]; then

@@ -16,7 +16,7 @@ if(TARGET flowfar_cuda)
     flowfar_install_component(flowfar_cuda flowfarCudaTargets)
 endif()
 
-configure_package_config_file(cmake/flowfarConfig.cmake.in "${PROJECT_BINARY_DIR}/flowfarConfig.cmake"
+configure_package_config_file(.cmake/flowfarConfig.cmake.in "${PROJECT_BINARY_DIR}/flowfarConfig.cmake"
                               INSTALL_DESTINATION "${flowfar_package_dir}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/flowfarConfigVersion.cmake"
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
