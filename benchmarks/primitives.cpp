@@ -180,4 +180,17 @@ void adam(benchmark::State& state) {
 }
 BENCHMARK(adam)->UseRealTime();
 
+/// VGG's first pooling; with an argument of 1 Inception's means, which overlap.
+void pool(benchmark::State& state) {
+    const bool overlapping = state.range(0) == 1;
+    const Handle x = overlapping ? random({1, 288, 35, 35}, 1) : random({1, 64, 224, 224}, 1);
+    const PoolOptions options =
+        overlapping ? PoolOptions::square(PoolKind::mean_inside, 3, 1, 1) : PoolOptions::square(PoolKind::max, 2, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::pool2d(x, options));
+    }
+    set_bytes(state, overlapping ? 2 * x.count() : x.count() / 4 * 5);
+}
+BENCHMARK(pool)->Arg(0)->Arg(1)->UseRealTime();
+
 }  // namespace

@@ -16,6 +16,8 @@ flowfar_check_cmake
 flowfar_configure "$preset"
 case $preset in
     cuda-compile) targets=(cuda_tests) ;;
+    fuzz) targets=(fuzz) ;;
+    tsan) targets=(threads_tests) ;;
     asan) targets=(all) ;; # single headers say nothing more under a sanitizer
     *) targets=(all all_verify_interface_header_sets) ;;
 esac

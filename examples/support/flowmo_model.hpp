@@ -16,7 +16,7 @@
 #include "flowfar/io/safetensors.hpp"
 #include "flowfar/nn/parameter.hpp"
 
-#include "flowmo_table.hpp"
+#include "config_tables.hpp"
 
 namespace flowfar::program {
 

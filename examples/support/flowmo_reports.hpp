@@ -10,8 +10,6 @@
 
 #include "contact_sheet.hpp"
 #include "flowmo_images.hpp"
-#include "jsonl.hpp"
-#include "plot.hpp"
 
 namespace flowfar::program {
 
@@ -48,33 +46,6 @@ namespace flowfar::program {
     }
     sheet.scale = std::max(1, 128 / largest);
     return sheet;
-}
-
-/// Loss (left, logarithmic) and validation PSNR (right) over the steps of a training log.
-[[nodiscard]] inline io::Image training_curves(const std::filesystem::path& log, const std::string& title) {
-    const std::vector<Json> lines = read_jsonl(log);
-    Plot plot;
-    plot.title = title;
-    plot.x.label = "step";
-    plot.left = {.label = "loss", .log = true};
-    const auto add = [&](const char* label, const char* key, bool right) {
-        Curve curve = curve_of(lines, "step", key);
-        if (!curve.x.empty()) {
-            const double window = right ? 0.0 : std::min(50.0, static_cast<double>(curve.x.size()) / 20);
-            plot.series.push_back({.label = label,
-                                   .x = std::move(curve.x),
-                                   .y = std::move(curve.y),
-                                   .right = right,
-                                   .smoothing = window,
-                                   .markers = right});
-        }
-    };
-    add("flow loss", "flow", false);
-    add("validation PSNR", "psnr", true);
-    if (plot.series.size() > 1) {
-        plot.right.label = "PSNR at 25 steps, dB";
-    }
-    return render(plot);
 }
 
 }  // namespace flowfar::program

@@ -3,76 +3,39 @@
 // Defines make_flowmo_training<C, Perceptual>(); included only by the units that examples/CMakeLists.txt generates per
 // configuration and perceptual term.
 
-#include <cstdint>
+#include <memory>
 #include <type_traits>
-#include <utility>
-
-#include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/state_dict.hpp"
-#include "flowfar/io/train_state.hpp"
+#include <vector>
 
 #include "flowmo_training.hpp"
+#include "training_impl.hpp"
 
 namespace flowfar::program {
 
 template <class C, class Perceptual>
-class CpuFlowMoTraining final : public AnyFlowMoTraining {
+class CpuFlowMoTraining final : public TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, Cpu, Perceptual>> {
    public:
-    using Trainer = FlowMoTrainer<C, Cpu, Perceptual>;
-    using Images = typename Trainer::Images;
+    using Base = TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, Cpu, Perceptual>>;
+    using Images = typename FlowMoTrainer<C, Cpu, Perceptual>::Images;
 
     CpuFlowMoTraining(const FlowMoTrainingSettings& settings, Perceptual perceptual)
-        : trainer_(
-              settings.options,
-              [&](auto& model) {
-                  if (settings.initial_model.empty()) {
-                      model.initialise(settings.options.seed);
-                  } else {
-                      io::load_parameters(model, settings.initial_model);
-                  }
-              },
-              perceptual) {}
+        : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed), perceptual) {}
 
     FlowMoTrainReport step(const std::vector<float>& images) override {
         constexpr Index size = 3 * C::image_height * C::image_width;
         const auto batch = static_cast<Index>(images.size()) / size;
-        return trainer_.step(Images::from_host(images, {batch, 3, C::image_height, C::image_width}));
+        return this->trainer_.step(Images::from_host(images, {batch, 3, C::image_height, C::image_width}));
     }
-    std::int64_t step_count() const override { return trainer_.step_count(); }
-    void save(const io::Path& path, std::map<std::string, std::string> facts) override {
-        facts["step"] = std::to_string(trainer_.step_count());
-        io::save_train_state<Autodiff<Cpu>>(path, parts(), facts);
-    }
-    void load(const io::Path& path) override {
-        const auto facts = io::load_train_state<Autodiff<Cpu>>(path, parts());
-        trainer_.set_step_count(io::fact_number(facts, "step", path));
-    }
-    void lend_to(AnyFlowMo& model) override {
-        const auto source = parameters(trainer_.model());
-        const auto target = model.parameters();
-        require(target.size() == source.size(), "FlowMo training: a model of another configuration");
-        for (std::size_t i = 0; i < target.size(); ++i) {
-            target[i].replace(trainer_.ema() ? trainer_.ema()->slots()[i].average : source[i].value());
-        }
-    }
-
-   private:
-    io::TrainParts<Autodiff<Cpu>> parts() {
-        return {parameters(trainer_.model()), &trainer_.adam(), trainer_.ema() ? &*trainer_.ema() : nullptr,
-                trainer_.norms() ? &*trainer_.norms() : nullptr};
-    }
-
-    Trainer trainer_;
+    void lend_to(AnyFlowMo& model) override { Base::lend_to(model.parameters()); }
 };
 
 template <class C, class Perceptual>
 std::unique_ptr<AnyFlowMoTraining> make_flowmo_training(const FlowMoTrainingSettings& settings) {
-    Perceptual perceptual{};
-    if constexpr (std::is_same_v<Perceptual, GradientLoss>) {
-        perceptual.weight = settings.gradient_weight;
+    if constexpr (std::is_same_v<Perceptual, NoPerceptualLoss>) {
+        return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, Perceptual{});
+    } else {
+        return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, settings.perceptual);
     }
-    return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, perceptual);
 }
 
 }  // namespace flowfar::program

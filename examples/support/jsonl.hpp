@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <istream>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -25,10 +26,9 @@ namespace flowfar::program {
 using Json = nlohmann::ordered_json;  // keys stay in the order they were written
 
 /// All lines of a log. An unfinished last line, as a killed run leaves it, is ignored; any other malformed line throws
-/// Error with file and line number, as does a file that cannot be read.
-[[nodiscard]] inline std::vector<Json> read_jsonl(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    require(file.is_open(), path.string(), ": cannot be opened");
+/// Error with `name` and line number, as does one that nests deeper than 32 levels: copying and printing recurse.
+[[nodiscard]] inline std::vector<Json> parse_jsonl(std::istream& file, const std::string& name) {
+    constexpr int depth_limit = 32;
     std::vector<Json> lines;
     std::string line;
     for (Index number = 1; std::getline(file, line); ++number) {
@@ -36,15 +36,40 @@ using Json = nlohmann::ordered_json;  // keys stay in the order they were writte
         if (line.find_first_not_of(" \t\r") == std::string::npos) {
             continue;
         }
-        Json value = Json::parse(line, nullptr, false);
+        const auto check_depth = [&](int depth, Json::parse_event_t, const Json&) {
+            require(depth <= depth_limit, name, ", line ", number, ": nested deeper than ", depth_limit, " levels");
+            return true;
+        };
+        Json value = Json::parse(line, check_depth, false);
         if (value.is_object()) {
             lines.push_back(std::move(value));
         } else if (!torn) {
-            fail(path.string(), ", line ", number, ": expected a JSON object, found \"", line.substr(0, 60), "\"");
+            fail(name, ", line ", number, ": expected a JSON object, found \"", line.substr(0, 60), "\"");
         }
     }
-    require(!file.bad(), path.string(), ": cannot be read");
+    require(!file.bad(), name, ": cannot be read");
     return lines;
+}
+
+/// The same from a file; throws Error if it cannot be read.
+[[nodiscard]] inline std::vector<Json> read_jsonl(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    require(file.is_open(), path.string(), ": cannot be opened");
+    return parse_jsonl(file, path.string());
+}
+
+/// The lines that a run continued after `step` steps keeps: those without a "step", or with one that is not larger.
+[[nodiscard]] inline std::string kept_lines(const std::vector<Json>& lines, Index step) {
+    std::string kept;
+    for (const Json& line : lines) {
+        // Compared as double: a stranger's "step" may be any number, and 2^53 steps are enough.
+        const bool later =
+            line.contains("step") && line["step"].is_number() && line["step"].get<double>() > static_cast<double>(step);
+        if (!later) {
+            kept += line.dump() + '\n';
+        }
+    }
+    return kept;
 }
 
 /// Two columns of a log, for a curve.
@@ -78,12 +103,7 @@ class JsonlWriter {
     /// "step" stay. The file is replaced as a whole, and need not exist.
     [[nodiscard]] static JsonlWriter resume(const std::filesystem::path& path, Index step) {
         if (std::filesystem::exists(path)) {
-            std::string kept;
-            for (const Json& line : read_jsonl(path)) {
-                if (!line.contains("step") || !line["step"].is_number() || line["step"].get<Index>() <= step) {
-                    kept += line.dump() + '\n';
-                }
-            }
+            const std::string kept = kept_lines(read_jsonl(path), step);
             io::write_atomically(path, std::as_bytes(std::span(kept)));
         }
         return JsonlWriter(path, "ab");

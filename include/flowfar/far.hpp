@@ -2,7 +2,10 @@
 
 #include <string>
 
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/far/checkpoint.hpp"
 #include "flowfar/far/sample.hpp"
+#include "flowfar/far/tokenizer.hpp"
 #include "flowfar/io/state_dict.hpp"
 
 namespace flowfar {
@@ -19,10 +22,14 @@ class Far : public FarModel<C, B, T> {
     using Latents = typename Model::Latents;
     using Callback = typename FarSampler<Model>::Callback;
 
-    /// Reads a safetensors file with the reference's parameter names; throws `Error` with all names that do not fit.
-    [[nodiscard]] static Far load(const io::Path& path) {
+    /// Reads the reference's checkpoints (of which the averaged weights are taken) and safetensors with its parameter
+    /// names. Throws `Error` with the preset that a file of another size needs, or with all names that do not fit.
+    [[nodiscard]] static Far load(const io::Path& path, const io::LoadProgress& progress = {}) {
+        const io::WeightsFile file(path);
         Far model;
-        io::load_parameters(model, path);
+        const auto weights = io::Weights::find(file, io::parameter_names(model));
+        check_far_weights<C>(weights);
+        io::load_parameters(model, weights, "", progress);
         return model;
     }
     /// A model with fresh random parameters.

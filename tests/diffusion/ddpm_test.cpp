@@ -92,9 +92,11 @@ TEST_CASE("reverse steps: ancestral and DDIM, clipped or not") {
                 const auto d = reference.ddim_step(t, rx, ro, rn, 0.5, clip);
                 ddim.insert(ddim.end(), d.begin(), d.end());
             }
-            const X got = ddpm::ancestral_step(process, t, x, epsilon, v, noise, {.temperature = 0.9, .clip = clip});
+            const X got =
+                ddpm::ancestral_step(process, t, x, epsilon, v, noise, {.temperature = 0.9, .clip = clip ? 1.0 : 0.0});
             CHECK(difference_of(got.to_host(), ancestral, 1e-9) == "");
-            CHECK(difference_of(ddpm::ddim_step(process, t, x, epsilon, noise, 0.5, clip).to_host(), ddim, 1e-9) == "");
+            CHECK(difference_of(ddpm::ddim_step(process, t, x, epsilon, noise, 0.5, clip ? 1.0 : 0.0).to_host(), ddim,
+                                1e-9) == "");
         }
     }
     const X last = ddpm::ancestral_step(process, 0, x, epsilon, v, X());

@@ -17,6 +17,7 @@ struct Small : FarTiny {
     static constexpr std::string_view name = "Small";
     static constexpr Index channels = 2;
     static constexpr Index side = 3;
+    static constexpr Index patch = 1;
     static constexpr Index buffer = 1;
     static constexpr Index hidden = 8;
     static constexpr Index heads = 2;

@@ -15,7 +15,9 @@ using namespace flowfar;
 namespace {
 
 struct Small : FarTiny {
+    static constexpr Index channels = 48;
     static constexpr Index side = 4;
+    static constexpr Index patch = 1;
 };
 
 }  // namespace
@@ -89,11 +91,22 @@ TEST_CASE("diffusion steps per autoregressive step") {
 }
 
 TEST_CASE("levels, hidden counts, guidance, temperature") {
-    CHECK(published_levels(16, false) == std::vector<Index>{0, 2, 3, 4, 5, 6, 7, 8, 9, 10});
-    CHECK(published_levels(16, true) == std::vector<Index>{0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11});
-    CHECK(published_levels(8, true) == std::vector<Index>{0, 2, 3, 4, 5, 6, 7});
-    CHECK_NOTHROW(check_far_levels(published_levels(16, true), 16, true));
-    CHECK_THROWS_AS(check_far_levels(published_levels(16, true), 16, false), Error);
+    CHECK(default_levels<FarB>() == std::vector<Index>{0, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    CHECK(default_levels<Masked<FarB>>() == std::vector<Index>{0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(default_levels<Masked<FarTiny>>() == std::vector<Index>{0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24});
+    CHECK(default_levels<Small>() == std::vector<Index>{0, 1, 2, 3});
+    CHECK(spread_levels(16, 1) == std::vector<Index>{0});
+    CHECK(spread_levels(16, 4) == std::vector<Index>{0, 1, 5, 12});
+    CHECK(spread_levels(32, 10) == std::vector<Index>{0, 1, 2, 3, 5, 7, 11, 15, 19, 24});
+    for (Index count = 1; count <= 16; ++count) {
+        const std::vector<Index> levels = spread_levels(16, count);
+        CHECK(static_cast<Index>(levels.size()) == count);
+        CHECK_NOTHROW(check_far_levels(levels, 16, false));
+    }
+    CHECK_THROWS_WITH_AS(static_cast<void>(spread_levels(16, 17)),
+                         "levels: expected 1 to 16 autoregressive steps, found 17", Error);
+    CHECK_NOTHROW(check_far_levels(published_masked_levels(), 16, true));
+    CHECK_THROWS_AS(check_far_levels(published_masked_levels(), 16, false), Error);
     CHECK_THROWS_WITH_AS(check_far_levels({0, 3, 16}, 16, false), "levels: level 2 is 16, expected at most 15", Error);
     CHECK_THROWS_AS(check_far_levels({0, 5, 4}, 16, false), Error);
     std::vector<Index> all(16);

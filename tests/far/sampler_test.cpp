@@ -18,6 +18,7 @@ struct Small : FarTiny {
     static constexpr std::string_view name = "Small";
     static constexpr Index channels = 3;
     static constexpr Index side = 6;
+    static constexpr Index patch = 1;
     static constexpr Index buffer = 2;
     static constexpr Index hidden = 32;
     static constexpr Index heads = 2;
@@ -123,7 +124,36 @@ TEST_CASE("any increasing level list, one step included; a callback sees every l
     });
     CHECK(calls == 2);
     CHECK(values(stopped) == second);
-    CHECK(FarSampler<Model>(model, {}).options().levels == published_levels(6, false));
+    CHECK(FarSampler<Model>(model, {}).options().levels == std::vector<Index>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("sampling can be cancelled inside a level, and predictions limited") {
+    using Model = FarModel<Small, Cpu>;
+    const Model model = make<Model>();
+    FarSampleOptions options = quick({0, 1, 3});
+    std::vector<double> first;
+    const auto keep = [&](const auto& step) {
+        first = step.step == 1 ? values(step.estimate) : first;
+        return true;
+    };
+    int asked = 0;
+    options.stop = [&] { return ++asked > 6; };  // in the second of three levels of four steps
+    CHECK(values(FarSampler<Model>(model, options)(labels, keep)) == first);
+    CHECK(asked == 7);
+    options.stop = [] { return true; };
+    for (const double value : values(FarSampler<Model>(model, options)(labels))) {
+        CHECK(value == 0.0);
+    }
+
+    FarSampleOptions limited = quick();
+    limited.temperature = 0.0;
+    limited.limit = 0.01;
+    for (const double value : values(FarSampler<Model>(model, limited)(labels))) {
+        CHECK(std::fabs(value) <= 0.01 + 1e-6);
+    }
+    limited.limit = -1.0;
+    CHECK_THROWS_WITH_AS((FarSampler<Model>(model, limited)), "limit: expected a finite number of at least 0, found -1",
+                         Error);
 }
 
 TEST_CASE("guidance 1 needs no null rows; otherwise it changes the result") {

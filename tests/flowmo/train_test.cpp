@@ -113,6 +113,31 @@ TEST_CASE("a gradient that is not finite is an error and leaves nothing behind")
     CHECK(std::isfinite(trainer.step(batch(2)).loss));
 }
 
+TEST_CASE("stage 1B trains the decoder on its samples and leaves the encoder alone") {
+    using Stage1B = FlowMoTrainer<FlowMoNano, Cpu, MultiScaleGradientLoss<2>>;
+    FlowMoTrainOptions options;
+    options.adam.learning_rate = 2e-3;
+    options.sample_steps = 3;
+    options.sample_code_dropout = 0.1;
+    MultiScaleGradientLoss<2> perceptual;
+    perceptual.weight = 1.0;
+    Stage1B trainer(options, fresh, perceptual);
+    const auto encoder = trainer.model().encoder.img_in.weight.to_host();
+    const Images images = batch(4);
+    double first = 0.0;
+    double last = 0.0;
+    for (int step = 0; step < 60; ++step) {
+        const FlowMoTrainReport report = trainer.step(images);
+        CHECK(report.loss == doctest::Approx(report.flow + report.perceptual).epsilon(1e-5));
+        (step < 10 ? first : last) += step < 10 || step >= 50 ? report.perceptual / 10 : 0.0;
+    }
+    CHECK(last < 0.9 * first);
+    CHECK(trainer.model().encoder.img_in.weight.to_host() == encoder);
+
+    Trainer none(options, fresh);
+    CHECK_THROWS_WITH_AS(static_cast<void>(none.step(images)), doctest::Contains("needs a perceptual loss"), Error);
+}
+
 TEST_CASE("impossible options are refused") {
     FlowMoTrainOptions options;
     options.accumulation = 0;

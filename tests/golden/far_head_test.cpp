@@ -88,7 +88,7 @@ TEST_CASE("guided sampling with spaced steps") {
             return Head::Rows(
                 slice<0>(filled<Head::Rows>(text("diffloss.sample.", draw), {draw == 0 ? 6 : 12, 16}), 0, 6));
         };
-        const auto y = head.sample(head.net.condition(z, level), prepared, 2.5, 0.9, noise);
+        const auto y = head.sample(head.net.condition(z, level), prepared, 2.5, {.temperature = 0.9}, noise);
         const HostTensor want = first_half(*golden, result);
         check_error(result, relative_l2(host(y).values, want.values), 5e-5);
     }

@@ -72,6 +72,31 @@ TEST_CASE("psnr and both conventions of ssim equal scikit-image") {
     }
 }
 
+TEST_CASE("psnr of many pairs: the mean of decibels, and the decibels of the mean") {
+    const Pair small = images(1, 8, 8, 0.25F);
+    const Pair large = images(3, 16, 8, 0.5F);
+    flowfar::metrics::PsnrAverage average(2);
+    CHECK_THROWS_WITH_AS((void)average.per_image(), "PsnrAverage: no images", flowfar::Error);
+    CHECK_THROWS_AS((void)average.per_batch(), flowfar::Error);
+    average.add(small.a, small.b);
+    CHECK(average.per_image() == doctest::Approx(psnr(small.a, small.b, 2)).epsilon(1e-14));
+    CHECK(average.per_batch() == doctest::Approx(psnr(small.a, small.b, 2)).epsilon(1e-14));
+    average.add(large.a, large.b);
+    CHECK(average.count() == 2);
+    const double mean = (psnr(small.a, small.b, 2) + psnr(large.a, large.b, 2)) / 2;
+    CHECK(average.per_image() == doctest::Approx(mean).epsilon(1e-14));
+    Pair both = small;
+    both.a.insert(both.a.end(), large.a.begin(), large.a.end());
+    both.b.insert(both.b.end(), large.b.begin(), large.b.end());
+    CHECK(average.per_batch() == doctest::Approx(psnr(both.a, both.b, 2)).epsilon(1e-13));
+    CHECK(average.per_batch() < average.per_image() - 0.1);
+    average.add(small.a, small.a);
+    CHECK(average.per_image() == std::numeric_limits<double>::infinity());
+    CHECK(std::isfinite(average.per_batch()));
+    CHECK_THROWS_AS(average.add(small.a, large.a), flowfar::Error);
+    CHECK_THROWS_AS(flowfar::metrics::PsnrAverage(0), flowfar::Error);
+}
+
 TEST_CASE("equal images are perfectly similar") {
     const Pair pair = images(3, 16, 16, 0.5F);
     CHECK(psnr(pair.a, pair.a, 2) == std::numeric_limits<double>::infinity());

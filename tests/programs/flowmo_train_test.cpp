@@ -2,8 +2,6 @@
 
 #include <csignal>
 #include <doctest/doctest.h>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "flowfar/io/image.hpp"
 #include "flowfar/io/safetensors.hpp"
@@ -11,6 +9,7 @@
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
+#include "training_log.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -31,33 +30,6 @@ std::vector<std::string> options(const fs::path& data, const fs::path& out) {
             "--accumulate", "2",          "--seed",           "7",
             "--warmup",     "5",          "--threads",        "2",
             "--decay",      "cosine",     "--freeze-after",   "60"};
-}
-
-/// What a resumed run must repeat: all lines but the starts, without speed.
-std::vector<nlohmann::json> lines_of(const fs::path& out) {
-    std::vector<nlohmann::json> lines;
-    std::ifstream file(out / "log.jsonl");
-    for (std::string line; std::getline(file, line);) {
-        nlohmann::json value = nlohmann::json::parse(line);
-        if (value["event"] != "start") {
-            value.erase("images_per_second");
-            lines.push_back(std::move(value));
-        }
-    }
-    return lines;
-}
-
-/// The last step of a log that may be being written.
-int last_step(const fs::path& out) {
-    int step = 0;
-    std::ifstream file(out / "log.jsonl");
-    for (std::string line; std::getline(file, line);) {
-        const auto value = nlohmann::json::parse(line, nullptr, false);
-        if (value.is_object() && value["event"] == "step") {
-            step = value["step"].get<int>();
-        }
-    }
-    return step;
 }
 
 std::string bytes_of(const fs::path& path) {
@@ -186,6 +158,29 @@ TEST_CASE("--init starts from a model file") {
     CHECK(foreign.err.find("the tensors do not fit the model") != std::string::npos);
 }
 
+TEST_CASE("stage 1b trains a model further, and patience ends it") {
+    const TempDir folder;
+    write_photos(folder / "photos", 9);
+    std::vector<std::string> arguments = options(folder / "photos", folder / "a");
+    *(std::ranges::find(arguments, "--steps") + 1) = "8";
+    REQUIRE(run("flowmo_train", arguments).code == 0);
+    *(std::ranges::find(arguments, "--out") + 1) = (folder / "b").string();
+    *(std::ranges::find(arguments, "--steps") + 1) = "40";
+    *(std::ranges::find(arguments, "--evaluate-every") + 1) = "2";
+    *(std::ranges::find(arguments, "--decay") + 1) = "constant";
+    *(std::ranges::find(arguments, "--lr") + 1) = "0.3";  // ruins the model at once
+    const std::vector<std::string> more = {"--stage", "1b", "--sample-steps", "2", "--patience", "2"};
+    const Outcome second =
+        run("flowmo_train", arguments + more + std::vector<std::string>{"--init", folder / "a/model.safetensors"});
+    CAPTURE(second.err);
+    REQUIRE(second.code == 0);
+    CHECK(second.err.find("no better validation in 2 of them: stopping") != std::string::npos);
+    CHECK(lines_of(folder / "b").back()["step"].get<int>() < 40);
+    CHECK(fs::exists(folder / "b/best.safetensors"));
+    CHECK(fs::exists(folder / "b/model.safetensors"));
+    CHECK(run("flowmo_train", arguments + more).code == 2);  // no --init
+}
+
 TEST_CASE("help and wrong usage") {
     const Outcome help = run("flowmo_train", {"--help"});
     CHECK(help.code == 0);
@@ -215,6 +210,8 @@ TEST_CASE("help and wrong usage") {
                                "--save-every",
                                "--resume",
                                "--init",
+                               "--stage",
+                               "--patience",
                                "--export-dtype",
                                "FlowMoNano"}) {
         CAPTURE(option);
@@ -230,6 +227,10 @@ TEST_CASE("help and wrong usage") {
     CHECK(run("flowmo_train", {"--data", data, "--out", out, "--steps", "0"}).code == 2);
     CHECK(run("flowmo_train", {"--data", data, "--out", out, "--accumulate", "3"}).code == 2);
     CHECK(run("flowmo_train", {"--data", data, "--out", out, "--validation", "4"}).code == 1);
+    const Outcome weights =
+        run("flowmo_train", {"--data", data, "--out", out, "--validation", "1", "--perceptual", "resnet"});
+    CHECK(weights.code == 1);
+    CHECK(weights.err.find("needs --perceptual-weights with ResNet-50's file, found 0 files") != std::string::npos);
     CHECK(run("flowmo_train",
               {"--data", data, "--out", out, "--config", "FlowMoNano", "--resize", "12", "--validation", "1"})
               .code == 1);

@@ -1,6 +1,9 @@
 #pragma once
 
-#include "flowfar/core/conv_shape.hpp"
+#include <limits>
+#include <vector>
+
+#include "flowfar/core/pool_shape.hpp"
 
 namespace flowfar {
 
@@ -86,13 +89,59 @@ struct CompositeConv {
         return B::reduce(ReduceOp::sum, six, Axes::only(3) | Axes::only(5), false);
     }
 
+    /// Maximum or mean of each window of x [batch, channels, h, w], channel by channel.
+    [[nodiscard]] static H pool2d(const H& x, const PoolOptions& options) {
+        const PoolShape s = PoolShape::of(B::extents(x), options);
+        const H padded = around(x, s);
+        H y = B::contiguous(view(padded, s.windows, 0));
+        const BinaryOp join = options.kind == PoolKind::max ? BinaryOp::max : BinaryOp::add;
+        for (Index tap = 1; tap < s.windows.taps(); ++tap) {
+            y = B::binary(join, y, view(padded, s.windows, tap));
+        }
+        return options.kind == PoolKind::max ? y : B::binary(BinaryOp::mul, y, shares(s, B::dtype(x)));
+    }
+    /// dL/dx of a pool2d whose input had these extents; a maximum needs the input x, and the first of equals wins.
+    [[nodiscard]] static H pool2d_backward(const H& x, const H& g, const Extents& extents, const PoolOptions& options) {
+        const PoolShape s = PoolShape::of(extents, B::extents(g), options);
+        const H padded = zeros_around(s.windows, B::dtype(g));
+        if (options.kind == PoolKind::max) {
+            const H seen = around(x, s);
+            const H y = pool2d(x, options);
+            const H nothing = B::full({}, B::dtype(g), 0.0);
+            H left = g;
+            for (Index tap = 0; tap < s.windows.taps(); ++tap) {
+                const H wins = B::binary(BinaryOp::equal, view(seen, s.windows, tap), y);
+                B::add_into(view(padded, s.windows, tap), B::where(wins, left, nothing));
+                left = B::where(wins, nothing, left);
+            }
+        } else {
+            const H share = B::binary(BinaryOp::mul, g, shares(s, B::dtype(g)));
+            for (Index tap = 0; tap < s.windows.taps(); ++tap) {
+                B::add_into(view(padded, s.windows, tap), share);
+            }
+        }
+        return B::contiguous(inside(padded, s.windows));
+    }
+
    private:
-    /// Zeros as large as the padded input, and larger by what makes every tap's rows and columns whole steps.
-    [[nodiscard]] static H zeros_around(const ConvShape& s, DType dtype) {
+    /// x amid what leaves the pooling's results alone.
+    [[nodiscard]] static H around(const H& x, const PoolShape& s) {
+        const double neutral = s.options.kind == PoolKind::max ? -std::numeric_limits<double>::infinity() : 0.0;
+        const H padded = zeros_around(s.windows, B::dtype(x), neutral);
+        B::assign(inside(padded, s.windows), x);
+        return padded;
+    }
+    [[nodiscard]] static H shares(const PoolShape& s, DType dtype) {
+        const std::vector<double> each = s.shares();
+        return B::cast(B::from_host(each.data(), {s.windows.out_height, s.windows.out_width}, DType::f64), dtype);
+    }
+    /// Zeros (or another value) as large as the padded input, and larger by what makes every tap's rows and columns
+    /// whole steps.
+    [[nodiscard]] static H zeros_around(const ConvShape& s, DType dtype, double value = 0.0) {
         const ConvOptions& o = s.options;
         return B::full(
             {s.batch, s.in, s.height + o.top + o.bottom + o.stride - 1, s.width + o.left + o.right + o.stride - 1},
-            dtype, 0.0);
+            dtype, value);
     }
     [[nodiscard]] static H inside(const H& padded, const ConvShape& s) {
         const ConvOptions& o = s.options;

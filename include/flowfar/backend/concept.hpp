@@ -57,6 +57,7 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::conv2d(h, h, h, ConvOptions{}) } -> std::same_as<typename B::Handle>;
     { B::group_norm(h, h, h, Index{1}, 1e-6) } -> std::same_as<typename B::Handle>;
     { B::upsample_nearest2(h) } -> std::same_as<typename B::Handle>;
+    { B::pool2d(h, PoolOptions{}) } -> std::same_as<typename B::Handle>;
 };
 
 /// A backend that computes directly (not the autodiff decorator): it also has the in-place operations and `_backward`s.
@@ -76,6 +77,7 @@ concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const 
     { B::conv2d_backward_weight(h, h, Extents{}, ConvOptions{}) } -> std::same_as<typename B::Handle>;
     { B::group_norm_backward(h, h, h, Index{1}, 1e-6) } -> std::same_as<NormGradients<typename B::Handle>>;
     { B::upsample_nearest2_backward(h) } -> std::same_as<typename B::Handle>;
+    { B::pool2d_backward(h, h, Extents{}, PoolOptions{}) } -> std::same_as<typename B::Handle>;
 };
 
 }  // namespace flowfar

@@ -80,6 +80,9 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
                                                                    const Handle& g, Index groups, double epsilon);
     [[nodiscard]] static Handle upsample_nearest2(const Handle& x);
     [[nodiscard]] static Handle upsample_nearest2_backward(const Handle& g);
+    [[nodiscard]] static Handle pool2d(const Handle& x, const PoolOptions& options);
+    [[nodiscard]] static Handle pool2d_backward(const Handle& x, const Handle& g, const Extents& extents,
+                                                const PoolOptions& options);
 
     static void add_into(const Handle& target, const Handle& source);
     static void lerp(const Handle& target, const Handle& source, double weight);

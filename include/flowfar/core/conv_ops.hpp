@@ -40,4 +40,22 @@ template <AnyTensor X>
     return WithShape<X, S>(X::Backend::upsample_nearest2(x.handle()));
 }
 
+/// Maximum or mean of windows: [batch, channels, h, w] → [batch, channels, (h + top + bottom − height) / stride + 1,
+/// (w + left + right − width) / stride + 1], rounded down, or up with `ceil`.
+template <AnyTensor X>
+[[nodiscard]] auto pool2d(const X& x, const PoolOptions& options) {
+    static_assert(X::Shape::rank == 4, "pool2d: the input is [batch, channels, height, width]");
+    using S = Shape<X::Shape::at(0), X::Shape::at(1), dyn, dyn>;
+    return WithShape<X, S>(X::Backend::pool2d(x.handle(), options));
+}
+
+/// Means over all pixels: [batch, channels, h, w] → [batch, channels].
+template <AnyTensor X>
+[[nodiscard]] auto spatial_mean(const X& x) {
+    static_assert(X::Shape::rank == 4, "spatial_mean: the input is [batch, channels, height, width]");
+    const Axes pixels = Axes::only(2) | Axes::only(3);
+    using S = Shape<X::Shape::at(0), X::Shape::at(1)>;
+    return WithShape<X, S>(X::Backend::reduce(ReduceOp::mean, x.handle(), pixels, false));
+}
+
 }  // namespace flowfar

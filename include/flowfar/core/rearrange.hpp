@@ -53,21 +53,26 @@ template <int Axis, Index Begin, Index End, AnyTensor X>
     return WithShape<X, S>(X::Backend::slice(x.handle(), axis, Begin, End));
 }
 
-/// Joins two tensors along one axis.
-template <int Axis, AnyTensor X, AnyTensor Y>
-[[nodiscard]] auto concat(const X& x, const Y& y) {
-    static_assert(std::is_same_v<typename X::Backend, typename Y::Backend>,
+/// Joins two or more tensors along one axis.
+template <int Axis, AnyTensor X, AnyTensor... Rest>
+[[nodiscard]] auto concat(const X& x, const Rest&... rest) {
+    static_assert(sizeof...(Rest) >= 1, "concat: needs two operands");
+    static_assert((std::is_same_v<typename X::Backend, typename Rest::Backend> && ...),
                   "concat: the operands live on different backends");
-    static_assert(X::Shape::rank == Y::Shape::rank, "concat: the operands must have the same rank");
+    static_assert(((X::Shape::rank == Rest::Shape::rank) && ...), "concat: the operands must have the same rank");
     constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
-    constexpr Index joined = shape_algebra::add(X::Shape::at(axis), Y::Shape::at(axis));
+    constexpr Index joined = shape_algebra::add(X::Shape::at(axis), Rest::Shape::at(axis)...);
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, joined>()>;
-    static_assert(compatible_shapes<S, ShapeOf<shape_algebra::replace<typename Y::Shape, axis, joined>()>>(),
-                  "concat: the operands must agree in all other axes");
-    const std::array<typename X::Handle, 2> parts{x.handle(), y.handle()};
-    for (int other = 0; other < X::Shape::rank; ++other) {
-        require(other == axis || x.extent(other) == y.extent(other), "concat: ", x.extents(), " and ", y.extents());
-    }
+    static_assert(
+        (compatible_shapes<S, ShapeOf<shape_algebra::replace<typename Rest::Shape, axis, joined>()>>() && ...),
+        "concat: the operands must agree in all other axes");
+    const std::array<typename X::Handle, 1 + sizeof...(Rest)> parts{x.handle(), rest.handle()...};
+    const auto check = [&](const Extents& other) {
+        for (int i = 0; i < X::Shape::rank; ++i) {
+            require(i == axis || x.extent(i) == other[i], "concat: ", x.extents(), " and ", other);
+        }
+    };
+    (check(rest.extents()), ...);
     return WithShape<X, S>(X::Backend::concat(std::span<const typename X::Handle>(parts), axis));
 }
 

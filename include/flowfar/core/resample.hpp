@@ -137,6 +137,19 @@ std::vector<double> interpolation_weights(Index in, Index out, const Kernel& ker
                      : detail::interpolation_weights(in, out, TriangleKernel{});
 }
 
+/// Bilinear interpolation as TensorFlow 1 does it, [out][in]: sample i lies at i · in / out, between the nearest two.
+[[nodiscard]] inline std::vector<double> corner_bilinear_weights(Index in, Index out) {
+    detail::check_resample_sizes(in, out);
+    std::vector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
+    for (Index i = 0; i < out; ++i) {
+        const Index left = i * in / out;
+        const double part = static_cast<double>(i * in % out) / static_cast<double>(out);
+        dense[static_cast<std::size_t>(i * in + left)] += 1.0 - part;
+        dense[static_cast<std::size_t>(i * in + std::min(left + 1, in - 1))] += part;
+    }
+    return dense;
+}
+
 /// Bicubic resampling of one axis with half-pixel centres, [out][in]. torch uses a = -0.75 without antialiasing
 /// (borders clamped); Pillow, and torch when antialiasing, use a = -0.5.
 [[nodiscard]] inline std::vector<double> bicubic_weights(Index in, Index out, bool antialias, double a) {

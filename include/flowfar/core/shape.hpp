@@ -85,8 +85,9 @@ template <class S>
 }
 
 /// Sum of the extents of one axis; dyn if any is.
-[[nodiscard]] constexpr Index add(Index a, Index b) {
-    return a == dyn || b == dyn ? dyn : a + b;
+template <class... Rest>
+[[nodiscard]] constexpr Index add(Index first, Rest... rest) {
+    return first == dyn || ((rest == dyn) || ...) ? dyn : (first + ... + rest);
 }
 
 template <class A, class B>

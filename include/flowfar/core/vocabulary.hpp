@@ -55,8 +55,35 @@ struct ConvOptions {
     Index right = 0;
 
     /// Stride 1 with the padding that keeps the size under an odd kernel.
-    [[nodiscard]] static constexpr ConvOptions same(Index kernel) {
-        return {1, kernel / 2, kernel / 2, kernel / 2, kernel / 2};
+    [[nodiscard]] static constexpr ConvOptions same(Index kernel) { return same(kernel, kernel); }
+    [[nodiscard]] static constexpr ConvOptions same(Index height, Index width) {
+        return {1, height / 2, width / 2, height / 2, width / 2};
+    }
+    /// The same padding on all sides.
+    [[nodiscard]] static constexpr ConvOptions square(Index stride, Index padding) {
+        return {stride, padding, padding, padding, padding};
+    }
+};
+
+/// What a window of a pooling gives.
+enum class PoolKind : std::uint8_t {
+    max,         ///< the largest pixel; the padding never wins
+    mean,        ///< the mean over the image and the zeros around it (torch: count_include_pad=True)
+    mean_inside  ///< the mean over the pixels of the image only
+};
+
+/// A pooling's windows; their step and the padding are those of a convolution.
+struct PoolOptions {
+    PoolKind kind = PoolKind::max;
+    Index height = 2;
+    Index width = 2;
+    ConvOptions around{.stride = 2};
+    bool ceil = false;  ///< also windows that end beyond the padded image, if they begin inside it (torch: ceil_mode)
+
+    /// Square windows with the same padding on all sides.
+    [[nodiscard]] static constexpr PoolOptions square(PoolKind kind, Index size, Index stride, Index padding = 0,
+                                                      bool ceil = false) {
+        return {kind, size, size, {stride, padding, padding, padding, padding}, ceil};
     }
 };
 

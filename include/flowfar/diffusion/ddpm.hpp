@@ -131,15 +131,15 @@ template <AnyTensor X, AnyTensor Y>
 /// How a reverse step is taken.
 struct StepOptions {
     double temperature = 1.0;  ///< factor of the noise
-    bool clip = false;         ///< limit the predicted x_0 to [−1, 1]
+    double clip = 0.0;         ///< limit the predicted x_0 to [−clip, clip]; 0: no limit
 };
 
-/// The x_0 that ε implies at step t.
+/// The x_0 that ε implies at step t, limited to [−clip, clip] unless that is 0.
 template <AnyTensor X>
-[[nodiscard]] X predict_start(const DdpmSchedule& process, int t, const X& x, const X& epsilon, bool clip) {
+[[nodiscard]] X predict_start(const DdpmSchedule& process, int t, const X& x, const X& epsilon, double clip) {
     const auto at = static_cast<std::size_t>(t);
     const X start = x * process.sqrt_recip_alphas_cumprod[at] - epsilon * process.sqrt_recipm1_alphas_cumprod[at];
-    return clip ? clamp(start, -1.0, 1.0) : start;
+    return clip > 0.0 ? clamp(start, -clip, clip) : start;
 }
 
 /// x_{t−1} = mean + [t > 0] exp(log variance / 2) · temperature · noise (Ho et al. 2020). All [rows, channels]; t is a
@@ -151,8 +151,8 @@ template <AnyTensor X>
     const double first = process.posterior_mean_coef1[at];
     const double second = process.posterior_mean_coef2[at];
     X mean;
-    if (options.clip) {
-        mean = predict_start(process, t, x, epsilon, true) * first + x * second;
+    if (options.clip > 0.0) {
+        mean = predict_start(process, t, x, epsilon, options.clip) * first + x * second;
     } else {
         mean = x * (first * process.sqrt_recip_alphas_cumprod[at] + second) -
                epsilon * (first * process.sqrt_recipm1_alphas_cumprod[at]);
@@ -169,15 +169,15 @@ template <AnyTensor X>
 /// DDIM (Song et al. 2020) from x_t to x_{t−1}; `eta` 0 is deterministic and needs no noise.
 template <AnyTensor X>
 [[nodiscard]] X ddim_step(const DdpmSchedule& process, int t, const X& x, const X& epsilon, const X& noise,
-                          double eta = 0.0, bool clip = false) {
+                          double eta = 0.0, double clip = 0.0) {
     const auto at = static_cast<std::size_t>(t);
     const double now = process.alphas_cumprod[at];
     const double before = process.alphas_cumprod_prev[at];
     const double sigma = eta * std::sqrt((1.0 - before) / (1.0 - now)) * std::sqrt(1.0 - now / before);
     const X start = predict_start(process, t, x, epsilon, clip);
     const X direction =
-        clip ? X((x * process.sqrt_recip_alphas_cumprod[at] - start) / process.sqrt_recipm1_alphas_cumprod[at])
-             : epsilon;
+        clip > 0.0 ? X((x * process.sqrt_recip_alphas_cumprod[at] - start) / process.sqrt_recipm1_alphas_cumprod[at])
+                   : epsilon;
     const X mean = start * std::sqrt(before) + direction * std::sqrt(1.0 - before - sigma * sigma);
     return t == 0 || sigma == 0.0 ? mean : X(mean + noise * sigma);
 }

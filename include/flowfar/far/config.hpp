@@ -23,6 +23,7 @@ struct FarB {
     static constexpr Index head_depth = 6;
     static constexpr bool masked = false;  ///< trained and sampled with hidden tokens
     using Filter = SpatialFilter;
+    using Sampling = Levels<0, 2, 3, 4, 5, 6, 7, 8, 9, 10>;  ///< levels of the autoregressive steps
 };
 
 /// 450.6M parameters.
@@ -50,23 +51,44 @@ struct FarH : FarL1024 {
     static constexpr Index decoder_depth = 20;
 };
 
-/// A model that trains on a CPU: 32×32 pixels as 8×8 latents of 48 channels (4×4 patches of pixels), ten classes, 0.99M
-/// parameters.
+/// A model that trains on a CPU within the hour: 32×32 pixels as 8×8 tokens of 4×4, ten classes, 0.99M parameters.
 struct FarTiny {
     static constexpr std::string_view name = "FarTiny";
     static constexpr Index classes = 10;
-    static constexpr Index channels = 48;
-    static constexpr Index side = 8;
-    static constexpr Index patch = 1;
+    static constexpr Index channels = 3;
+    static constexpr Index side = 32;
+    static constexpr Index patch = 4;
     static constexpr Index buffer = 8;
     static constexpr Index hidden = 96;
     static constexpr Index heads = 4;
     static constexpr Index encoder_depth = 3;
     static constexpr Index decoder_depth = 3;
-    static constexpr Index head_width = 128;
+    static constexpr Index head_width = 256;
     static constexpr Index head_depth = 2;
     static constexpr bool masked = false;
     using Filter = SpatialFilter;
+    using Sampling = Levels<0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24>;
+};
+
+/// For tests that must end within seconds: 16×16 pixels as 4×4 tokens.
+struct FarNano : FarTiny {
+    static constexpr std::string_view name = "FarNano";
+    static constexpr Index side = 16;
+    static constexpr Index buffer = 2;
+    static constexpr Index hidden = 32;
+    static constexpr Index heads = 2;
+    static constexpr Index encoder_depth = 1;
+    static constexpr Index decoder_depth = 1;
+    static constexpr Index head_width = 32;
+    static constexpr Index head_depth = 1;
+};
+
+/// FAR on the codes of FlowMoTiny64: 64 tokens of 36 values as an 8×8 square, ten classes.
+struct FarTinyCode : FarTiny {
+    static constexpr std::string_view name = "FarTinyCode";
+    static constexpr Index channels = 36;
+    static constexpr Index side = 8;
+    static constexpr Index patch = 1;
 };
 
 /// A configuration trained and sampled with hidden tokens. The parameters are the same.

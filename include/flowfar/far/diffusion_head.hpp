@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "flowfar/diffusion/ddpm.hpp"
@@ -66,13 +67,16 @@ struct DiffusionHead {
     /// Ancestral sampling of one token per row. `condition` is `net.condition(z, level)` of all rows; with a guidance
     /// other than 1, of the conditional rows and then of the null rows. With guidance 1 null rows would never matter,
     /// so there are none. `noise(draw)` gives [rows, channels]: draw 0 is the start, draw i ≥ 1 belongs to the i-th
-    /// step; the last step draws nothing.
+    /// step; the last step draws nothing. Where `stop` returns true before a step, the result is undefined.
     template <class Noise>
-    [[nodiscard]] Rows sample(const Hidden& condition, const Prepared& prepared, double guidance, double temperature,
-                              Noise&& noise) const {
+    [[nodiscard]] Rows sample(const Hidden& condition, const Prepared& prepared, double guidance,
+                              const ddpm::StepOptions& options, Noise&& noise,
+                              const std::function<bool()>& stop = {}) const {
         require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
-        require(std::isfinite(temperature) && temperature >= 0.0,
-                "temperature: expected a finite number of at least 0, found ", temperature);
+        require(std::isfinite(options.temperature) && options.temperature >= 0.0,
+                "temperature: expected a finite number of at least 0, found ", options.temperature);
+        require(std::isfinite(options.clip) && options.clip >= 0.0,
+                "limit: expected a finite number of at least 0, found ", options.clip);
         const bool two = guidance != 1.0;
         require(!two || condition.extent(0) % 2 == 0, "sample: guidance needs one null condition per row, found ",
                 condition.extent(0), " conditions");
@@ -80,6 +84,9 @@ struct DiffusionHead {
         const int steps = prepared.process.steps();
         Rows x = noise(0);
         for (int t = steps - 1; t >= 0; --t) {
+            if (stop && stop()) {
+                return {};
+            }
             const Hidden y = condition + slice<0>(prepared.times, t, t + 1);
             Rows epsilon;
             Rows v;
@@ -93,7 +100,7 @@ struct DiffusionHead {
                 v = slice<1, Channels, 2 * Channels>(out);
             }
             const Rows fresh = t > 0 ? Rows(noise(steps - t)) : Rows();
-            x = ddpm::ancestral_step(prepared.process, t, x, epsilon, v, fresh, {.temperature = temperature});
+            x = ddpm::ancestral_step(prepared.process, t, x, epsilon, v, fresh, options);
         }
         return x;
     }

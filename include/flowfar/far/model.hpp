@@ -23,7 +23,8 @@ struct FarRunOptions {
 
 /// FAR (arXiv 2503.05305): sees a latent low-passed to one level and predicts a condition z for every token at once;
 /// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
-/// [batch, channels, side, side] of unit variance. Parameters are unset until `initialise` or a loader fills them.
+/// [batch, channels, side, side] of unit variance. Inference on a const model from several threads is safe on the CPU.
+/// Parameters are unset until `initialise` or a loader fills them.
 template <class C, class B, class T = float>
 class FarModel {
    public:

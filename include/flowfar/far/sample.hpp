@@ -12,16 +12,23 @@ namespace flowfar {
 
 /// How labels become latents. The defaults are the published ones.
 struct FarSampleOptions {
-    std::vector<Index> levels;  ///< increasing, below the latent's side; empty: the published list
+    std::vector<Index> levels;  ///< increasing, below the latent's side; empty: the configuration's
     DiffusionSteps steps = DiffusionSteps::constant(100);
     double guidance = 3.0;  ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
     FarGuidance guidance_schedule = FarGuidance::linear;
     double temperature = 1.0;
     FarTemperature temperature_schedule = FarTemperature::published;
+    /// Limits the clean token that every diffusion step predicts to [−limit, limit]; 0: no limit, as published. Where
+    /// the tokenizer has a bound, as pixels have, it keeps the first steps of small models from running away: there a
+    /// small error of ε is a large one of the token.
+    double limit = 0.0;
     bool filter_between = true;  ///< low-pass each result before it is the next input; off for models trained to
                                  ///< predict the next level
     std::uint64_t seed = 0;
     std::uint64_t first_sample = 0;  ///< number of the first sample in the stream of `seed`
+    /// Asked before every diffusion step; true cancels: the result is that of the last finished autoregressive step, or
+    /// zeros if there is none.
+    std::function<bool()> stop = {};
 };
 
 /// What a callback sees after each autoregressive step.
@@ -79,7 +86,7 @@ class FarSampleDraws {
 /// Generates latents with FAR: arXiv 2503.05305, algorithm of section 3, with hidden tokens if the configuration says
 /// so. What does not change is computed once: class positions per run, embeddings of diffusion steps per schedule,
 /// projections of z and of the level per autoregressive step. Nothing is computed for the null condition while the
-/// guidance is 1, as it is in the first step of the linear schedule.
+/// guidance is 1, as it is in the first step of the linear schedule. Several threads may share a const sampler.
 template <class Model>
 class FarSampler {
    public:
@@ -97,12 +104,14 @@ class FarSampler {
     /// Throws `Error` for impossible options, before any work is done.
     FarSampler(const Model& model, FarSampleOptions options) : model_(&model), options_(std::move(options)) {
         if (options_.levels.empty()) {
-            options_.levels = published_levels(C::side, C::masked);
+            options_.levels = default_levels<C>();
         }
         check_far_levels(options_.levels, C::side, C::masked);
         require(std::isfinite(options_.guidance), "guidance: expected a finite number, found ", options_.guidance);
         require(std::isfinite(options_.temperature) && options_.temperature >= 0.0,
                 "temperature: expected a finite number of at least 0, found ", options_.temperature);
+        require(std::isfinite(options_.limit) && options_.limit >= 0.0,
+                "limit: expected a finite number of at least 0, found ", options_.limit);
         for (int k = 0; k < count(); ++k) {
             prepare_step(k);
         }
@@ -134,9 +143,13 @@ class FarSampler {
                 temperature_at(options_.temperature_schedule, options_.temperature, C::masked, k, n);
             const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
             const Index level = options_.levels[static_cast<std::size_t>(k)];
-            const auto rows =
-                model_->head.sample(condition(buffers, input, mask, level, guidance), prepared.head, guidance,
-                                    temperature, [&](int draw) { return draws.noise(k, draw); });
+            const auto rows = model_->head.sample(
+                condition(buffers, input, mask, level, guidance), prepared.head, guidance,
+                {.temperature = temperature, .clip = options_.limit}, [&](int draw) { return draws.noise(k, draw); },
+                options_.stop);
+            if (!rows.defined()) {
+                return estimate.defined() ? estimate : Latents::zeros({batch, C::channels, C::side, C::side});
+            }
             estimate =
                 Model::unpatchify(reshape<typename Tokens::Shape>(rows, {batch, Model::tokens, Model::token_dim}));
             const Step step{k + 1,    n,           level, prepared.head.process.steps(),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -114,24 +115,45 @@ enum class FarTemperature : std::uint8_t {
     return k + 1 == n ? 0 : static_cast<Index>(static_cast<double>(tokens) * std::cos(cx::pi / 2.0 * (k + 1) / n));
 }
 
-/// The published levels for a latent of this side, as far as it has them; 16 is the published size. The masked list
-/// does not increase: it is the only one exempt from that rule.
-[[nodiscard]] inline std::vector<Index> published_levels(Index side, bool masked) {
-    if (masked && side > 12) {
-        return {0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11};
+/// The published levels of masked sampling, for latents of side 16. They do not increase: the only list that is exempt
+/// from that rule.
+[[nodiscard]] inline std::vector<Index> published_masked_levels() {
+    return {0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11};
+}
+
+/// The levels that configuration C is sampled at unless told otherwise: C::Sampling, as far as the latent has them, or
+/// the published ones of masked sampling where they fit.
+template <class C>
+[[nodiscard]] std::vector<Index> default_levels() {
+    if (C::masked && C::side == 16) {
+        return published_masked_levels();
     }
     std::vector<Index> out;
-    for (const Index level : {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}) {
-        if (level < side) {
+    for (const Index level : C::Sampling::values) {
+        if (level < C::side) {
             out.push_back(level);
         }
     }
     return out;
 }
 
+/// Levels for any number of autoregressive steps, 1 to `side`: from 0 to ¾ of the side (further where that has too
+/// few), their distances growing linearly, because what is wrong at a low level stays wrong.
+[[nodiscard]] inline std::vector<Index> spread_levels(Index side, Index count) {
+    require(count >= 1 && count <= side, "levels: expected 1 to ", side, " autoregressive steps, found ", count);
+    const Index last = std::max(side * 3 / 4, count - 1);
+    std::vector<Index> out{0};
+    for (Index k = 1; k < count; ++k) {
+        const double share = static_cast<double>(k) / static_cast<double>(count - 1);
+        const auto level = static_cast<Index>(std::lround(static_cast<double>(last) * share * share));
+        out.push_back(std::clamp(level, out.back() + 1, last - (count - 1 - k)));
+    }
+    return out;
+}
+
 /// Throws `Error` unless the levels increase within 0 … side − 1, or are the published masked list.
 inline void check_far_levels(const std::vector<Index>& levels, Index side, bool masked) {
-    if (masked && levels == published_levels(side, true)) {
+    if (masked && side == 16 && levels == published_masked_levels()) {
         return;
     }
     check_levels(levels);

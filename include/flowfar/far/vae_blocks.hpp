@@ -4,24 +4,15 @@
 #include <type_traits>
 
 #include "flowfar/core/rearrange.hpp"
+#include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/conv.hpp"
 
 namespace flowfar {
-
-/// A map of features [batch, Channels, height, width].
-template <class B, Index Channels, class T = float>
-using FeatureMap = Tensor<B, Shape<dyn, Channels, dyn, dyn>, T>;
 
 namespace detail {
 
 /// Stands for a module that a configuration does not have.
 struct Absent {};
-
-/// Gives fresh parameters to all modules that `visit` names.
-template <class Module>
-void initialise_members(Module& module, std::uint64_t seed) {
-    Module::visit(module, [&](std::string_view name, auto& member) { member.initialise(fold(seed, name)); });
-}
 
 }  // namespace detail
 

@@ -8,9 +8,7 @@
 #include <vector>
 
 #include "flowfar/core/math.hpp"
-#include "flowfar/core/ops.hpp"
-#include "flowfar/core/rearrange.hpp"
-#include "flowfar/core/resample.hpp"
+#include "flowfar/core/resize.hpp"
 
 namespace flowfar {
 
@@ -25,14 +23,6 @@ namespace detail {
 
 inline void check_level(Index level) {
     require(level >= 0, "low-pass: expected a level of at least 0, found ", level);
-}
-
-/// x [batch, channels, h, n] times the transpose of `matrix` [rows, n] → [batch, channels, h, rows].
-template <AnyTensor X>
-[[nodiscard]] auto resample_last(const X& x, const std::vector<double>& matrix, Index rows) {
-    using Matrix = Tensor<typename X::Backend, Shape<dyn, dyn>, double>;
-    const auto weights = cast<typename X::Element>(Matrix::from_host(matrix, {rows, x.extent(3)}));
-    return matmul(x, transpose(weights));
 }
 
 /// Applies the factors of both axes to x [batch, channels, h, w].

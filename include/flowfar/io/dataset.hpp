@@ -68,16 +68,22 @@ class ImageDataset {
     explicit ImageDataset(const Path& path) {
         auto source = std::make_shared<detail::ImageSource>();
         source->root = path;
-        if (std::filesystem::is_directory(path)) {
+        std::error_code unclear;  // then opening it as a file says what is wrong
+        if (std::filesystem::is_directory(path, unclear)) {
             list_folder(path);
         } else {
             source->archive.emplace(path);
             list_archive(*source->archive);
         }
-        require(!items_.empty(), path.string(), ": no images (*.png, *.jpg, *.jpeg)");
-        std::ranges::sort(items_, {}, [](const Item& item) { return std::tie(item.name, item.offset); });
-        assign_labels(*source);
-        source_ = std::move(source);
+        finish(std::move(source));
+    }
+    /// The images of an archive that is open already.
+    explicit ImageDataset(TarFile archive) {
+        auto source = std::make_shared<detail::ImageSource>();
+        source->root = archive.path();
+        source->archive.emplace(std::move(archive));
+        list_archive(*source->archive);
+        finish(std::move(source));
     }
 
     [[nodiscard]] Index size() const { return static_cast<Index>(items_.size()); }
@@ -118,6 +124,14 @@ class ImageDataset {
 
    private:
     ImageDataset() = default;
+
+    /// The end of construction: everything is listed.
+    void finish(std::shared_ptr<detail::ImageSource> source) {
+        require(!items_.empty(), source->root.string(), ": no images (*.png, *.jpg, *.jpeg)");
+        std::ranges::sort(items_, {}, [](const Item& item) { return std::tie(item.name, item.offset); });
+        assign_labels(*source);
+        source_ = std::move(source);
+    }
 
     void list_folder(const Path& root) {
         namespace fs = std::filesystem;

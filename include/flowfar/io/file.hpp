@@ -73,7 +73,8 @@ inline Descriptor open_for_reading(const Path& path) {
 
 /// A file mapped read-only into memory. The bytes stay valid while this object (or the one it was moved to) lives.
 /// Another process that shortens the file meanwhile causes SIGBUS on access, as with every mapping; files written by
-/// `write_atomically` are replaced, never shortened.
+/// `write_atomically` are replaced, never shortened. Classes that read files also take one of these, so that they work
+/// on bytes in memory too.
 class MappedFile {
    public:
     MappedFile() = default;
@@ -94,19 +95,31 @@ class MappedFile {
             detail::fail_with_errno(path, "map");
         }
         data_ = static_cast<const std::byte*>(address);
+        mapped_ = true;
+    }
+    /// Stands for a file whose bytes are in memory already; they are not copied and must outlive the object. `name`
+    /// takes the path's place in error messages.
+    [[nodiscard]] static MappedFile of_memory(Path name, std::span<const std::byte> bytes) {
+        MappedFile file;
+        file.path_ = std::move(name);
+        file.data_ = bytes.data();
+        file.size_ = bytes.size();
+        return file;
     }
     MappedFile(MappedFile&& other) noexcept
         : path_(std::move(other.path_)),
           data_(std::exchange(other.data_, nullptr)),
-          size_(std::exchange(other.size_, 0)) {}
+          size_(std::exchange(other.size_, 0)),
+          mapped_(std::exchange(other.mapped_, false)) {}
     MappedFile& operator=(MappedFile&& other) noexcept {
         std::swap(path_, other.path_);
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(mapped_, other.mapped_);
         return *this;
     }
     ~MappedFile() {
-        if (data_ != nullptr) {
+        if (mapped_) {
             ::munmap(const_cast<std::byte*>(data_), size_);
         }
     }
@@ -115,10 +128,28 @@ class MappedFile {
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
 
+    /// Lets the system drop the whole pages of a part of this file from memory. The bytes stay readable; they come from
+    /// the disk again (or from the system's cache). For large files that are read once. Parts of other memory are left
+    /// alone.
+    void release(std::span<const std::byte> part) const {
+        const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+        const auto first = reinterpret_cast<std::uintptr_t>(part.data());
+        const auto mapping = reinterpret_cast<std::uintptr_t>(data_);
+        if (!mapped_ || first < mapping || first + part.size() > mapping + size_) {
+            return;
+        }
+        const std::uintptr_t begin = (first + page - 1) / page * page;
+        const std::uintptr_t end = (first + part.size()) / page * page;
+        if (begin < end) {  // advice only: nothing is lost if the system does not take it
+            static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
+        }
+    }
+
    private:
     Path path_;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
+    bool mapped_ = false;
 };
 
 /// A file under construction: bytes go to a temporary file beside `path`, and `commit` puts it in the target's place.
@@ -175,8 +206,8 @@ class OutputFile {
     [[nodiscard]] std::uint64_t position() const { return position_; }
     [[nodiscard]] const Path& path() const { return path_; }
 
-    /// Forces everything to the disk and renames the temporary file to the target. Throws `Error` if that fails or if
-    /// an earlier write failed.
+    /// Forces everything to the disk, renames the temporary file to the target and forces the folder to the disk.
+    /// Throws `Error` if that fails or if an earlier write failed.
     void commit() {
         require(!temporary_.empty(), path_.string(), ": committed twice");
         require(!failed_, path_.string(), ": not replaced, because a write failed");
@@ -250,11 +281,12 @@ class OutputFile {
         }
     }
 
-    /// The data are safe already; a file system that cannot sync directories must not turn success into failure.
+    /// Makes the new name last. A folder that may not be read, or a file system that cannot sync folders, must not turn
+    /// success into failure.
     void sync_directory() const {
         const detail::Descriptor folder(::open(directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (folder.valid()) {
-            static_cast<void>(::fsync(folder.number()));
+        if (folder.valid() && ::fsync(folder.number()) != 0 && errno != EINVAL && errno != ENOTSUP) {
+            detail::fail_with_errno(path_, "flush its folder to disk");
         }
     }
 

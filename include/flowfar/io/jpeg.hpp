@@ -134,8 +134,8 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::
 }  // namespace detail
 
 /// Decodes a baseline or progressive JPEG: gray, YCbCr, RGB, CMYK or YCCK, and applies the EXIF orientation; colour
-/// profiles are ignored. Throws `Error` beginning with `what` for damaged or cut data and for images beyond the size
-/// limits.
+/// profiles are ignored. Throws `Error` beginning with `what` for damaged or cut data, for images beyond the size
+/// limits of pixels.hpp or of more than 1,024 pixels per byte, and for more than 500 progressive scans.
 [[nodiscard]] inline Image decode_jpeg(std::span<const std::byte> bytes, const std::string& what) {
     detail::JpegDecoder decoder;
     jpeg_decompress_struct& info = decoder.info;
@@ -148,6 +148,10 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::
         jpeg_read_header(&info, TRUE);
     });
     check_image_size(info.image_height, info.image_width, what);
+    // Each of a component's blocks takes at least one bit, and sampling factors up to 4 x 4 leave no fewer than eight
+    // blocks to 32 x 32 pixels: refuse a huge header over few bytes before allocating for it.
+    require(std::uint64_t{info.image_height} * info.image_width / 1024 <= bytes.size(), what, ": JPEG: ", bytes.size(),
+            " bytes are too few for ", info.image_height, " x ", info.image_width, " pixels");
     const int orientation = exif_orientation(decoder.exif());  // the markers are gone after jpeg_finish_decompress
     const bool four_inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
     const bool inverted = info.saw_Adobe_marker != FALSE;

@@ -200,15 +200,12 @@ class ImageLoader {
 
     /// Produces sample `i` of a batch.
     void fill(Slot& slot, Index i) {
-        const auto count = static_cast<std::uint64_t>(dataset_.size());
-        const auto batch = static_cast<std::uint64_t>(options_.batch);
-        const std::uint64_t per_epoch = options_.drop_last ? count / batch * batch : count;
-        const std::uint64_t sample = slot.batch.index * batch + static_cast<std::uint64_t>(i);
-        const std::uint64_t epoch = sample / per_epoch;
-        const auto place = static_cast<Index>(sample % per_epoch);
-        Index index = options_.shuffle
-                          ? shuffled_index(fold(fold(options_.seed, "order"), epoch), place, dataset_.size())
-                          : place;
+        const Index count = dataset_.size();
+        const Index per_epoch = options_.drop_last ? count / options_.batch * options_.batch : count;
+        const SampleStream stream{options_.seed, count, per_epoch, options_.shuffle};
+        const std::uint64_t sample =
+            slot.batch.index * static_cast<std::uint64_t>(options_.batch) + static_cast<std::uint64_t>(i);
+        Index index = stream.index_of(sample);
 
         auto& skipped = slot.skipped[static_cast<std::size_t>(i)];
         std::shared_ptr<const Image> image = prepare(index);
@@ -224,7 +221,7 @@ class ImageLoader {
         }
 
         const auto draw = [&](std::string_view purpose, int below) {
-            return static_cast<int>(pick_below(fold(fold(options_.seed, purpose), sample), below));
+            return static_cast<int>(stream.draw(purpose, sample, below));
         };
         const int rows = image->height - options_.size;
         const int columns = image->width - options_.size;

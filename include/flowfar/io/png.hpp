@@ -104,7 +104,8 @@ struct PngSource {
 
 /// Decodes any PNG: 1 to 16 bits, gray, palette or colour, interlaced or not. 16-bit samples are rounded to 8; gamma
 /// and colour profiles are ignored; transparency (an alpha channel or a tRNS chunk) is composited over white. Throws
-/// `Error` beginning with `what` for damaged or cut data and for images beyond the size limits.
+/// `Error` beginning with `what` for damaged or cut data, for images beyond the size limits of pixels.hpp, and for
+/// stored pixels of more than 1,032 times the data. Chunks other than IHDR, PLTE, tRNS, IDAT and IEND are not read.
 [[nodiscard]] inline Image decode_png(std::span<const std::byte> bytes, const std::string& what) {
     detail::PngSession session(true);
     detail::PngSource source{bytes};
@@ -115,8 +116,8 @@ struct PngSource {
     session.run(what, [&source, &header](detail::PngSession& s) {
         png_set_read_fn(s.png(), &source, detail::PngSource::read);
         png_set_user_limits(s.png(), max_image_extent, max_image_extent);
-        png_set_chunk_cache_max(s.png(), 64);
-        png_set_chunk_malloc_max(s.png(), 8U << 20);
+        // Pass over texts, profiles and EXIF unread: libpng would allocate what they announce, up to 2 GiB.
+        png_set_keep_unknown_chunks(s.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
         png_read_info(s.png(), s.info());
         header.height = png_get_image_height(s.png(), s.info());
         header.width = png_get_image_width(s.png(), s.info());

@@ -211,11 +211,13 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace detail
 
 /// A safetensors file mapped into memory. Opening checks everything: the header's length (at most 100 MB and inside the
-/// file), its grammar, known element types, unique names, sizes equal to the extents' product, and that the tensors
-/// fill the data section without gap or overlap. Views are valid as long as the file object lives.
+/// file), its grammar (which nests no deeper than a tensor's extents), known element types, unique names, sizes equal
+/// to the extents' product (at most 2^63 - 1), and that the tensors fill the data section without gap or overlap.
+/// Memory stays in proportion to the header. Views are valid as long as the file object lives.
 class SafetensorsFile {
    public:
-    explicit SafetensorsFile(const Path& path) : file_(path) { parse(); }
+    explicit SafetensorsFile(const Path& path) : SafetensorsFile(MappedFile(path)) {}
+    explicit SafetensorsFile(MappedFile file) : file_(std::move(file)) { parse(); }
 
     /// All tensor names, in the order of their data.
     [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
@@ -223,11 +225,19 @@ class SafetensorsFile {
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
     [[nodiscard]] const Path& path() const { return file_.path(); }
 
+    /// Throws `Error` if there is no such tensor.
+    [[nodiscard]] TensorInfo info(const std::string& name) const {
+        const detail::SafetensorsEntry& entry = find(name);
+        return {entry.type->name, entry.shape, entry.end - entry.begin};
+    }
+    /// Lets the system drop a tensor's bytes from memory; they are read again when they are used.
+    void release(const std::string& name) const {
+        const detail::SafetensorsEntry& entry = find(name);
+        file_.release(data_.subspan(entry.begin, entry.end - entry.begin));
+    }
     /// Throws `Error` if there is no such tensor, or if its element type (say I32) has no `DType`.
     [[nodiscard]] TensorView at(const std::string& name) const {
-        const auto found = entries_.find(name);
-        require(found != entries_.end(), label(name), ": no such tensor");
-        const detail::SafetensorsEntry& entry = found->second;
+        const detail::SafetensorsEntry& entry = find(name);
         require(entry.type->dtype.has_value(), label(name), ": elements of type ", entry.type->name,
                 " are not supported");
         return {*entry.type->dtype, entry.shape, data_.subspan(entry.begin, entry.end - entry.begin), label(name)};
@@ -236,6 +246,11 @@ class SafetensorsFile {
    private:
     [[nodiscard]] std::string label(std::string_view name) const {
         return text(path().string(), ": tensor \"", name, '"');
+    }
+    [[nodiscard]] const detail::SafetensorsEntry& find(const std::string& name) const {
+        const auto found = entries_.find(name);
+        require(found != entries_.end(), label(name), ": no such tensor");
+        return found->second;
     }
 
     void parse() {

@@ -4,6 +4,7 @@
 /// recomputed without the parts before it.
 
 #include <cstdint>
+#include <string_view>
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/philox.hpp"
@@ -39,5 +40,25 @@ namespace flowfar::io {
     } while (value >= static_cast<std::uint64_t>(count));
     return static_cast<Index>(value);
 }
+
+/// An endless stream of samples of `count` things: in every epoch the first `per_epoch` of a new order, or of their own
+/// order without `shuffle`. What is drawn for a sample depends on (seed, sample, purpose) alone.
+struct SampleStream {
+    std::uint64_t seed = 0;
+    Index count = 1;
+    Index per_epoch = 1;
+    bool shuffle = true;
+
+    /// Which of the things is sample 0, 1, …
+    [[nodiscard]] Index index_of(std::uint64_t sample) const {
+        const auto each = static_cast<std::uint64_t>(per_epoch);
+        const auto place = static_cast<Index>(sample % each);
+        return shuffle ? shuffled_index(fold(fold(seed, "order"), sample / each), place, count) : place;
+    }
+    /// A number in 0 … below − 1.
+    [[nodiscard]] Index draw(std::string_view purpose, std::uint64_t sample, Index below) const {
+        return pick_below(fold(fold(seed, purpose), sample), below);
+    }
+};
 
 }  // namespace flowfar::io

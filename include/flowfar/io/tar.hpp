@@ -26,10 +26,12 @@ struct TarEntry {
 
 /// A mapped tar archive in the ustar, GNU or pax format (long names, sizes of any magnitude). Opening walks over all
 /// headers, verifies their checksums and that every file lies inside the archive, and needs the closing zero block, so
-/// that a cut archive is noticed. Folders, links and devices are passed over.
+/// that a cut archive is noticed. Folders, links and devices are passed over. Memory stays in proportion to the
+/// archive's headers and long names; nothing is unpacked, so names that lead out of the folder do no harm here.
 class TarFile {
    public:
-    explicit TarFile(const Path& path) : file_(path) { index(); }
+    explicit TarFile(const Path& path) : TarFile(MappedFile(path)) {}
+    explicit TarFile(MappedFile file) : file_(std::move(file)) { index(); }
 
     /// Regular files in archive order.
     [[nodiscard]] const std::vector<TarEntry>& entries() const { return entries_; }

@@ -4,9 +4,11 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -20,6 +22,17 @@ struct TensorView {
     std::vector<Index> shape;
     std::span<const std::byte> bytes;  ///< row-major, little-endian, possibly unaligned
     std::string label;                 ///< file and tensor name, for error messages
+};
+
+/// Room for a tensor that a file cannot show in place. A view that was made with it is valid until its next use.
+using Scratch = std::vector<std::byte>;
+
+/// What a file says about a tensor before it is read.
+struct TensorInfo {
+    std::string_view
+        type;  ///< of the elements, as safetensors names it; may be one that cannot be loaded, such as "C64"
+    std::vector<Index> shape;
+    std::uint64_t size = 0;  ///< bytes of the elements as stored
 };
 
 /// Product of the extents; throws `Error` beginning with `what` for a negative extent or more than 2^63 - 1 elements.
@@ -37,6 +50,15 @@ struct TensorView {
     }
     require(!too_many, what, ": the number of elements exceeds 2^63 - 1");
     return count;
+}
+
+/// "[2, 3]".
+[[nodiscard]] inline std::string shape_text(const std::vector<Index>& shape) {
+    std::string out = "[";
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        out += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+    }
+    return out + "]";
 }
 
 namespace detail {

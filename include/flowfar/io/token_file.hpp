@@ -117,7 +117,8 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
 }
 
 /// Reads a packed stream. `name` stands for the source in error messages; foreign, truncated, corrupted or newer
-/// streams are refused.
+/// streams are refused, and so are sizes that do not fit the payload or more than 2^40 bits per image. Memory stays
+/// below 33 times the stream's size (codewords of one bit).
 [[nodiscard]] inline TokenFile unpack_tokens(std::span<const std::byte> data, const std::string& name) {
     const std::size_t overhead = detail::token_header + 4;
     require(data.size() >= detail::token_magic.size() &&

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <charconv>
+#include <cmath>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -62,6 +64,9 @@ void save_train_state(const Path& path, const TrainParts<A>& parts, const TrainF
 
 namespace detail {
 
+/// More steps than any run takes; counting on from there cannot overflow.
+inline constexpr std::int64_t step_limit = std::int64_t{1} << 53;
+
 template <class B>
 [[nodiscard]] typename B::Handle read_tensor(const SafetensorsFile& file, const std::string& name,
                                              const Extents& extents, DType dtype) {
@@ -79,12 +84,12 @@ template <class B>
 
 }  // namespace detail
 
-/// Restores what `save_train_state` wrote and returns its facts. The file is validated by name and extents as it is
-/// read; an error leaves the run unusable, so load before training.
+/// Restores what `save_train_state` wrote and returns its facts. The file is validated by name, extents and range as it
+/// is read; an error leaves the run unusable, so load before training.
 template <class A>
-TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
+TrainFacts load_train_state(const SafetensorsFile& file, const TrainParts<A>& parts) {
     using B = Plain<A>;
-    const SafetensorsFile file(path);
+    const Path& path = file.path();
     for (const auto& p : parts.parameters) {
         p.clear_gradient();
         // In place: optimiser and average refer to the same storage.
@@ -103,6 +108,8 @@ TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
                 " entries, found ", steps.size());
         for (std::size_t i = 0; i < slots.size(); ++i) {
             const auto& p = slots[i].parameter;
+            require(steps[i] >= 0 && steps[i] < detail::step_limit, path.string(), ": adam.steps: ", steps[i],
+                    " steps of ", p.name);
             slots[i].steps = steps[i];
             slots[i].first = {};
             slots[i].second = {};
@@ -118,10 +125,15 @@ TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
         require(norms.size() == slots.size(), path.string(), ": norms: expected ", slots.size(), " entries, found ",
                 norms.size());
         for (std::size_t i = 0; i < slots.size(); ++i) {
+            require(std::isfinite(norms[i]) && norms[i] >= 0, path.string(), ": norms: found ", norms[i]);
             slots[i].norm = norms[i];
         }
     }
     return file.metadata();
+}
+template <class A>
+TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
+    return load_train_state(SafetensorsFile(path), parts);
 }
 
 /// A whole number among the facts; throws if it is missing or malformed.

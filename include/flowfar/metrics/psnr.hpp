@@ -1,12 +1,13 @@
 #pragma once
 
-/// Peak signal-to-noise ratio of two images.
+/// Peak signal-to-noise ratio of two images, and of many pairs.
 
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
 
+#include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 
 namespace flowfar::metrics {
@@ -45,5 +46,43 @@ inline void check_images(const char* metric, std::span<const float> a, std::span
     detail::check_images("psnr", a, b, range);
     return 10 * std::log10(range * range / mean_squared_error(a, b));
 }
+
+/// PSNR of many pairs of images in both usual ways, which differ where some images are harder than others.
+class PsnrAverage {
+   public:
+    /// `range` as for `psnr`; throws `Error` unless it is positive and finite.
+    explicit PsnrAverage(double range) : range_(range) {
+        require(range > 0 && range < std::numeric_limits<double>::infinity(),
+                "PsnrAverage: expected a positive finite data range, found ", range);
+    }
+
+    /// Throws `Error` as `psnr` does.
+    void add(std::span<const float> a, std::span<const float> b) {
+        const double error = mean_squared_error(a, b);
+        decibels_ += 10 * std::log10(range_ * range_ / error);
+        squares_ += error * static_cast<double>(a.size());
+        values_ += static_cast<double>(a.size());
+        ++count_;
+    }
+
+    [[nodiscard]] Index count() const { return count_; }
+    /// Mean of the pairs' PSNR in dB; infinite if any pair is equal. Throws `Error` if there is none.
+    [[nodiscard]] double per_image() const {
+        require(count_ > 0, "PsnrAverage: no images");
+        return decibels_ / static_cast<double>(count_);
+    }
+    /// PSNR in dB of the squared error over all values of all pairs. Throws `Error` if there is none.
+    [[nodiscard]] double per_batch() const {
+        require(count_ > 0, "PsnrAverage: no images");
+        return 10 * std::log10(range_ * range_ / (squares_ / values_));
+    }
+
+   private:
+    double range_;
+    double decibels_ = 0;
+    double squares_ = 0;
+    double values_ = 0;
+    Index count_ = 0;
+};
 
 }  // namespace flowfar::metrics

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "flowfar/core/dtype.hpp"
+#include "flowfar/core/philox.hpp"
 
 namespace flowfar {
 
@@ -16,5 +18,15 @@ template <class Block>
     }
     return blocks;
 }
+
+namespace detail {
+
+/// Gives fresh parameters to all modules that `visit` names.
+template <class Module>
+void initialise_members(Module& module, std::uint64_t seed) {
+    Module::visit(module, [&](std::string_view name, auto& member) { member.initialise(fold(seed, name)); });
+}
+
+}  // namespace detail
 
 }  // namespace flowfar

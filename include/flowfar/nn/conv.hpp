@@ -5,15 +5,19 @@
 
 namespace flowfar {
 
-/// 2-D convolution with a square kernel: x [batch, In, h, w] → [batch, Out, …]. The weight is stored [Out, In, Kernel,
-/// Kernel], as in PyTorch; by default the size of the image is kept.
-template <class B, Index In, Index Out, Index Kernel, class T = float>
-struct Conv2d {
+/// A map of features [batch, Channels, height, width].
+template <class B, Index Channels, class T = float>
+using FeatureMap = Tensor<B, Shape<dyn, Channels, dyn, dyn>, T>;
+
+/// 2-D convolution: x [batch, In, h, w] → [batch, Out, …]. The weight is stored [Out, In, Height, Width], as in
+/// PyTorch; by default the size of the image is kept.
+template <class B, Index In, Index Out, Index Height, Index Width, class T = float>
+struct RectangularConv2d {
     using Backend = B;
-    using Weight = Tensor<B, Shape<Out, In, Kernel, Kernel>, T>;
+    using Weight = Tensor<B, Shape<Out, In, Height, Width>, T>;
     using Bias = Tensor<B, Shape<Out>, T>;
 
-    ConvOptions options = ConvOptions::same(Kernel);
+    ConvOptions options = ConvOptions::same(Height, Width);
     Weight weight = make_parameter<Weight>();
     Bias bias = make_parameter<Bias>();
 
@@ -24,7 +28,7 @@ struct Conv2d {
 
     /// PyTorch's default: weight and bias U(±1/√fan_in).
     void initialise(std::uint64_t seed) {
-        const double bound = 1.0 / std::sqrt(static_cast<double>(In * Kernel * Kernel));
+        const double bound = 1.0 / std::sqrt(static_cast<double>(In * Height * Width));
         init::uniform(weight, bound, fold(seed, "weight"));
         init::uniform(bias, bound, fold(seed, "bias"));
     }
@@ -33,6 +37,16 @@ struct Conv2d {
         v("weight", self.weight);
         v("bias", self.bias);
     }
+};
+
+/// 2-D convolution with a square kernel.
+template <class B, Index In, Index Out, Index Kernel, class T = float>
+using Conv2d = RectangularConv2d<B, In, Out, Kernel, Kernel, T>;
+
+/// A convolution whose step and padding belong to its type.
+template <class B, Index In, Index Out, Index Kernel, Index Stride, Index Padding, class T = float>
+struct StridedConv2d : Conv2d<B, In, Out, Kernel, T> {
+    StridedConv2d() : Conv2d<B, In, Out, Kernel, T>{.options = ConvOptions::square(Stride, Padding)} {}
 };
 
 /// Group norm with weight and bias per channel: x [batch, Channels, …].

@@ -109,6 +109,18 @@ template <AnyTensor P>
     }
 }
 
+/// Makes the parameters of a module constants: nothing that is computed from them alone is recorded, and they get no
+/// gradients.
+template <class Module>
+void freeze(Module& module) {
+    for_each_parameter(module, [](const auto& p) {
+        using B = typename std::remove_const_t<Module>::Backend;
+        if constexpr (is_autodiff<B>) {
+            *p.handle = B::constant(p.value());
+        }
+    });
+}
+
 /// Gives `source`'s parameter storage to `target`, a model of the same structure: both then share every weight.
 template <class Target, class Source>
 void share_parameters(Target& target, Source& source) {

@@ -4,7 +4,7 @@
 
 namespace flowfar::rules {
 
-/// Convolution, group norm and upsampling on tracked handles.
+/// Convolution, group norm, upsampling and pooling on tracked handles.
 template <PlainBackend B>
 struct Conv {
     using Handle = Tracked<B>;
@@ -42,6 +42,13 @@ struct Conv {
     [[nodiscard]] static Handle upsample_nearest2(const Handle& x) {
         return record<B>(B::upsample_nearest2(x.value), {&x},
                          [](const H& g, const Cotangents<B>& out) { out.add(0, B::upsample_nearest2_backward(g)); });
+    }
+    [[nodiscard]] static Handle pool2d(const Handle& x, const PoolOptions& options) {
+        const H vx = options.kind == PoolKind::max ? x.value : H{};
+        return record<B>(B::pool2d(x.value, options), {&x},
+                         [vx, ex = B::extents(x.value), options](const H& g, const Cotangents<B>& out) {
+                             out.add(0, B::pool2d_backward(vx, g, ex, options));
+                         });
     }
 };
 

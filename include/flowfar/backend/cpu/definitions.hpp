@@ -212,6 +212,16 @@ FLOWFAR_INLINE Handle Cpu::upsample_nearest2_backward(const Handle& g) {
     return cpu::route([](auto b, const Handle& h) { return b.upsample_nearest2_backward(h); }, g);
 }
 
+FLOWFAR_INLINE Handle Cpu::pool2d(const Handle& x, const PoolOptions& options) {
+    return cpu::route([&](auto b, const Handle& h) { return b.pool2d(h, options); }, x);
+}
+
+FLOWFAR_INLINE Handle Cpu::pool2d_backward(const Handle& x, const Handle& g, const Extents& extents,
+                                           const PoolOptions& options) {
+    return cpu::route(
+        [&](auto b, const Handle& hg, const Handle& hx) { return b.pool2d_backward(hx, hg, extents, options); }, g, x);
+}
+
 FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {
     if (target.dtype == DType::f32) {
         cpu::Float::add_into(target, cast(source, DType::f32));

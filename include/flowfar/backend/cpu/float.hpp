@@ -12,6 +12,7 @@
 #include "flowfar/backend/cpu/norm.hpp"
 #include "flowfar/backend/cpu/optimiser.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
+#include "flowfar/backend/cpu/pool.hpp"
 #include "flowfar/backend/cpu/reduce.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/backend/cpu/upsample.hpp"
@@ -221,6 +222,19 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         require(e.rank() == 4 && e[2] % 2 == 0 && e[3] % 2 == 0, "upsample_nearest2: a gradient of ", e);
         const Handle out = empty({e[0], e[1], e[2] / 2, e[3] / 2}, g.dtype);
         Upsample::backward(contiguous(g), out);
+        return out;
+    }
+
+    [[nodiscard]] static Handle pool2d(const Handle& x, const PoolOptions& options) {
+        const PoolShape shape = PoolShape::of(x.extents(), options);
+        const Handle out = empty(shape.windows.output(), x.dtype);
+        Pool(shape).forward(contiguous(x), out);
+        return out;
+    }
+    [[nodiscard]] static Handle pool2d_backward(const Handle& x, const Handle& g, const Extents& extents,
+                                                const PoolOptions& options) {
+        const Handle out = full(extents, g.dtype, 0.0);
+        Pool(PoolShape::of(extents, g.extents(), options)).backward(dense(x), contiguous(g), out);
         return out;
     }
 

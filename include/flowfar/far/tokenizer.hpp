@@ -1,0 +1,149 @@
+#pragma once
+
+/// Tokenizers: what turns images into the latents that FAR generates, and back. Pixels themselves, the KL-16
+/// autoencoder, or the continuous code of a FlowMo.
+
+#include <cmath>
+#include <concepts>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "flowfar/far/vae.hpp"
+#include "flowfar/flowmo/model.hpp"
+
+namespace flowfar {
+
+/// Images are [batch, 3, height, width] in [−1, 1]; latents [batch, channels, side, side] of about unit variance.
+/// `statistics` is all that the images determine, worth keeping on disk; `draw` makes latents of it with the random
+/// numbers of a seed, if there are any to make. `limit` bounds the absolute values of latents; 0 says that there is no
+/// bound.
+template <class K>
+concept Tokenizer = requires(const K& k, const typename K::Images& images, const typename K::Statistics& statistics,
+                             const typename K::Latents& latents, std::uint64_t seed) {
+    { K::name } -> std::convertible_to<std::string_view>;
+    { K::image_size } -> std::convertible_to<Index>;
+    { K::channels } -> std::convertible_to<Index>;
+    { K::side } -> std::convertible_to<Index>;
+    { K::limit } -> std::convertible_to<double>;
+    { k.statistics(images) } -> std::same_as<typename K::Statistics>;
+    { k.draw(statistics, seed) } -> std::same_as<typename K::Latents>;
+    { k.decode(latents) } -> std::same_as<typename K::Images>;
+};
+
+/// Pixels as latents: 3 channels, multiplied by 2, because photos in [−1, 1] deviate by about ½ (CIFAR-10: 0.50). A
+/// configuration's patch size makes tokens of more than one pixel.
+template <class B, Index Size, class T = float>
+class PixelTokenizer {
+   public:
+    static constexpr std::string_view name = "pixels";
+    static constexpr Index image_size = Size;
+    static constexpr Index channels = 3;
+    static constexpr Index side = Size;
+    static constexpr double limit = 2.0;
+    using Images = Tensor<B, Shape<dyn, 3, Size, Size>, T>;
+    using Statistics = Images;
+    using Latents = Images;
+
+    [[nodiscard]] Statistics statistics(const Images& images) const { return images; }
+    [[nodiscard]] Latents draw(const Statistics& pixels, std::uint64_t /*seed*/) const { return pixels * limit; }
+    [[nodiscard]] Images decode(const Latents& latents) const { return clamp(latents / limit, -1.0, 1.0); }
+};
+
+/// The KL-regularised autoencoder C of images of Size × Size pixels; the model is shared with whoever loaded it.
+template <class C, class B, Index Size = C::resolution, class T = float>
+class VaeTokenizer {
+   public:
+    using Model = Vae<C, B, T>;
+    static_assert(Size % Model::factor == 0, "VaeTokenizer: the autoencoder's factor must divide the image size");
+    static constexpr std::string_view name = C::name;
+    static constexpr Index image_size = Size;
+    static constexpr Index channels = C::latent_channels;
+    static constexpr Index side = Size / Model::factor;
+    static constexpr double limit = 0.0;
+    using Images = Tensor<B, Shape<dyn, 3, Size, Size>, T>;
+    using Statistics = Tensor<B, Shape<dyn, 2 * channels, side, side>, T>;  ///< mean, then log variance
+    using Latents = Tensor<B, Shape<dyn, channels, side, side>, T>;
+
+    explicit VaeTokenizer(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
+
+    [[nodiscard]] Statistics statistics(const Images& images) const {
+        return model_->moments(images, [](std::string_view, const auto&) {});
+    }
+    [[nodiscard]] Latents draw(const Statistics& moments, std::uint64_t seed) const {
+        using Map = typename Model::Latents;
+        const auto posterior = Model::posterior(moments);
+        return C::latent_scale * posterior.sample(Map::normal(posterior.mean.extents(), seed));
+    }
+    [[nodiscard]] Images decode(const Latents& latents) const {
+        return clamp(model_->decode_scaled(latents), -1.0, 1.0);
+    }
+
+   private:
+    std::shared_ptr<const Model> model_;
+};
+
+/// The code of a FlowMo before quantisation, as a square: code position n in row n / side, column n % side. Decoding
+/// quantises and integrates the flow.
+template <class C, class B, class T = float>
+class FlowMoTokenizer {
+    [[nodiscard]] static constexpr Index root(Index n) {
+        Index side = 1;
+        while (side * side < n) {
+            ++side;
+        }
+        return side;
+    }
+
+   public:
+    using Model = FlowMoModel<C, B, T>;
+    static_assert(root(C::code_length) * root(C::code_length) == C::code_length,
+                  "FlowMoTokenizer: the code length must be a square");
+    static_assert(C::image_height == C::image_width && C::image_height != dyn,
+                  "FlowMoTokenizer: images must be squares of a fixed size");
+    static constexpr std::string_view name = C::name;
+    static constexpr Index image_size = C::image_height;
+    static constexpr Index channels = C::context_dim;
+    static constexpr Index side = root(C::code_length);
+    static constexpr double limit = 0.0;
+    using Images = Tensor<B, Shape<dyn, 3, image_size, image_size>, T>;
+    using Statistics = Tensor<B, Shape<dyn, channels, side, side>, T>;
+    using Latents = Statistics;
+
+    explicit FlowMoTokenizer(std::shared_ptr<const Model> model, FlowMoDecodeOptions decoding = {})
+        : model_(std::move(model)), decoding_(decoding) {}
+
+    /// The factor between codes and latents, 1 until it is set. For unit variance: `unit_scale` of some photos' codes.
+    void set_scale(double scale) {
+        require(std::isfinite(scale) && scale > 0.0, "FlowMoTokenizer: expected a positive scale, found ", scale);
+        scale_ = scale;
+    }
+
+    [[nodiscard]] Statistics statistics(const Images& images) const {
+        const auto code = model_->encode_continuous(images);  // [batch, length, channels]
+        const Index batch = images.extent(0);
+        return permute<0, 3, 1, 2>(reshape<Shape<dyn, side, side, channels>>(code, {batch, side, side, channels}));
+    }
+    [[nodiscard]] Latents draw(const Statistics& code, std::uint64_t /*seed*/) const { return code * scale_; }
+    [[nodiscard]] Images decode(const Latents& latents) const {
+        const Index batch = latents.extent(0);
+        const typename Model::Codes code = reshape<typename Model::Codes::Shape>(
+            permute<0, 2, 3, 1>(latents), {batch, C::code_length, C::context_dim});
+        return model_->decode(
+            Tokens::from_code<T>(code.to_host(), batch, C::code_length, C::context_dim, C::codebook_bits), decoding_);
+    }
+
+    /// The scale that gives these codes unit variance about zero.
+    [[nodiscard]] static double unit_scale(const Statistics& code) {
+        const double square_mean = static_cast<double>(mean(square(code)).item());
+        require(square_mean > 0.0, "FlowMoTokenizer: all codes are zero");
+        return 1.0 / std::sqrt(square_mean);
+    }
+
+   private:
+    std::shared_ptr<const Model> model_;
+    double scale_ = 1.0;
+    FlowMoDecodeOptions decoding_;
+};
+
+}  // namespace flowfar

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "flowfar/far/loss.hpp"
+#include "flowfar/optim/trainer.hpp"
+
+namespace flowfar {
+
+/// Settings of FAR's training; the defaults are the published ones (arXiv 2503.05305, section 4, and the released
+/// script): AdamW with weight decay on matrices, gradient norm limited to 3, an average of every step. The published
+/// learning rate is 1e-4 · batch / 256 after a linear warm-up of 100 epochs.
+struct FarTrainOptions {
+    AdamSettings adam{1e-4, 0.9, 0.95, 1e-8, 0.02, true};
+    RateSchedule rate;  ///< constant, no warm-up
+    double clip = 3.0;  ///< largest gradient norm; 0 switches clipping off
+    double ema_decay = 0.9999;
+    std::int64_t ema_every = 1;  ///< steps between updates of the average; 0: no average
+    FarLossOptions loss;
+    std::uint64_t seed = 0;
+};
+
+/// What one training step reports.
+struct FarTrainReport {
+    double loss = 0.0;  ///< weighted by frequency if the options say so
+    double mse = 0.0;   ///< of ε
+    double vb = 0.0;    ///< variational bound
+    double gradient_norm = 0.0;
+    double learning_rate = 0.0;
+};
+
+/// Trains a FAR of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
+/// function of (seed, step), so a trainer restored at step n continues as the first would have.
+template <class C, class B, class T = float>
+class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>> {
+   public:
+    static_assert(!is_autodiff<B>, "FarTrainer: name the plain backend; the trainer adds the tape itself");
+    using Base = Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>>;
+    using typename Base::Model;
+    using typename Base::PlainModel;
+    using Latents = typename PlainModel::Latents;
+    using Noise = typename PlainModel::Head::Rows;
+
+    /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
+    template <class Prepare>
+    FarTrainer(FarTrainOptions options, Prepare&& prepare)
+        : Base(std::forward<Prepare>(prepare)), options_(std::move(options)) {
+        require(options_.loss.label_drop >= 0.0 && options_.loss.label_drop <= 1.0,
+                "FarTrainer: label_drop must lie in [0, 1], found ", options_.loss.label_drop);
+        std::vector<ParameterRef<Autodiff<B>>> decayed;
+        std::vector<ParameterRef<Autodiff<B>>> others;
+        for (const auto& p : all_) {
+            (has_weight_decay(p) ? decayed : others).push_back(p);
+        }
+        AdamSettings without = options_.adam;
+        without.weight_decay = 0.0;
+        adam_.add_group(std::move(decayed), options_.adam);
+        adam_.add_group(std::move(others), without);
+        if (options_.ema_every > 0) {
+            ema_.emplace(all_, options_.ema_decay, options_.ema_every);
+        }
+    }
+
+    /// One optimiser step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
+    /// 1 or `no_class`).
+    FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
+        FarTrainReport report = accumulate(latents, labels);
+        const auto applied = this->optimise(options_.rate, options_.clip);
+        report.gradient_norm = applied.gradient_norm;
+        report.learning_rate = options_.adam.learning_rate * applied.rate;
+        return report;
+    }
+
+    /// Adds the gradients of one batch with the draws of the current step.
+    FarTrainReport accumulate(const Latents& latents, std::span<const Index> labels) {
+        const FarLossOptions& o = options_.loss;
+        const auto draws = FarDraws::make<C>(latents.extent(0), o, model_->head.process.steps(),
+                                             fold(options_.seed, static_cast<std::uint64_t>(step_)));
+        const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
+        const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
+        const auto loss = far_loss(*model_, typename Model::Latents(Autodiff<B>::constant(latents.handle())), labels,
+                                   draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
+        backward(loss.total);
+        return {static_cast<double>(loss.total.item()), static_cast<double>(loss.mse.item()),
+                static_cast<double>(loss.vb.item()), 0.0, 0.0};
+    }
+
+    [[nodiscard]] const FarTrainOptions& options() const { return options_; }
+
+    /// Matrices outside the diffusion MLP, tables and positions included; no vectors, no biases.
+    [[nodiscard]] static bool has_weight_decay(const ParameterRef<Autodiff<B>>& p) {
+        return p.extents().rank() > 1 && !p.name.ends_with(".bias") && !p.name.starts_with("diffloss.");
+    }
+
+   private:
+    using Base::adam_;
+    using Base::all_;
+    using Base::ema_;
+    using Base::model_;
+    using Base::step_;
+
+    FarTrainOptions options_;
+};
+
+}  // namespace flowfar

@@ -1,0 +1,148 @@
+#pragma once
+
+/// Which names a pickle may mention. Nothing is ever called, so this is a second line of defence: a file that would run
+/// code elsewhere is not a file to take weights from.
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace flowfar::io::detail {
+
+/// Modules that run code, start programs, or reach files, networks and the interpreter. Their submodules count too.
+inline constexpr std::array<std::string_view, 74> refused_modules{
+    "os",
+    "posix",
+    "nt",
+    "posixpath",
+    "ntpath",
+    "subprocess",
+    "sys",
+    "runpy",
+    "importlib",
+    "imp",
+    "socket",
+    "socketserver",
+    "shutil",
+    "ctypes",
+    "_ctypes",
+    "cffi",
+    "pty",
+    "commands",
+    "popen2",
+    "code",
+    "codeop",
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "pickletools",
+    "marshal",
+    "shelve",
+    "dill",
+    "joblib",
+    "cloudpickle",
+    "multiprocessing",
+    "_posixsubprocess",
+    "threading",
+    "_thread",
+    "webbrowser",
+    "http",
+    "urllib",
+    "urllib2",
+    "requests",
+    "httplib",
+    "aiohttp",
+    "ftplib",
+    "smtplib",
+    "telnetlib",
+    "poplib",
+    "imaplib",
+    "asyncio",
+    "signal",
+    "tempfile",
+    "pdb",
+    "bdb",
+    "timeit",
+    "trace",
+    "cProfile",
+    "profile",
+    "pip",
+    "setuptools",
+    "distutils",
+    "pkgutil",
+    "zipimport",
+    "operator",
+    "_operator",
+    "gc",
+    "inspect",
+    "atexit",
+    "ssl",
+    "fileinput",
+    "linecache",
+    "io",
+    "_io",
+    "idlelib",
+    "doctest",
+    "venv",
+    "ensurepip",
+};
+
+/// Built-in types that only hold data; every other built-in name is refused.
+inline constexpr std::array<std::string_view, 16> plain_builtins{
+    "set", "frozenset", "list",      "dict",    "tuple", "int",   "float",  "bool",
+    "str", "bytes",     "bytearray", "complex", "slice", "range", "object", "unicode",
+};
+
+/// Functions and modules of otherwise harmless packages that load, compile or run things.
+inline constexpr std::array<std::string_view, 20> refused_names{
+    "torch.load",
+    "torch.save",
+    "torch.hub",
+    "torch.serialization",
+    "torch.storage._load_from_bytes",
+    "torch.jit",
+    "torch.package",
+    "torch.compile",
+    "torch.utils.cpp_extension",
+    "torch.utils.collect_env",
+    "torch.distributed.rpc",
+    "torch.multiprocessing",
+    "numpy.load",
+    "numpy.f2py",
+    "numpy.distutils",
+    "numpy.testing",
+    "numpy.fromfile",
+    "numpy.memmap",
+    "functools.reduce",
+    "types.FunctionType",
+};
+
+/// Whether `name` is `prefix` or lies below it.
+[[nodiscard]] constexpr bool lies_in(std::string_view name, std::string_view prefix) {
+    return name.starts_with(prefix) && (name.size() == prefix.size() || name[prefix.size()] == '.');
+}
+
+/// Whether "module.name" stands for something that runs code. Attribute paths are followed: "torch.os.system" counts.
+[[nodiscard]] constexpr bool runs_code(std::string_view module, std::string_view name, std::string_view full) {
+    const auto within = [](std::string_view what) {
+        return [what](std::string_view prefix) { return lies_in(what, prefix); };
+    };
+    if (std::ranges::any_of(refused_modules, within(full)) || std::ranges::any_of(refused_names, within(full)) ||
+        full == "types.CodeType" || full == "codecs.open" || full == "bz2.BZ2File") {
+        return true;
+    }
+    if (module == "builtins" || module == "__builtin__" || module == "__builtins__") {
+        return std::ranges::find(plain_builtins, name) == plain_builtins.end();
+    }
+    for (std::size_t dot = full.find('.'); dot != full.npos; dot = full.find('.', dot + 1)) {
+        const std::string_view rest = full.substr(dot + 1);
+        const std::string_view part = rest.substr(0, rest.find('.'));
+        if (part.starts_with("__") || part == "os" || part == "sys" || part == "subprocess" || part == "builtins" ||
+            part == "importlib" || part == "eval" || part == "exec" || part == "system" || part == "popen") {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace flowfar::io::detail

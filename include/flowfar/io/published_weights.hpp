@@ -1,0 +1,186 @@
+#pragma once
+
+/// Loads weights that others trained: tensors that our network does not have are skipped by name, batch norms become
+/// part of the convolutions before them, and the errors say where such files are found.
+
+#include <cmath>
+#include <cstddef>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "flowfar/io/state_dict.hpp"
+#include "flowfar/io/tensor_view.hpp"
+#include "flowfar/io/weights.hpp"
+#include "flowfar/perceptual/published.hpp"
+
+namespace flowfar::io {
+
+/// A file of torchvision's names as a network without batch norms sees it: for a convolution "….conv1" followed by
+/// "….bn1" ("….conv" by "….bn", "….downsample.0" by "….downsample.1") there are weight and bias of both as one. `File`
+/// is SafetensorsFile, TorchCheckpoint or like them; it must outlive this object, which one thread may use at a time.
+template <class File>
+class FoldedWeights {
+   public:
+    FoldedWeights(const File& file, const PublishedWeights& published) : file_(file), epsilon_(published.norm_epsilon) {
+        std::set<std::string> norms;
+        for (const std::string& name : file.names()) {
+            const std::string layer = layer_of(name, ".weight");
+            const std::string norm = norm_of(layer);
+            if (epsilon_ > 0.0 && !norm.empty() && file.contains(norm + ".running_mean")) {
+                norms_[layer] = norm;
+                norms.insert(norm);
+            }
+        }
+        for (const std::string& name : file.names()) {
+            const bool skipped = (!published.skipped.empty() && name.starts_with(published.skipped)) ||
+                                 name.ends_with(".num_batches_tracked");
+            if (skipped || norms.contains(name.substr(0, name.rfind('.')))) {
+                continue;
+            }
+            names_.push_back(name);
+            const std::string layer = layer_of(name, ".weight");
+            if (norms_.contains(layer) && !file.contains(layer + ".bias")) {
+                names_.push_back(layer + ".bias");
+            }
+        }
+        known_ = {names_.begin(), names_.end()};
+    }
+
+    [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
+    [[nodiscard]] bool contains(const std::string& name) const { return known_.contains(name); }
+    [[nodiscard]] Path path() const { return file_.path(); }
+
+    [[nodiscard]] TensorInfo info(const std::string& name) const { return detail::info_of(file_, source(name)); }
+    /// The view is valid until the next call.
+    [[nodiscard]] TensorView at(const std::string& name) const {
+        for (const std::string_view part : {".weight", ".bias"}) {
+            const auto found = norms_.find(layer_of(name, part));
+            if (found != norms_.end()) {
+                return part == ".weight" ? folded_weight(found->first, found->second)
+                                         : folded_bias(found->first, found->second);
+            }
+        }
+        return stored(name);
+    }
+
+   private:
+    /// "a.conv" for "a.conv.weight"; nothing for names that end otherwise.
+    [[nodiscard]] static std::string layer_of(const std::string& name, std::string_view ending) {
+        return name.ends_with(ending) ? name.substr(0, name.size() - ending.size()) : std::string();
+    }
+    /// The batch norm that follows a convolution in torchvision's networks, or nothing.
+    [[nodiscard]] static std::string norm_of(const std::string& layer) {
+        constexpr std::string_view adapter = "downsample.0";
+        if (layer.ends_with(adapter)) {
+            return layer.substr(0, layer.size() - 1) + "1";
+        }
+        const std::size_t at = layer.rfind("conv");
+        return at == std::string::npos ? std::string() : layer.substr(0, at) + "bn" + layer.substr(at + 4);
+    }
+    [[nodiscard]] TensorView stored(const std::string& name) const { return detail::view_of(file_, name, scratch_); }
+    /// What to read for a tensor's extents.
+    [[nodiscard]] std::string source(const std::string& name) const {
+        const auto found = norms_.find(layer_of(name, ".bias"));
+        return found == norms_.end() ? name : found->second + ".bias";
+    }
+    /// One number per output channel.
+    [[nodiscard]] std::vector<double> vector(const std::string& name, Index count) const {
+        const TensorView view = stored(name);
+        require(view.shape == std::vector<Index>{count}, view.label, ": expected [", count, "], found ",
+                shape_text(view.shape));
+        return values<double>(view);
+    }
+    /// What the norm multiplies each channel by.
+    [[nodiscard]] std::vector<double> scales(const std::string& norm, Index count) const {
+        std::vector<double> out = vector(norm + ".weight", count);
+        const std::vector<double> variance = vector(norm + ".running_var", count);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            require(variance[i] >= 0.0 && std::isfinite(variance[i]), path().string(), ": tensor \"", norm,
+                    ".running_var\": element ", i, " is ", variance[i], "; a variance is not negative");
+            out[i] /= std::sqrt(variance[i] + epsilon_);
+        }
+        return out;
+    }
+    [[nodiscard]] TensorView folded_weight(const std::string& layer, const std::string& norm) const {
+        TensorView view = stored(layer + ".weight");
+        require(!view.shape.empty() && view.shape[0] > 0, view.label, ": expected one row per output channel, found ",
+                shape_text(view.shape));
+        folded_ = values<float>(view);
+        const std::vector<double> scale = scales(norm, view.shape[0]);
+        const std::size_t row = folded_.size() / scale.size();
+        for (std::size_t i = 0; i < folded_.size(); ++i) {
+            folded_[i] = static_cast<float>(static_cast<double>(folded_[i]) * scale[i / row]);
+        }
+        return as_view(std::move(view.shape), std::move(view.label));
+    }
+    [[nodiscard]] TensorView folded_bias(const std::string& layer, const std::string& norm) const {
+        const TensorView bias = stored(norm + ".bias");
+        const Index count = bias.shape.size() == 1 ? bias.shape[0] : 0;
+        std::string label = bias.label;
+        const std::vector<double> shift = vector(norm + ".bias", count);
+        const std::vector<double> mean = vector(norm + ".running_mean", count);
+        const std::vector<double> scale = scales(norm, count);
+        const std::vector<double> own =
+            file_.contains(layer + ".bias") ? vector(layer + ".bias", count) : std::vector<double>(scale.size());
+        folded_.resize(scale.size());
+        for (std::size_t i = 0; i < scale.size(); ++i) {
+            folded_[i] = static_cast<float>(shift[i] + (own[i] - mean[i]) * scale[i]);
+        }
+        return as_view({count}, std::move(label));
+    }
+    [[nodiscard]] TensorView as_view(std::vector<Index> shape, std::string label) const {
+        return {DType::f32, std::move(shape), std::as_bytes(std::span<const float>(folded_)), std::move(label)};
+    }
+
+    const File& file_;
+    double epsilon_;
+    std::map<std::string, std::string> norms_;  ///< convolution → batch norm
+    std::vector<std::string> names_;
+    std::set<std::string> known_;
+    mutable std::vector<float> folded_;
+    mutable Scratch scratch_;
+};
+
+namespace detail {
+
+/// Runs `load` and adds to its errors where the weights should come from.
+template <class Network, class F>
+void explained(F&& load) {
+    try {
+        load();
+    } catch (const Error& error) {
+        fail(error.what(), "\nThese weights usually come from ", Network::published.where);
+    }
+}
+template <class Network, class File>
+void load_folded(Network& network, const File& file) {
+    load_parameters(network, FoldedWeights<File>(file, Network::published));
+}
+
+}  // namespace detail
+
+/// Loads a frozen network (Vgg16, LpipsWeights, ResNet50, FidInception, …) from an open file. Throws `Error` with all
+/// names that are missing, unexpected or of other extents, and where the file should come from; then nothing has been
+/// changed.
+template <class Network, class File>
+requires requires(const File& f) {
+    f.names();
+}
+void load_published(Network& network, const File& file) {
+    detail::explained<Network>([&] { detail::load_folded(network, file); });
+}
+/// The same from a file of any known format: PyTorch's (.pth) or safetensors (see `WeightsFile`).
+template <class Network>
+void load_published(Network& network, const Path& path) {
+    detail::explained<Network>([&] {
+        const WeightsFile file(path);
+        detail::load_folded(network, Weights::find(file, parameter_names(network)));
+    });
+}
+
+}  // namespace flowfar::io

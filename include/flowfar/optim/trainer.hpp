@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "flowfar/optim/adam.hpp"
+#include "flowfar/optim/clip.hpp"
+#include "flowfar/optim/ema.hpp"
+#include "flowfar/optim/fixed_norm.hpp"
+#include "flowfar/optim/schedule.hpp"
+
+namespace flowfar {
+
+/// What every training run holds, whatever it trains: a model on the tape, its optimiser, an optional average, optional
+/// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the same model on B. A trainer derives
+/// from it, fills `adam_`, `ema_` and `norms_`, adds up gradients and calls `optimise`.
+template <class M, class PlainM>
+class Trainer {
+   public:
+    using Model = M;
+    using PlainModel = PlainM;
+    using A = typename M::Backend;
+    static_assert(is_autodiff<A> && !is_autodiff<typename PlainM::Backend>,
+                  "Trainer: expected a model on Autodiff<B> and the same on B");
+
+    /// Optimiser step with the gradients as they are, norm restoration, average; then the step counter advances.
+    void apply(double rate = 1.0, double gradient_scale = 1.0) {
+        adam_.step(rate, gradient_scale);
+        if (norms_) {
+            norms_->restore();
+        }
+        if (ema_) {
+            ema_->update(step_);
+        }
+        ++step_;
+    }
+
+    [[nodiscard]] std::int64_t step_count() const { return step_; }
+    void set_step_count(std::int64_t step) { step_ = step; }
+    [[nodiscard]] Model& model() { return *model_; }
+    [[nodiscard]] Adam<A>& adam() { return adam_; }
+    [[nodiscard]] std::optional<Ema<A>>& ema() { return ema_; }
+    [[nodiscard]] std::optional<FixedNorms<A>>& norms() { return norms_; }
+
+    /// An inference model that shares the averaged weights (or, without an average, the weights): it follows training.
+    [[nodiscard]] PlainModel averaged_model() {
+        PlainModel model;
+        lend_to(model);
+        return model;
+    }
+    /// Gives the same weights to a model of the same structure.
+    template <class Target>
+    void lend_to(Target& target) {
+        if (ema_) {
+            ema_->lend_to(target);
+        } else {
+            share_parameters(target, *model_);
+        }
+    }
+
+   protected:
+    /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
+    template <class Prepare>
+    explicit Trainer(Prepare&& prepare) : model_(std::make_unique<Model>()) {
+        prepare(*model_);
+        all_ = parameters(*model_);
+    }
+
+    /// What `optimise` found.
+    struct Applied {
+        double gradient_norm;  ///< before clipping
+        double rate;           ///< factor of the learning rates
+    };
+    /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not). Throws `Error` if the
+    /// gradient is not finite; nothing has been changed then.
+    Applied optimise(const RateSchedule& schedule, double clip) {
+        const double norm = gradient_norm(all_);
+        if (!std::isfinite(norm)) {
+            clear_gradients(all_);  // whoever goes on after the error must not add to them
+            fail("training: the gradient is not finite at step ", step_, "; lower the learning rate or clip");
+        }
+        const double rate = schedule(step_);
+        apply(rate, clip > 0.0 ? clip_scale(norm, clip) : 1.0);
+        return {norm, rate};
+    }
+
+    std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
+    std::vector<ParameterRef<A>> all_;
+    Adam<A> adam_;
+    std::optional<FixedNorms<A>> norms_;
+    std::optional<Ema<A>> ema_;
+    std::int64_t step_ = 0;
+};
+
+}  // namespace flowfar

@@ -1,0 +1,154 @@
+#include "flowfar/far/checkpoint.hpp"
+
+#include <doctest/doctest.h>
+#include <string>
+#include <vector>
+
+#include "flowfar/flowmo/checkpoint.hpp"
+#include "flowfar/io/torch_writer.hpp"
+
+#include "temp_dir.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+/// A checkpoint with just the tensors that show a configuration's size, as bytes to keep it small.
+template <class Declare>
+void write(const io::Path& path, const std::string& root, Declare&& declare) {
+    struct Tensor {
+        std::string name;
+        std::vector<Index> shape;
+    };
+    std::vector<Tensor> tensors;
+    declare([&](const std::string& name, std::vector<Index> shape) { tensors.push_back({name, std::move(shape)}); });
+    io::TorchWriter writer(path, root);
+    for (const Tensor& t : tensors) {
+        writer.declare(t.name, DType::u8, t.shape);
+    }
+    for (const Tensor& t : tensors) {
+        writer.write(t.name, std::vector<std::byte>(static_cast<std::size_t>(io::element_count(t.shape, t.name))));
+    }
+    writer.finish();
+}
+
+template <class C>
+void write_far(const io::Path& path) {
+    write(path, "model_ema", [](auto&& tensor) {
+        constexpr FarSize size = far_size_of<C>();
+        tensor("class_emb.weight", {size.classes, size.hidden});
+        tensor("z_proj.weight", {size.hidden, size.token_dim});
+        tensor("diffusion_pos_embed_learned", {1, size.tokens, size.hidden});
+        tensor("encoder_pos_embed_learned", {1, size.buffer + size.tokens, size.hidden});
+        for (Index i = 0; i < size.encoder_depth; ++i) {
+            tensor(text("encoder_blocks.", i, ".norm1.weight"), {size.hidden});
+            tensor(text("encoder_blocks.", i, ".norm1.bias"), {size.hidden});
+        }
+        for (Index i = 0; i < size.decoder_depth; ++i) {
+            tensor(text("decoder_blocks.", i, ".norm1.weight"), {size.hidden});
+        }
+        tensor("diffloss.net.input_proj.weight", {size.head_width, size.token_dim});
+        for (Index i = 0; i < size.head_depth; ++i) {
+            tensor(text("diffloss.net.res_blocks.", i, ".in_ln.weight"), {size.head_width});
+        }
+    });
+}
+
+template <class C>
+void write_flowmo(const io::Path& path) {
+    write(path, "model_ema_state_dict", [](auto&& tensor) {
+        constexpr FlowMoSize size = flowmo_size_of<C>();
+        tensor("encoder.img_in.weight", {size.encoder_hidden, size.patch_dim});
+        tensor("encoder.txt_in.weight", {size.encoder_hidden, size.context_dim});
+        tensor("decoder.img_in.weight", {size.decoder_hidden, size.patch_dim});
+        for (Index i = 0; i < size.encoder_depth; ++i) {
+            tensor(text("encoder.double_blocks.", i, ".img_mod.lin.bias"), {1});
+        }
+        for (Index i = 0; i < size.decoder_depth; ++i) {
+            tensor(text("decoder.double_blocks.", i, ".img_mod.lin.bias"), {1});
+        }
+    });
+}
+
+/// The message of the Error that `check` throws for the weights below `root`, or "no error".
+template <class Check>
+std::string error_of(const io::Path& path, const char* root, Check&& check) {
+    const io::WeightsFile file(path);
+    try {
+        check(io::Weights(file, root));
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "no error";
+}
+
+template <class Expected>
+std::string far_error(const io::Path& path) {
+    return error_of(path, "model_ema", [](const io::Weights& weights) { check_far_weights<Expected>(weights); });
+}
+
+template <class Expected>
+std::string flowmo_error(const io::Path& path) {
+    return error_of(path, "model_ema_state_dict",
+                    [](const io::Weights& weights) { check_flowmo_weights<Expected>(weights); });
+}
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != text.npos;
+}
+
+struct Unusual : FarB {
+    static constexpr std::string_view name = "Unusual";
+    static constexpr Index head_depth = 4;
+};
+
+}  // namespace
+
+TEST_CASE("a FAR checkpoint of another size names the preset to use") {
+    const TempDir folder;
+    const auto path = folder / "far.pth";
+    write_far<FarB>(path);
+    CHECK(far_error<FarB>(path) == "no error");
+    CHECK(contains(far_error<FarH>(path), "use the preset FarB"));
+    write_far<FarL>(path);
+    const std::string message = far_error<FarL1024>(path);
+    CAPTURE(message);
+    CHECK(contains(message,
+                   "far.pth: \"model_ema\": this model is FarL (width 1024, 16 + 16 blocks, diffusion MLP of 3 "
+                   "blocks of width 1536"));
+    CHECK(contains(message, "but FarL1024 was expected"));
+    CHECK(contains(message, "use the preset FarL"));
+    write_far<FarL1024>(path);
+    CHECK(contains(far_error<FarL>(path), "use the preset FarL1024"));
+    write_far<FarH>(path);
+    CHECK(contains(far_error<FarB>(path), "use the preset FarH"));
+    write_far<Unusual>(path);
+    CHECK(contains(far_error<FarB>(path), "this model is no preset (width 768"));
+    CHECK(contains(far_error<FarB>(path), "derive a configuration with these sizes"));
+    CHECK(far_error<Unusual>(path) == "no error");
+}
+
+TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
+    // checkpoint.pth's arguments say mask=True; it is no FAR model, so only the note is read.
+    const io::WeightsFile file(io::Path(FLOWFAR_SOURCE_DIR) / "tests/io/data/torch/checkpoint.pth");
+    CHECK(far_masked(file) == true);
+    const TempDir folder;
+    write_far<FarB>(folder / "far.pth");
+    CHECK_FALSE(far_masked(io::WeightsFile(folder / "far.pth")).has_value());
+    CHECK(far_error<Masked<FarB>>(folder / "far.pth") == "no error");
+}
+
+TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {
+    const TempDir folder;
+    const auto path = folder / "flowmo.pth";
+    write_flowmo<FlowMoLo>(path);
+    CHECK(flowmo_error<FlowMoLo>(path) == "no error");
+    CHECK(
+        contains(flowmo_error<FlowMoHi>(path), "this model is FlowMoLo (patches of 48 values, code tokens of 18 bits"));
+    write_flowmo<FlowMoHi>(path);
+    CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoHi"));
+    write_flowmo<FlowMoSmall>(path);
+    CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoSmall"));
+    CHECK(far_error<FarB>(path) == "no error");  // no FAR model at all: loading it names what is missing
+}

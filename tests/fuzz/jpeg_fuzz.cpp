@@ -1,0 +1,17 @@
+// JPEG images, with their EXIF orientation.
+
+#include "flowfar/io/jpeg.hpp"
+
+#include "fuzz_target.hpp"
+
+namespace flowfar::fuzz {
+
+void run(Bytes bytes) {
+    only_errors([&] {
+        const io::Image image = io::decode_jpeg(bytes, input_name);
+        io::check_image(image, input_name);
+        touch(std::as_bytes(std::span(image.pixels)));
+    });
+}
+
+}  // namespace flowfar::fuzz

@@ -1,0 +1,58 @@
+/// Checkpoints whose tensors share large descriptions, each of which would be copied for every tensor: small files that
+/// could fill the memory or take hours.
+
+#include <doctest/doctest.h>
+#include <string>
+
+#include "flowfar/io/torch_checkpoint.hpp"
+
+#include "io_support.hpp"
+#include "torch_builder.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+std::string message_of(const std::string& pickle, const std::string& key = "0") {
+    ZipBuilder zip;
+    zip.add("any/data.pkl", pickle);
+    ZipPart part;
+    part.name = "any/data/" + key;
+    part.content = std::string(48, '\0');
+    zip.add(part);
+    const Bytes bytes = to_bytes(zip.finish());
+    return error_text([&] { io::TorchCheckpoint file(io::MappedFile::of_memory("x.pth", bytes)); });
+}
+
+/// A tensor with that many flags, such as PyTorch's "conj".
+std::string flagged(int count) {
+    const std::string tensor = TorchBuilder{}.tensor();
+    std::string flags = "}(";
+    for (int i = 0; i < count; ++i) {
+        flags += TorchBuilder::string(std::to_string(i)) + "\x89";
+    }
+    return "\x80\x02}(" + TorchBuilder::string("w") + tensor.substr(0, tensor.size() - 2) + flags + "utRu.";
+}
+
+}  // namespace
+
+TEST_CASE("extents, strides, keys and flags are short") {
+    TorchBuilder many;
+    many.shape.assign(65, 1);
+    many.strides.assign(65, 1);
+    CHECK(message_of(many.pickle()) == "x.pth: \"w\": 65 axes, expected at most 64");
+    many.shape.assign(64, 1);
+    many.strides.assign(64, 1);
+    CHECK(message_of(many.pickle()) == "no error");
+
+    TorchBuilder named;
+    named.key = std::string(256, 'k');
+    CHECK(message_of(named.pickle(), named.key) == "no error");
+    named.key += 'k';
+    CHECK(message_of(named.pickle(), named.key) ==
+          "x.pth: \"w\": a storage's key or device of more than 256 characters");
+
+    CHECK(message_of(flagged(16)) == "no error");
+    CHECK(message_of(flagged(17)) == "x.pth: \"w\": 17 flags, expected at most 16");
+}
