@@ -3,6 +3,7 @@
 #include <string>
 
 #include "flowfar/backend/cpu.hpp"
+#include "flowfar/flowmo/checkpoint.hpp"
 #include "flowfar/flowmo/model.hpp"
 #include "flowfar/io/state_dict.hpp"
 
@@ -17,10 +18,14 @@ namespace flowfar {
 template <class C, class B, class T = float>
 class FlowMo : public FlowMoModel<C, B, T> {
    public:
-    /// Reads a safetensors file with PyTorch's parameter names; throws `Error` with all names that do not fit.
-    [[nodiscard]] static FlowMo load(const io::Path& path) {
+    /// Reads the reference's checkpoints (of which the averaged weights are taken) and safetensors with its parameter
+    /// names. Throws `Error` with the preset that a file of another size needs, or with all names that do not fit.
+    [[nodiscard]] static FlowMo load(const io::Path& path, const io::LoadProgress& progress = {}) {
+        const io::WeightsFile file(path);
         FlowMo model;
-        io::load_parameters(model, path);
+        const auto weights = io::Weights::find(file, io::parameter_names(model));
+        check_flowmo_weights<C>(weights);
+        io::load_parameters(model, weights, "", progress);
         return model;
     }
     /// A model with fresh random parameters.

@@ -11,22 +11,22 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Trainer = FlowMoTrainer<Micro, Cpu>;
-using Images = Trainer::Images;
+using MicroTrainer = FlowMoTrainer<Micro, Cpu>;
+using Images = MicroTrainer::Images;
 using Values = std::map<std::string, std::vector<double>>;
 
-void prepare(Trainer::Model& model) {
+void prepare(MicroTrainer::Model& model) {
     golden_parameters("flowmo_micro_train_accum2", model);  // the same model
 }
 
-Values values_of(Trainer& trainer) {
+Values values_of(MicroTrainer& trainer) {
     Values out;
     for_each_parameter(trainer.model(), [&](const auto& p) { out[p.name] = host<Cpu>(p.value()).values; });
     return out;
 }
 
 /// One step with the noise that the reference drew under this prefix.
-FlowMoTrainReport train_step(Trainer& trainer, const Golden& golden, const std::string& prefix) {
+FlowMoTrainReport train_step(MicroTrainer& trainer, const Golden& golden, const std::string& prefix) {
     const auto images = golden.tensor<Images>("image");
     FlowMoTrainReport report;
     trainer.accumulate(images, filled<Images>(prefix + ".3", images.extents()), RecordedDraws::draws(0, 4), report);
@@ -67,7 +67,7 @@ TEST_CASE("Adam alone") {
     }
     FlowMoTrainOptions options;
     options.fixed_norms = false;
-    Trainer trainer(options, prepare);
+    MicroTrainer trainer(options, prepare);
     const Values start = values_of(trainer);
     train_step(trainer, *golden, "flowmo.train");
     const Values now = values_of(trainer);
@@ -82,7 +82,7 @@ TEST_CASE("two training steps with fixed norms and moving average") {
     if (!golden || !after) {
         return;
     }
-    Trainer trainer(FlowMoTrainOptions{}, prepare);
+    MicroTrainer trainer(FlowMoTrainOptions{}, prepare);
     const Values start = values_of(trainer);
 
     std::vector<std::string> fixed;
@@ -154,7 +154,7 @@ TEST_CASE("the trainer accumulates over chunks") {
     }
     FlowMoTrainOptions options;
     options.accumulation = 2;
-    Trainer trainer(options, prepare);
+    MicroTrainer trainer(options, prepare);
     const auto images = golden->tensor<Images>("image");
     FlowMoTrainReport report;
     for (const Index chunk : {Index{0}, Index{1}}) {

@@ -56,3 +56,24 @@ TEST_CASE("extents, strides, keys and flags are short") {
     CHECK(message_of(flagged(16)) == "no error");
     CHECK(message_of(flagged(17)) == "x.pth: \"w\": 17 flags, expected at most 16");
 }
+
+TEST_CASE("containers that occur many times are not listed each time") {
+    const auto repeated = [](const std::string& container) {
+        std::string pickle = "\x80\x02" + container + "q";
+        pickle += '\0';
+        pickle += "0](";
+        for (int i = 0; i < 500; ++i) {
+            pickle += "h";
+            pickle += '\0';
+        }
+        return message_of(pickle + "e.");
+    };
+    std::string keys = "}(";
+    std::string elements = "](";
+    for (int i = 0; i < 1000; ++i) {
+        keys += "NK\x01";  // None is no name
+        elements += "N";
+    }
+    CHECK(repeated(keys + "u") == "x.pth: refused: containers that contain each other without end");
+    CHECK(repeated(elements + "e") == "x.pth: refused: long lists that occur without end");
+}

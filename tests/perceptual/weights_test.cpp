@@ -135,6 +135,20 @@ TEST_CASE("files that do not fit are refused with all names, and with where to f
     check_mentions(refusal(file), {"bn1.running_var", "nan"});
 }
 
+TEST_CASE("weights that Python 2 stored, as LPIPS's are") {
+    LpipsWeights<AlexNet<Reference>> weights;
+    io::load_published(weights, io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "perceptual" / "data" / "python2.pth");
+    for (std::size_t i = 0; i < AlexNet<Reference>::channels.size(); ++i) {
+        const auto expected = fill(text("lin", i, ".model.1.weight"),
+                                   static_cast<std::size_t>(AlexNet<Reference>::channels[i]), 0.5, 0.5);
+        const auto found = weights[i].to_host();
+        REQUIRE(found.size() == expected.size());
+        for (std::size_t c = 0; c < found.size(); ++c) {
+            CHECK(found[c] == static_cast<float>(f16(expected[c])));
+        }
+    }
+}
+
 TEST_CASE("a missing file, and one of another network") {
     const TempDir folder;
     ResNet50<Reference> network;

@@ -3,6 +3,7 @@
 /// Loads weights that others trained: tensors that our network does not have are skipped by name, batch norms become
 /// part of the convolutions before them, and the errors say where such files are found.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <map>
@@ -49,6 +50,11 @@ class FoldedWeights {
             }
         }
         known_ = {names_.begin(), names_.end()};
+        for (const auto& [layer, norm] : norms_) {  // before anything is loaded
+            const std::vector<Index> shape = info(layer + ".weight").shape;
+            require(!shape.empty(), path().string(), ": tensor \"", layer, ".weight\" is a single number");
+            static_cast<void>(shifts(layer, norm, shape[0]));
+        }
     }
 
     [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
@@ -106,13 +112,23 @@ class FoldedWeights {
         }
         return out;
     }
+    /// The bias of both layers as one.
+    [[nodiscard]] std::vector<double> shifts(const std::string& layer, const std::string& norm, Index count) const {
+        std::vector<double> out = vector(norm + ".bias", count);
+        const std::vector<double> mean = vector(norm + ".running_mean", count);
+        const std::vector<double> scale = scales(norm, count);
+        const std::vector<double> own =
+            file_.contains(layer + ".bias") ? vector(layer + ".bias", count) : std::vector<double>(scale.size());
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i] += (own[i] - mean[i]) * scale[i];
+        }
+        return out;
+    }
     [[nodiscard]] TensorView folded_weight(const std::string& layer, const std::string& norm) const {
         TensorView view = stored(layer + ".weight");
-        require(!view.shape.empty() && view.shape[0] > 0, view.label, ": expected one row per output channel, found ",
-                shape_text(view.shape));
         folded_ = values<float>(view);
         const std::vector<double> scale = scales(norm, view.shape[0]);
-        const std::size_t row = folded_.size() / scale.size();
+        const std::size_t row = folded_.size() / std::max<std::size_t>(scale.size(), 1);
         for (std::size_t i = 0; i < folded_.size(); ++i) {
             folded_[i] = static_cast<float>(static_cast<double>(folded_[i]) * scale[i / row]);
         }
@@ -120,18 +136,12 @@ class FoldedWeights {
     }
     [[nodiscard]] TensorView folded_bias(const std::string& layer, const std::string& norm) const {
         const TensorView bias = stored(norm + ".bias");
-        const Index count = bias.shape.size() == 1 ? bias.shape[0] : 0;
+        std::vector<Index> shape = bias.shape;
         std::string label = bias.label;
-        const std::vector<double> shift = vector(norm + ".bias", count);
-        const std::vector<double> mean = vector(norm + ".running_mean", count);
-        const std::vector<double> scale = scales(norm, count);
-        const std::vector<double> own =
-            file_.contains(layer + ".bias") ? vector(layer + ".bias", count) : std::vector<double>(scale.size());
-        folded_.resize(scale.size());
-        for (std::size_t i = 0; i < scale.size(); ++i) {
-            folded_[i] = static_cast<float>(shift[i] + (own[i] - mean[i]) * scale[i]);
-        }
-        return as_view({count}, std::move(label));
+        const std::vector<double> shift = shifts(layer, norm, shape[0]);
+        folded_.assign(shift.size(), 0.0F);
+        std::ranges::transform(shift, folded_.begin(), [](double value) { return static_cast<float>(value); });
+        return as_view(std::move(shape), std::move(label));
     }
     [[nodiscard]] TensorView as_view(std::vector<Index> shape, std::string label) const {
         return {DType::f32, std::move(shape), std::as_bytes(std::span<const float>(folded_)), std::move(label)};

@@ -49,7 +49,8 @@ class TorchGraph {
     TorchGraph(const Pickle& pickle, std::string label)
         : label_(std::move(label)),
           step_limit_(2 * pickle.value_count() + 10000),
-          name_limit_(16 * pickle.size() + 65536) {
+          name_limit_(16 * pickle.size() + 65536),
+          scan_limit_(4 * pickle.size() + 10000) {
         visit(pickle.root(), "", 0);
     }
     /// Notes the storages of objects that were passed over, too: a stream cannot be read without their sizes.
@@ -70,11 +71,16 @@ class TorchGraph {
 
     [[nodiscard]] std::string at(std::string_view name) const { return text(label_, ": \"", name, '"'); }
 
-    void visit(const PickleValue& value, const std::string& name, std::size_t depth) {
-        require(depth <= depth_limit, at(name), ": containers nested deeper than ", depth_limit);
+    /// Every name that is met or listed counts against the limits.
+    void count(const std::string& name) {
         require(++steps_ <= step_limit_, label_, ": refused: containers that contain each other without end");
         name_bytes_ += name.size();
         require(name_bytes_ <= name_limit_, label_, ": refused: names longer than the whole pickle");
+    }
+
+    void visit(const PickleValue& value, const std::string& name, std::size_t depth) {
+        require(depth <= depth_limit, at(name), ": containers nested deeper than ", depth_limit);
+        count(name);
         if (const auto tensor = as_tensor(value, name)) {
             require(tensors.emplace(name, *tensor).second, at(name), ": the name occurs twice");
             names.push_back(name);
@@ -97,21 +103,39 @@ class TorchGraph {
         return name.empty() ? std::string(child) : text(name, '.', child);
     }
 
+    void visit_pair(const PickleValue& key, const PickleValue& value, const std::string& name, std::size_t depth) {
+        if (key.is(PickleKind::string)) {
+            visit(value, join(name, key.text()), depth + 1);
+        } else if (key.is(PickleKind::integer)) {
+            visit(value, join(name, std::to_string(key.integer())), depth + 1);
+        } else {
+            values.emplace_back(join(name, to_string(key)), "under a key that is no name");
+            count(values.back().first);
+        }
+    }
     void visit_pairs(const PickleValue& dict, const std::string& name, std::size_t depth) {
         for (std::size_t i = 0; i < dict.size(); ++i) {
-            const PickleValue key = dict.key(i);
-            if (key.is(PickleKind::string)) {
-                visit(dict.value(i), join(name, key.text()), depth + 1);
-            } else if (key.is(PickleKind::integer)) {
-                visit(dict.value(i), join(name, std::to_string(key.integer())), depth + 1);
-            } else {
-                values.emplace_back(join(name, to_string(key)), "under a key that is no name");
-            }
+            visit_pair(dict.key(i), dict.value(i), name, depth);
+        }
+    }
+    /// Python 2 gave an OrderedDict its pairs as an argument: a list of lists of two.
+    void visit_given_pairs(const PickleValue& args, const std::string& name, std::size_t depth) {
+        if (!args.is(PickleKind::tuple) || args.size() != 1 || !args.item(0).is(PickleKind::list)) {
+            return;
+        }
+        const PickleValue list = args.item(0);
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            const PickleValue pair = list.item(i);
+            require((pair.is(PickleKind::list) || pair.is(PickleKind::tuple)) && pair.size() == 2, at(name),
+                    ": an OrderedDict whose element ", i, " is no pair");
+            visit_pair(pair.item(0), pair.item(1), name, depth);
         }
     }
 
     void visit_elements(const PickleValue& list, const std::string& name, std::size_t depth) {
         bool plain = true;
+        scanned_ += list.size();
+        require(scanned_ <= scan_limit_, label_, ": refused: long lists that occur without end");
         for (std::size_t i = 0; i < list.size(); ++i) {
             const PickleKind kind = list.item(i).kind();
             plain = plain && kind != PickleKind::object && kind != PickleKind::dict && kind != PickleKind::list &&
@@ -129,6 +153,7 @@ class TorchGraph {
     void visit_object(const PickleValue& object, const std::string& name, std::size_t depth) {
         for (const std::string_view mapping : {"collections.OrderedDict", "collections.defaultdict"}) {
             if (object.made_by(mapping)) {
+                visit_given_pairs(object.args(), name, depth);
                 return visit_pairs(object, name, depth);
             }
         }
@@ -278,7 +303,9 @@ class TorchGraph {
     std::string label_;
     std::uint64_t step_limit_;
     std::uint64_t name_limit_;
+    std::uint64_t scan_limit_;  ///< elements of lists; each takes a byte of the pickle, and few lists occur twice
     std::uint64_t steps_ = 0;
+    std::uint64_t scanned_ = 0;
     std::uint64_t name_bytes_ = 0;
 };
 

@@ -206,16 +206,17 @@ class Weights {
     void release(const std::string& name) const { file_->release(source(name)); }
 
    private:
-    [[nodiscard]] static std::string unwrap(std::string name) {
+    /// The name without parts "_orig_mod".
+    [[nodiscard]] static std::string unwrap(std::string_view name) {
         constexpr std::string_view trace = "_orig_mod.";
-        for (std::size_t at = 0; (at = name.find(trace, at)) != name.npos;) {
-            if (at == 0 || name[at - 1] == '.') {
-                name.erase(at, trace.size());
-            } else {
-                at += trace.size();
-            }
+        std::string out;
+        while (!name.empty()) {
+            const bool wrapper = name.starts_with(trace);
+            const std::size_t length = wrapper ? trace.size() : std::min(name.find('.'), name.size() - 1) + 1;
+            out += wrapper ? std::string_view() : name.substr(0, length);
+            name.remove_prefix(length);
         }
-        return name;
+        return out;
     }
 
     const WeightsFile* file_;

@@ -14,6 +14,7 @@ nearer than about 2e-6 of its map's root mean square, where that is possible (no
 Inception's last maximum has exact ties if the map is 2×1: a mean around either pixel is the mean of both.
 """
 
+import collections
 import json
 import math
 import pathlib
@@ -182,6 +183,20 @@ def inception():
     save("inception", out, {"network": shapes})
 
 
+def python2():
+    """As the published LPIPS weights are stored: an OrderedDict that Python 2 pickled, in the old stream format."""
+
+    class Old(collections.OrderedDict):
+        def __reduce__(self):
+            return (collections.OrderedDict, ([[key, value] for key, value in self.items()],))
+
+    state = Old()
+    for i, channels in enumerate((64, 192, 384, 256, 256)):
+        name = f"lin{i}.model.1.weight"
+        state[name] = fill(name, (1, channels, 1, 1), 0.5, 0.5).half()
+    torch.save(state, FOLDER / "python2.pth", pickle_protocol=2, _use_new_zipfile_serialization=False)
+
+
 def resize():
     out = {}
     x = fill("resize", (1, 3, 37, 50))
@@ -202,6 +217,7 @@ def resize():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     resize()
+    python2()
     models = torchvision.models
     feature_network("vgg16", models.vgg16(weights=None), [3, 8, 15, 22, 29], (32, 40), "vgg")
     feature_network("alexnet", models.alexnet(weights=None), [1, 4, 7, 9, 11], (71, 64), "alex")
