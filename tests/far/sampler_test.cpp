@@ -81,7 +81,7 @@ void check_determinism() {
         options.first_sample = static_cast<std::uint64_t>(i);
         const std::vector<Index> one{labels[static_cast<std::size_t>(i)]};
         const auto alone = FarSampler<Model>(model, options)(one);
-        CHECK(difference_of(values(alone), values(slice<0>(together, i, i + 1)), 1e-5) == "");
+        CHECK(alone.to_host() == slice<0>(together, i, i + 1).to_host());
     }
     // The two samples of class 3 differ, and so do seeds.
     CHECK(difference_of(values(slice<0>(together, 0, 1)), values(slice<0>(together, 3, 4)), 1e-2) != "");

@@ -1,98 +1,70 @@
 #pragma once
 
-#include <Eigen/Core>
-
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/gemm_block.hpp"
 
 namespace flowfar::cpu {
 
-/// One matrix operand: `row_major` with leading stride `ld`, or its transpose.
-struct MatrixView {
-    const float* data;
-    Index ld;
-    bool row_major;
-};
-
-template <int Order>
-using MatrixMap = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
-                             Eigen::OuterStride<Eigen::Dynamic>>;
-
 /// c[rows, columns] = alpha · a[rows, inner] b[inner, columns] (added to c with `accumulate`) on one thread; c is
-/// row-major with leading stride `ldc`.
+/// row-major with leading stride `ldc`. An element's bits depend on its row of a, its column of b, alpha and what it is
+/// added to; not on the other rows and columns, nor on how the operands lie in memory.
 inline void multiply(MatrixView a, MatrixView b, float* c, Index ldc, Index rows, Index inner, Index columns,
                      float alpha, bool accumulate = false) {
-    using Result = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0,
-                              Eigen::OuterStride<Eigen::Dynamic>>;
-    Result out(c, rows, columns, Eigen::OuterStride<Eigen::Dynamic>(ldc));
-    if (!accumulate) {
-        out.setZero();
-    }
-    const auto add = [&]<int OrderA, int OrderB>() {
-        using Stride = Eigen::OuterStride<Eigen::Dynamic>;
-        out.noalias() += (alpha * MatrixMap<OrderA>(a.data, rows, inner, Stride(a.ld))) *
-                         MatrixMap<OrderB>(b.data, inner, columns, Stride(b.ld));
-    };
-    if (a.row_major && b.row_major) {
-        add.template operator()<Eigen::RowMajor, Eigen::RowMajor>();
-    } else if (a.row_major) {
-        add.template operator()<Eigen::RowMajor, Eigen::ColMajor>();
-    } else if (b.row_major) {
-        add.template operator()<Eigen::ColMajor, Eigen::RowMajor>();
-    } else {
-        add.template operator()<Eigen::ColMajor, Eigen::ColMajor>();
-    }
+    product::multiply_part({a, b, c, ldc, rows, inner, columns, alpha, accumulate}, 0, rows, 0, columns);
 }
 
-/// Multiplies on all threads: Eigen's own partitioning scales badly on wide shapes, so panels of rows (or of columns,
-/// when there are few rows) are handed out here. Their size depends on the shape alone, because Eigen may round
-/// differently in differently sized panels: the result is the same for any number of threads.
+/// The same with the same bits on all threads, for a c without gaps between its rows.
 inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, Index inner, Index columns,
                               float alpha) {
-    constexpr Index small = Index{1} << 17;  // multiply-adds not worth a second thread
-    if (rows * inner * columns < small) {
+    using namespace product;
+    constexpr Index task = Index{1} << 19;  // multiply-adds that are worth a task
+    const Index threads = ThreadPool::instance().threads();
+    const Index wanted = std::min(rows * inner * columns / task, 4 * threads);
+    if (threads == 1 || wanted <= 1) {
         multiply(a, b, c, columns, rows, inner, columns, alpha);
         return;
     }
-    const auto panels = [](Index count, Index unit, auto&& f) {
-        const Index panel = std::clamp((count / 8 + unit - 1) / unit * unit, unit, Index{1024});
-        parallel_for((count + panel - 1) / panel, 1, [&](Index begin, Index end) {
-            for (Index i = begin; i < end; ++i) {
-                f(i * panel, std::min((i + 1) * panel, count));
-            }
-        });
-    };
-    if (rows >= columns / 2 || rows >= 512) {
-        panels(rows, 32, [&](Index begin, Index end) {
-            const MatrixView part{a.data + begin * (a.row_major ? a.ld : 1), a.ld, a.row_major};
-            multiply(part, b, c + begin * columns, columns, end - begin, inner, columns, alpha);
-        });
-    } else {
-        panels(columns, 64, [&](Index begin, Index end) {
-            const MatrixView part{b.data + begin * (b.row_major ? 1 : b.ld), b.ld, b.row_major};
-            multiply(a, part, c + begin, columns, rows, inner, end - begin, alpha);
-        });
+    // Every task packs its part of b, and its rows of a for each block of columns: of all grids, the one that copies
+    // least is taken.
+    const Index unit = 2 * lanes;
+    const Index row_units = (rows + tile_rows - 1) / tile_rows;
+    const Index column_units = (columns + unit - 1) / unit;
+    Index row_parts = 1;
+    Index column_parts = 1;
+    Index least = -1;
+    for (Index n = 1; n <= std::min(wanted, column_units); ++n) {
+        const Index m = std::min((wanted + n - 1) / n, row_units);
+        const Index copies = m * inner * columns + std::max(n, columns / column_block) * inner * rows;
+        if (n * m >= std::min(wanted, row_units * column_units) && (least < 0 || copies < least)) {
+            least = copies;
+            row_parts = m;
+            column_parts = n;
+        }
     }
+    const Operands operands{a, b, c, columns, rows, inner, columns, alpha, false};
+    parallel_for(row_parts * column_parts, 1, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+            const Index m = i % row_parts;
+            const Index n = i / row_parts;
+            const Index row = rows * m / row_parts;
+            const Index column = column_units * n / column_parts * unit;
+            multiply_part(operands, row, rows * (m + 1) / row_parts - row, column,
+                          std::min(column_units * (n + 1) / column_parts * unit, columns) - column);
+        }
+    });
 }
 
 struct Gemm {
-    /// The last two axes as a matrix, copied first if neither is dense. `h` is replaced by the copy.
+    /// The last two axes as a matrix; one of them has stride 1.
     static MatrixView matrix(const Handle& h) {
         const int rank = h.rank();
         const bool row_major = h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1;
-        // Eigen wants the outer stride to be at least the inner extent, also where only one row exists.
-        const int outer = row_major ? rank - 2 : rank - 1;
-        const int inner = row_major ? rank - 1 : rank - 2;
-        const Index ld = std::max(h.layout.stride(outer), h.extents()[inner]);
-        return {h.data<float>(), ld, row_major};
+        return {h.data<float>(), h.layout.stride(row_major ? rank - 2 : rank - 1), row_major};
     }
     static bool is_dense(const Handle& h) {
         const int rank = h.rank();
-        const Extents& e = h.extents();
-        const bool rows = (h.layout.stride(rank - 1) == 1 || e[rank - 1] == 1) &&
-                          (h.layout.stride(rank - 2) >= e[rank - 1] || e[rank - 2] == 1);
-        const bool columns = (h.layout.stride(rank - 2) == 1 || e[rank - 2] == 1) &&
-                             (h.layout.stride(rank - 1) >= e[rank - 2] || e[rank - 1] == 1);
-        return rows || columns;
+        return h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1 || h.layout.stride(rank - 2) == 1 ||
+               h.extents()[rank - 2] == 1;
     }
 
     /// out[batch…, M, N] = alpha · a b, all f32. b may be a single matrix.
@@ -135,7 +107,7 @@ struct Gemm {
             right.data += b.rank() == 2 ? 0 : offset_of(b, batch);
             multiply_one(left, right, c + batch * rows * columns);
         };
-        if (batches >= 8) {  // decided by the shape, as the panels are
+        if (batches >= 8) {
             const Index work = std::max<Index>(rows * inner * columns, 1);
             parallel_for(batches, std::max<Index>(1, (Index{1} << 17) / work), [&](Index begin, Index end) {
                 for (Index batch = begin; batch < end; ++batch) {
