@@ -20,7 +20,7 @@ class CpuFarTraining final : public TrainingWith<AnyFarTraining, FarTrainer<C, C
         const auto batch = static_cast<Index>(labels.size());
         return this->trainer_.step(Latents::from_host(latents, {batch, C::channels, C::side, C::side}), labels);
     }
-    void lend_to(AnyFar& model) override { Base::lend_to(model.parameters()); }
+    void lend_to(AnyFar& model) override { Base::share_average(model.parameters()); }
 };
 
 template <class C>

@@ -26,7 +26,7 @@ class CpuFlowMoTraining final : public TrainingWith<AnyFlowMoTraining, FlowMoTra
         const auto batch = static_cast<Index>(images.size()) / size;
         return this->trainer_.step(Images::from_host(images, {batch, 3, C::image_height, C::image_width}));
     }
-    void lend_to(AnyFlowMo& model) override { Base::lend_to(model.parameters()); }
+    void lend_to(AnyFlowMo& model) override { Base::share_average(model.parameters()); }
 };
 
 template <class C, class Perceptual>

@@ -41,7 +41,7 @@ class TrainingWith : public Interface {
 
    protected:
     /// Gives references to parameters of the same structure the averaged weights; they are shared, so they follow.
-    void lend_to(const std::vector<ParameterRef<Cpu>>& target) {
+    void share_average(const std::vector<ParameterRef<Cpu>>& target) {
         const auto source = parameters(trainer_.model());
         require(target.size() == source.size(), "training: a model of another configuration");
         for (std::size_t i = 0; i < target.size(); ++i) {
