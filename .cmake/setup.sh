@@ -1,7 +1,7 @@
 # Sourced by the scripts that build: makes sure that the tools and libraries are there, and configures a preset.
 
 # Debian's and Ubuntu's names; alternatives are separated by |, the first one is installed.
-flowfar_packages=(cmake ninja-build g++ ccache time libeigen3-dev nlohmann-json3-dev libpng-dev
+flowfar_packages=(cmake ninja-build g++ ccache time libeigen3-dev nlohmann-json3-dev libpng-dev zlib1g-dev
     "libjpeg-dev|libjpeg62-turbo-dev|libjpeg-turbo8-dev")
 flowfar_test_packages=(doctest-dev libbenchmark-dev)
 
