@@ -24,7 +24,7 @@ struct Small : FarTiny {
     static constexpr Index heads = 2;
     static constexpr Index encoder_depth = 1;
     static constexpr Index decoder_depth = 2;
-    static constexpr Index head_width = 32;
+    static constexpr Index head_width = 50;  // no multiple of any vector
     static constexpr Index head_depth = 1;
 };
 /// Without buffer positions the encoder's sequence is empty in the first masked step.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <algorithm>
+#include <array>
 
 #include "flowfar/backend/cpu/parallel.hpp"
 #include "flowfar/backend/host.hpp"
@@ -40,10 +42,15 @@ void parallel_elements(Index count, F&& f) {
 using Row = Eigen::Map<Eigen::ArrayXf>;
 using ConstRow = Eigen::Map<const Eigen::ArrayXf>;
 
+/// Elements that a vector form computes at a time. With a size known to the compiler Eigen uses no scalar code, whose
+/// functions round differently: an element's bits do not depend on its address or on its place in the row.
+inline constexpr Index vector_chunk = 64;
+using VectorChunk = Eigen::Array<float, vector_chunk, 1>;
+
 template <UnaryOp Op>
-void vector_forward(const float* in, float* out, Index count) {
-    const ConstRow x(in, count);
-    Row y(out, count);
+void vector_forward_chunk(const float* in, float* out) {
+    const Eigen::Map<const VectorChunk> x(in);
+    Eigen::Map<VectorChunk> y(out);
     if constexpr (Op == UnaryOp::exp) {
         y = x.exp();
     } else if constexpr (Op == UnaryOp::tanh) {
@@ -55,6 +62,20 @@ void vector_forward(const float* in, float* out, Index count) {
     } else {
         // 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
         y = x / (1.0F + (x * (-1.5957691216F - 0.0713548163F * x.square())).exp());
+    }
+}
+
+template <UnaryOp Op>
+void vector_forward(const float* in, float* out, Index count) {
+    Index i = 0;
+    for (; i + vector_chunk <= count; i += vector_chunk) {
+        vector_forward_chunk<Op>(in + i, out + i);
+    }
+    if (i < count) {
+        std::array<float, vector_chunk> rest{};
+        std::copy_n(in + i, count - i, rest.data());
+        vector_forward_chunk<Op>(rest.data(), rest.data());
+        std::copy_n(rest.data(), count - i, out + i);
     }
 }
 

@@ -121,7 +121,8 @@ struct Reduce {
             peak = std::max(peak, x[i]);
         }
         Row out(y, count);
-        out = (ConstRow(x, count) - peak).exp();
+        out = ConstRow(x, count) - peak;
+        vector_forward<UnaryOp::exp>(y, y, count);
         const double sum = row(y, count, ReduceOp::sum);
         if (logarithm) {
             out = ConstRow(x, count) - (peak + static_cast<float>(std::log(sum)));
