@@ -107,6 +107,7 @@ class Run final : public TrainingRun {
         options_["frequency-weights"] = text(a.frequency_weights);
         options_["simplified"] = text(a.simplified);
         options_["cached"] = text(!a.cache.empty());
+        options_["tokenizer"] = a.tokenizer.empty() ? "none" : file_key(a.tokenizer);
         if (a.masked) {
             options_["mask-policy"] = a.mask_policy;
         }
@@ -142,9 +143,13 @@ class Run final : public TrainingRun {
         if (a_.cache.empty()) {
             source_.emplace(*tokenizer_, split_.train, options);
         } else {
-            const std::string key = text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.seed,
-                                         ", resized to ", a_.resize, ", through ", tokenizer_->facts().name);
-            prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, key);
+            const std::string key =
+                text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.seed, ", resized to ", a_.resize,
+                     ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"));
+            if (!prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, key,
+                                      [this] { return interrupted(); })) {
+                return;
+            }
             source_.emplace(*tokenizer_, a_.cache, options);
         }
         if (split_.validation.size() > 0) {
@@ -155,7 +160,7 @@ class Run final : public TrainingRun {
             held_back_ = LatentSource(*tokenizer_, split_.validation, held).next();
         }
     }
-    Index skipped() const override { return source_->skipped(); }
+    Index skipped() const override { return source_ ? source_->skipped() : 0; }
 
     StepNumbers step() override {
         const LatentBatch batch = source_->next();

@@ -2,11 +2,15 @@
 
 // A FAR's model file with what its metadata say: configuration, classes, scale of the latents.
 
+#include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "flowfar/io/weights.hpp"
 
 #include "far_model.hpp"
 #include "latent_tokenizer.hpp"
@@ -30,7 +34,9 @@ struct FarFileArguments {
 [[nodiscard]] inline FarFile load_far(const FarFileArguments& a) {
     std::map<std::string, std::string> facts;
     if (a.config.empty()) {
-        facts = io::SafetensorsFile(a.model).metadata();
+        for (auto& [name, value] : io::WeightsFile(a.model).notes()) {
+            facts[name] = value;
+        }
         require(facts.contains("configuration"), a.model,
                 ": the metadata lack \"configuration\"; not written by far_train? Name one with --config");
     }

@@ -21,7 +21,7 @@ class CpuFar final : public AnyFar {
                   parameter_count(model_), default_levels<C>()};
     }
     void initialise(std::uint64_t seed) override { model_.initialise(seed); }
-    void load(const io::Path& path) override { io::load_parameters(model_, path); }
+    void load(const io::Path& path) override { model_ = Model::load(path); }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";
         metadata["configuration"] = C::name;

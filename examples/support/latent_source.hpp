@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -49,9 +50,10 @@ class LatentSource {
 };
 
 /// Makes a cache of `data` unless `path` already is one of the same images, size and tokenizer; throws Error if it is
-/// of others. `key` tells what made it.
-inline void prepare_latent_cache(const io::Path& path, const AnyTokenizer& tokenizer, const io::ImageDataset& data,
-                                 io::LoaderOptions options, const std::string& key) {
+/// of others. `key` tells what made it. False, and no file, if `interrupted` came true before its end.
+[[nodiscard]] inline bool prepare_latent_cache(const io::Path& path, const AnyTokenizer& tokenizer,
+                                               const io::ImageDataset& data, io::LoaderOptions options,
+                                               const std::string& key, const std::function<bool()>& interrupted) {
     const AnyTokenizer::Facts& facts = tokenizer.facts();
     if (std::filesystem::exists(path)) {
         const io::LatentCache cache(path);
@@ -59,18 +61,23 @@ inline void prepare_latent_cache(const io::Path& path, const AnyTokenizer& token
         const std::string made_of = found == cache.metadata().end() ? "nothing known" : found->second;
         require(made_of == key && cache.size() == data.size(), path.string(), ": made of ", made_of, ", expected ", key,
                 "; remove the file to make it anew");
-        return;
+        const io::LatentCache::Shape shape = cache.shape();
+        require(shape.channels == facts.statistics_channels && shape.side == facts.side, path.string(),
+                ": statistics of ", shape.channels, " channels, ", shape.side, " x ", shape.side, ", expected ",
+                facts.statistics_channels, ", ", facts.side, " x ", facts.side);
+        return true;
     }
     options.batch = 16;
     Progress progress("encode", 2 * data.size());
-    io::LatentCache::write(
+    const bool complete = io::LatentCache::write(
         path, data, options, {facts.statistics_channels, facts.side},
         [&](const std::vector<float>& images) { return tokenizer.statistics(images); }, {{"key", key}},
         [&](Index done) {
             progress.update(done, std::numeric_limits<double>::quiet_NaN(), 16);
-            return true;
+            return !interrupted();
         });
     progress.finish();
+    return complete;
 }
 
 }  // namespace flowfar::program

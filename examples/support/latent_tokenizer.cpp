@@ -4,6 +4,7 @@
 
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/tokenizer.hpp"
+#include "flowfar/flowmo/code_tokenizer.hpp"
 #include "flowfar/io/state_dict.hpp"
 
 namespace flowfar::program {

@@ -3,8 +3,11 @@
 // What all training programs are told on the command line, and which of it a resumed run must have in common with the
 // saved one.
 
+#include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -87,6 +90,19 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
 [[nodiscard]] inline std::string exact(double value) {
     char buffer[32];
     return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
+/// Tells files of different contents apart: their size and a hash of all bytes.
+[[nodiscard]] inline std::string file_key(const io::Path& path) {
+    const io::MappedFile file(path);
+    const std::span<const std::byte> bytes = file.bytes();
+    std::uint64_t key = bytes.size();
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, bytes.data() + at, std::min(sizeof word, bytes.size() - at));
+        key = fold(key, word);
+    }
+    return text(bytes.size(), " bytes, key ", key);
 }
 
 /// What a resumed run must have in common with the saved one: everything that the next losses depend on. Programs add

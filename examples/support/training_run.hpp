@@ -48,6 +48,7 @@ class TrainingRun {
             first > 0 ? JsonlWriter::resume(out_ / "log.jsonl", first) : JsonlWriter::create(out_ / "log.jsonl");
         write_start(log, first);
         const InterruptGuard interrupt;
+        interrupt_ = &interrupt;
         Progress progress("train", common_.steps, first);
         begin(progress);
         const auto clock = std::chrono::steady_clock::now();
@@ -75,6 +76,7 @@ class TrainingRun {
         std::printf("%s at step %lld: %s, %s\n", interrupt.requested() ? "interrupted and saved" : "finished",
                     static_cast<long long>(run.step_count()), (out_ / "state.safetensors").c_str(),
                     (out_ / "model.safetensors").c_str());
+        interrupt_ = nullptr;
         std::printf("unreadable files skipped: %lld\n", static_cast<long long>(skipped()));
         return interrupt.exit_code();
     }
@@ -93,6 +95,8 @@ class TrainingRun {
     virtual void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) = 0;
     [[nodiscard]] virtual Index skipped() const = 0;
 
+    /// Whether Ctrl-C asked for an end; work before the first step may ask, too.
+    [[nodiscard]] bool interrupted() const { return interrupt_ != nullptr && interrupt_->requested(); }
     /// Ends the run after the step at hand, as if it had been the last.
     void stop() { stopped_ = true; }
 
@@ -121,6 +125,7 @@ class TrainingRun {
 
    private:
     bool stopped_ = false;
+    const InterruptGuard* interrupt_ = nullptr;
 
     static io::ImageDataset::Split split(const io::ImageDataset& data, const TrainingArguments& a) {
         require(a.validation < data.size(), a.data, ": --validation ", a.validation, " leaves none of the ",

@@ -3,9 +3,9 @@
 #include <string>
 
 #include "flowfar/backend/cpu.hpp"
-#include "flowfar/far/checkpoint.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/far/tokenizer.hpp"
+#include "flowfar/io/far_checkpoint.hpp"
 #include "flowfar/io/state_dict.hpp"
 
 namespace flowfar {
@@ -28,7 +28,7 @@ class Far : public FarModel<C, B, T> {
         const io::WeightsFile file(path);
         Far model;
         const auto weights = io::Weights::find(file, io::parameter_names(model));
-        check_far_weights<C>(weights);
+        io::check_far_weights<C>(weights);
         io::load_parameters(model, weights, "", progress);
         return model;
     }

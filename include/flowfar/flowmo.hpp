@@ -3,8 +3,8 @@
 #include <string>
 
 #include "flowfar/backend/cpu.hpp"
-#include "flowfar/flowmo/checkpoint.hpp"
 #include "flowfar/flowmo/model.hpp"
+#include "flowfar/io/flowmo_checkpoint.hpp"
 #include "flowfar/io/state_dict.hpp"
 
 namespace flowfar {
@@ -24,7 +24,7 @@ class FlowMo : public FlowMoModel<C, B, T> {
         const io::WeightsFile file(path);
         FlowMo model;
         const auto weights = io::Weights::find(file, io::parameter_names(model));
-        check_flowmo_weights<C>(weights);
+        io::check_flowmo_weights<C>(weights);
         io::load_parameters(model, weights, "", progress);
         return model;
     }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/cpu.hpp"
+#include "flowfar/flowmo/code_tokenizer.hpp"
 
 #include "approx.hpp"
 

@@ -1,10 +1,9 @@
-#include "flowfar/far/checkpoint.hpp"
-
 #include <doctest/doctest.h>
 #include <string>
 #include <vector>
 
-#include "flowfar/flowmo/checkpoint.hpp"
+#include "flowfar/io/far_checkpoint.hpp"
+#include "flowfar/io/flowmo_checkpoint.hpp"
 #include "flowfar/io/torch_writer.hpp"
 
 #include "temp_dir.hpp"
@@ -36,7 +35,7 @@ void write(const io::Path& path, const std::string& root, Declare&& declare) {
 template <class C>
 void write_far(const io::Path& path) {
     write(path, "model_ema", [](auto&& tensor) {
-        constexpr FarSize size = far_size_of<C>();
+        constexpr io::FarSize size = io::far_size_of<C>();
         tensor("class_emb.weight", {size.classes, size.hidden});
         tensor("z_proj.weight", {size.hidden, size.token_dim});
         tensor("diffusion_pos_embed_learned", {1, size.tokens, size.hidden});
@@ -58,7 +57,7 @@ void write_far(const io::Path& path) {
 template <class C>
 void write_flowmo(const io::Path& path) {
     write(path, "model_ema_state_dict", [](auto&& tensor) {
-        constexpr FlowMoSize size = flowmo_size_of<C>();
+        constexpr io::FlowMoSize size = io::flowmo_size_of<C>();
         tensor("encoder.img_in.weight", {size.encoder_hidden, size.patch_dim});
         tensor("encoder.txt_in.weight", {size.encoder_hidden, size.context_dim});
         tensor("decoder.img_in.weight", {size.decoder_hidden, size.patch_dim});
@@ -85,13 +84,13 @@ std::string error_of(const io::Path& path, const char* root, Check&& check) {
 
 template <class Expected>
 std::string far_error(const io::Path& path) {
-    return error_of(path, "model_ema", [](const io::Weights& weights) { check_far_weights<Expected>(weights); });
+    return error_of(path, "model_ema", [](const io::Weights& weights) { io::check_far_weights<Expected>(weights); });
 }
 
 template <class Expected>
 std::string flowmo_error(const io::Path& path) {
     return error_of(path, "model_ema_state_dict",
-                    [](const io::Weights& weights) { check_flowmo_weights<Expected>(weights); });
+                    [](const io::Weights& weights) { io::check_flowmo_weights<Expected>(weights); });
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -132,10 +131,10 @@ TEST_CASE("a FAR checkpoint of another size names the preset to use") {
 TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
     // checkpoint.pth's arguments say mask=True; it is no FAR model, so only the note is read.
     const io::WeightsFile file(io::Path(FLOWFAR_SOURCE_DIR) / "tests/io/data/torch/checkpoint.pth");
-    CHECK(far_masked(file) == true);
+    CHECK(io::far_masked(file) == true);
     const TempDir folder;
     write_far<FarB>(folder / "far.pth");
-    CHECK_FALSE(far_masked(io::WeightsFile(folder / "far.pth")).has_value());
+    CHECK_FALSE(io::far_masked(io::WeightsFile(folder / "far.pth")).has_value());
     CHECK(far_error<Masked<FarB>>(folder / "far.pth") == "no error");
 }
 

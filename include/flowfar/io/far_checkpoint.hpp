@@ -9,7 +9,7 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/io/weights.hpp"
 
-namespace flowfar {
+namespace flowfar::io {
 
 /// What the tensors of a FAR model show of its configuration. (They do not show the number of attention heads.)
 struct FarSize {
@@ -34,7 +34,7 @@ template <class C>
 }
 
 /// Sizes found in a file; 0 for what its tensors do not show.
-[[nodiscard]] inline FarSize far_size_of(const io::Weights& weights) {
+[[nodiscard]] inline FarSize far_size_of(const Weights& weights) {
     FarSize out;
     out.classes = weights.extent("class_emb.weight", 0);
     out.hidden = weights.extent("z_proj.weight", 0);
@@ -49,7 +49,7 @@ template <class C>
 }
 
 /// Whether the checkpoint says that it was trained with hidden tokens; nothing if it does not say.
-[[nodiscard]] inline std::optional<bool> far_masked(const io::WeightsFile& file) {
+[[nodiscard]] inline std::optional<bool> far_masked(const WeightsFile& file) {
     for (const auto& [name, value] : file.notes()) {
         if (name == "args.mask" && (value == "True" || value == "False")) {
             return value == "True";
@@ -80,7 +80,7 @@ template <class... Presets>
 /// where C has none (or the reverse); the text names the preset to use. Files that are no FAR models pass: loading them
 /// names what is missing.
 template <class C>
-void check_far_weights(const io::Weights& weights) {
+void check_far_weights(const Weights& weights) {
     const FarSize found = far_size_of(weights);
     if (found.hidden == 0 || found.encoder_depth == 0 || found.head_depth == 0) {
         return;
@@ -99,4 +99,4 @@ void check_far_weights(const io::Weights& weights) {
     }
 }
 
-}  // namespace flowfar
+}  // namespace flowfar::io

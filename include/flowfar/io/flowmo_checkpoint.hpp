@@ -8,7 +8,7 @@
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/io/weights.hpp"
 
-namespace flowfar {
+namespace flowfar::io {
 
 /// What the tensors of a FlowMo model show of its configuration. (They show neither image nor code length, nor the
 /// number of attention heads.)
@@ -34,7 +34,7 @@ template <class C>
 }
 
 /// Sizes found in a file; 0 for what its tensors do not show.
-[[nodiscard]] inline FlowMoSize flowmo_size_of(const io::Weights& weights) {
+[[nodiscard]] inline FlowMoSize flowmo_size_of(const Weights& weights) {
     FlowMoSize out;
     out.patch_dim = weights.extent("encoder.img_in.weight", 1);
     out.context_dim = weights.extent("encoder.txt_in.weight", 1);
@@ -66,7 +66,7 @@ template <class... Presets>
 /// Throws `Error` if the file holds a FlowMo model of another size than C; the text names the preset to use. Files that
 /// are no FlowMo models pass: loading them names what is missing.
 template <class C>
-void check_flowmo_weights(const io::Weights& weights) {
+void check_flowmo_weights(const Weights& weights) {
     const FlowMoSize found = flowmo_size_of(weights);
     if (found.encoder_depth == 0 || found.decoder_depth == 0 || found == flowmo_size_of<C>()) {
         return;
@@ -78,4 +78,4 @@ void check_flowmo_weights(const io::Weights& weights) {
          preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);
 }
 
-}  // namespace flowfar
+}  // namespace flowfar::io
