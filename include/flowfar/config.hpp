@@ -16,3 +16,9 @@
 #else
 #define FLOWFAR_INLINE inline
 #endif
+
+/// FLOWFAR_AVX512_BF16 compiles one function for CPUs with AVX-512 and its bf16 dot product, whatever the unit is
+/// compiled for; call such functions only where cpu::has_avx512_bf16() says so.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FLOWFAR_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
+#endif

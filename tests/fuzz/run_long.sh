@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a long time, one after another, and prints a table: tests/fuzz/run_long.sh [seconds each]
-# [targets...]. A target that has had its time is not run again, so an interrupted campaign continues where it stopped;
-# remove build/fuzz/long to begin anew. Exit status 1 if there are findings.
+# [targets...]. Seconds are those of the processor, so other work on the machine does not shorten a campaign. A target
+# that has had its time is not run again, so an interrupted campaign continues where it stopped; remove build/fuzz/long to
+# begin anew. Exit status 1 if there are findings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .cmake/setup.sh
@@ -26,6 +27,8 @@ statistic() { sed -n "s/^stat::$2: *//p" "$results/$1".*.log 2>/dev/null | awk '
 # coverage <target>: edges and features of the last run.
 coverage() { cat "$results/$1".*.log | grep -o 'cov: [0-9]* ft: [0-9]*' | tail -n 1 | awk '{ print $2 "\t" $4 }'; }
 findings() { find "$results" -name "$1-crash-*" -o -name "$1-oom-*" -o -name "$1-timeout-*" -o -name "$1-leak-*" | wc -l; }
+# Processor seconds of all processes that this script waited for.
+children_seconds() { awk '{ print int(($16 + $17) / 100) }' "/proc/$$/stat"; }
 spent() { cat "$results/$1.seconds" 2>/dev/null || echo 0; }
 
 for name in "${targets[@]}"; do
@@ -48,11 +51,14 @@ for name in "${targets[@]}"; do
     while [[ $left -gt 0 ]]; do
         piece=$((left < 600 ? left : 600))
         number=$(find "$results" -name "$name.*.log" | wc -l)
+        before=$(children_seconds)
         UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/${name}_fuzz" "$found" "${folders[@]}" "${dictionary[@]}" \
             "${limits[@]}" -max_total_time="$piece" -print_final_stats=1 -artifact_prefix="$results/$name-" \
             >"$results/$name.$number.log" 2>&1 || true # a finding ends a run, not the campaign
-        echo $(($(spent "$name") + piece)) >"$results/$name.seconds"
-        left=$((left - piece))
+        used=$(($(children_seconds) - before))
+        used=$((used > 0 ? used : 1)) # a finding may come at once
+        echo $(($(spent "$name") + used)) >"$results/$name.seconds"
+        left=$((left - used))
     done
 done
 

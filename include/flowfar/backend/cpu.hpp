@@ -4,6 +4,7 @@
 
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
+#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/backend/host.hpp"
 #include "flowfar/backend/views.hpp"
@@ -11,9 +12,10 @@
 
 namespace flowfar {
 
-/// The CPU backend: Eigen for matrix products and vector functions, own partitioning over a thread pool. It computes in
-/// f32; bf16 tensors are widened for each operation and rounded again (storage, not speed); f64, which only tests and
-/// small exact computations use, goes to the reference loops.
+/// The CPU backend: own matrix products and attention, Eigen's vector functions, own partitioning over a thread pool.
+/// It computes in f32. Products and attention of bf16 tensors, and of f32 tensors under Bf16Products, use the CPU's
+/// bf16 instructions where it has them; other operations widen bf16 tensors and round the result. f64, which only tests
+/// and small exact computations use, goes to the reference loops.
 struct Cpu : Views<Cpu>, HostMemory<Cpu> {
     using Handle = flowfar::Handle;
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/core/conv_shape.hpp"
 
@@ -27,6 +29,11 @@ class Conv {
             std::clamp<Index>(2 * ThreadPool::instance().threads() / tasks, 1, std::max<Index>(s_.out / 32, 1));
         const Index part = (s_.out + wanted - 1) / wanted;
         const Index parts = (s_.out + part - 1) / part;
+        const bool rounds = multiplies_bf16(DType::f32);
+        const Scratch packed(rounds ? packed_words(s_.out) : 0);
+        if (rounds) {
+            pack_weight(weight, packed.data());
+        }
         parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
             const Scratch columns(direct ? 0 : inner_ * block);
             for (Index task = begin; task < end; ++task) {
@@ -42,6 +49,10 @@ class Conv {
                     seen = {columns.data(), count, true};
                 }
                 float* const out = y.data<float>() + (n * s_.out + channel) * pixels_ + first;
+                if (rounds) {
+                    multiply_packed(packed.data(), channel, channels, seen, count, bias, out);
+                    continue;
+                }
                 multiply({weight.data<float>() + channel * inner_, inner_, true}, seen, out, pixels_, channels, inner_,
                          count, 1.0F);
                 for (Index c = 0; bias.defined() && c < channels; ++c) {
@@ -102,6 +113,49 @@ class Conv {
        private:
         std::shared_ptr<std::byte> block_;
     };
+
+#if defined(FLOWFAR_AVX512_BF16)
+    /// 32-bit words of `rows` packed rows of the weight.
+    [[nodiscard]] Index packed_words(Index rows) const {
+        return rows * bf16_product::left_stride(bf16_product::pair_count(inner_));
+    }
+    void pack_weight(const Handle& weight, float* to) const {
+        bf16_product::pack_left(bf16_product::View<float>{weight.data<float>(), inner_, true}, s_.out, inner_,
+                                reinterpret_cast<bf16_product::Pair*>(to));
+    }
+    /// out = weight rows [channel, channel + channels) times what they see, plus bias, with rows `pixels_` apart.
+    void multiply_packed(const float* weight, Index channel, Index channels, MatrixView seen, Index count,
+                         const Handle& bias, float* out) const {
+        using namespace bf16_product;
+        const Index pairs = pair_count(inner_);
+        const Words panels(panel_count(count) * pairs * panel_columns);
+        for (Index column = 0; column < count; column += panel_columns) {
+            pack_panel(View<float>{seen.data, seen.ld, true}, column, count - column, inner_,
+                       panels.data() + column * pairs);
+        }
+        const auto* const left = reinterpret_cast<const Pair*>(weight) + packed_words(channel);
+        for (Index row = 0; row < channels; row += packed_rows) {
+            const Index rows = std::min(packed_rows, channels - row);
+            for (Index column = 0; column < count; column += panel_columns) {
+                multiply_rows(left + packed_words(row), packed_words(1), rows, panels.data() + column * pairs, pairs,
+                              {out + row * pixels_ + column, pixels_, std::min(panel_columns, count - column)});
+            }
+        }
+        for (Index c = 0; bias.defined() && c < channels; ++c) {
+            const float offset = bias.data<float>()[channel + c];
+            for (Index i = 0; i < count; ++i) {
+                out[c * pixels_ + i] += offset;
+            }
+        }
+    }
+    static constexpr Index packed_rows = 4 * bf16_product::tile_rows;  ///< of a weight that stay in the second cache
+#else
+    [[nodiscard]] Index packed_words(Index) const {
+        return 0;
+    }
+    void pack_weight(const Handle&, float*) const {}
+    void multiply_packed(const float*, Index, Index, MatrixView, Index, const Handle&, float*) const {}
+#endif
 
     static constexpr Index owned = 16;  ///< input channels that a task of a backward pass owns
 

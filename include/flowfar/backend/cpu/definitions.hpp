@@ -46,6 +46,12 @@ auto route(F&& f, const Handle& first, const Rest&... rest) {
     require(first.dtype == DType::f32, "cpu: expected F32, F64 or BF16 elements, found ", name_of(first.dtype));
     return f(Float{}, first, rest...);
 }
+/// Whether these bf16 operands of a product, perhaps beside f32 ones, need not be widened first.
+template <class... Rest>
+[[nodiscard]] bool takes_bf16(const Handle& first, const Rest&... rest) {
+    return first.dtype == DType::bf16 && multiplies_bf16(first.dtype) &&
+           ((rest.dtype == DType::bf16 || rest.dtype == DType::f32) && ...);
+}
 template <class F>
 void in_place(DType dtype, const char* what, F&& f) {
     require(dtype == DType::f32 || dtype == DType::f64, what, ": expected F32 or F64 elements, found ", name_of(dtype),
@@ -115,6 +121,9 @@ FLOWFAR_INLINE Handle Cpu::log_softmax_backward(const Handle& y, const Handle& g
 }
 
 FLOWFAR_INLINE Handle Cpu::gemm(const Handle& x, const Handle& y, const Handle& bias, GemmOptions options) {
+    if (cpu::takes_bf16(x, y)) {
+        return cpu::Float::gemm(x, y, cpu::widen(bias), options);
+    }
     return cpu::route(
         [options](auto b, const Handle& hx, const Handle& hy, const Handle& hb) { return b.gemm(hx, hy, hb, options); },
         x, y, bias);
@@ -153,6 +162,9 @@ FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle
 
 FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                       MaskKind mask) {
+    if (k.extents()[2] > 0 && cpu::takes_bf16(q, k, v)) {
+        return cpu::Float::attention(q, k, v, scale, mask);
+    }
     return cpu::route([=](auto b, const Handle& hq, const Handle& hk,
                           const Handle& hv) { return b.attention(hq, hk, hv, scale, mask); },
                       q, k, v);

@@ -5,6 +5,8 @@
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/attention.hpp"
+#include "flowfar/backend/cpu/bf16_attention.hpp"
+#include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/conv.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
@@ -13,6 +15,7 @@
 #include "flowfar/backend/cpu/optimiser.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
 #include "flowfar/backend/cpu/pool.hpp"
+#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cpu/reduce.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/backend/cpu/upsample.hpp"
@@ -114,7 +117,14 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         batched[a.rank() - 2] = b.extents()[b.rank() - 2];
         batched[a.rank() - 1] = extents.back();
         const Handle out = empty(extents, a.dtype);
-        Gemm::run(out, a, b.rank() == 2 ? b : expand(b, batched), options.alpha, &contiguous);
+        const Handle right = b.rank() == 2 ? b : expand(b, batched);
+#if defined(FLOWFAR_AVX512_BF16)
+        if (multiplies_bf16(a.dtype)) {
+            Bf16Gemm::run(out, a, right, dense(bias), options, &contiguous);
+            return out;
+        }
+#endif
+        Gemm::run(out, a, right, options.alpha, &contiguous);
         if (bias.defined() || options.activation != Activation::none) {
             Gemm::epilogue(out, dense(bias), options.activation);
         }
@@ -150,8 +160,15 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         if (k.extents()[2] == 0) {
             return Composite::attention(q, k, v, scale, mask);
         }
-        const Handle out = token_major(q.extents());
+        const Handle out = token_major(q.extents(), q.dtype);
         const Handle log_sum_exp = empty({q.extents()[0], q.extents()[1], q.extents()[2], 1}, DType::f32);
+#if defined(FLOWFAR_AVX512_BF16)
+        if (multiplies_bf16(q.dtype)) {
+            Bf16Attention(dense_rows(q), dense_rows(k), dense_rows(v), scale, mask)
+                .forward(out, log_sum_exp.data<float>());
+            return {out, log_sum_exp};
+        }
+#endif
         Attention(q, k, scale, mask)
             .forward(dense_rows(q), dense_rows(k), dense_rows(v), out, log_sum_exp.data<float>());
         return {out, log_sum_exp};
@@ -163,8 +180,8 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         if (k.extents()[2] == 0 || q.extents()[2] == 0) {
             return Composite::attention_backward(q, k, v, y, g, scale, mask);
         }
-        const AttentionGradients<Handle> out{token_major(q.extents()), token_major(k.extents()),
-                                             token_major(v.extents())};
+        const AttentionGradients<Handle> out{token_major(q.extents(), q.dtype), token_major(k.extents(), q.dtype),
+                                             token_major(v.extents(), q.dtype)};
         Attention(q, k, scale, mask)
             .backward(dense_rows(q), dense_rows(k), dense_rows(v), dense_rows(y.output), y.log_sum_exp.data<float>(),
                       dense_rows(g), out.query, out.key, out.value);
@@ -259,13 +276,15 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
 
    private:
     /// Contiguous, or undefined if `h` is.
-    [[nodiscard]] static Handle dense(const Handle& h) { return h.defined() ? contiguous(h) : h; }
+    [[nodiscard]] static Handle dense(const Handle& h) {
+        return h.defined() ? contiguous(h) : h;
+    }
     [[nodiscard]] static Handle dense_rows(const Handle& h) {
         return h.layout.stride(h.rank() - 1) == 1 || h.extents().back() == 1 ? h : contiguous(h);
     }
     /// [batch, heads, tokens, D] stored as [batch, tokens, heads, D], so that merging the heads again costs nothing.
-    [[nodiscard]] static Handle token_major(const Extents& e) {
-        return permute(empty({e[0], e[2], e[1], e[3]}, DType::f32), {0, 2, 1, 3});
+    [[nodiscard]] static Handle token_major(const Extents& e, DType dtype) {
+        return permute(empty({e[0], e[2], e[1], e[3]}, dtype), {0, 2, 1, 3});
     }
     [[nodiscard]] static Handle softmax_of(const Handle& x, bool logarithm) {
         const Handle in = contiguous(x);

@@ -67,6 +67,24 @@ struct Gemm {
                h.extents()[rank - 2] == 1;
     }
 
+    /// Number of matrices: the product of all axes but the last two.
+    static Index batches(const Handle& h) {
+        Index count = 1;
+        for (int axis = 0; axis < h.rank() - 2; ++axis) {
+            count *= h.extents()[axis];
+        }
+        return count;
+    }
+    /// Where matrix number `batch` begins, in elements from the view's first.
+    static Index batch_offset(const Handle& h, Index batch) {
+        Index offset = 0;
+        for (int axis = h.rank() - 3; axis >= 0; --axis) {
+            offset += batch % h.extents()[axis] * h.layout.stride(axis);
+            batch /= h.extents()[axis];
+        }
+        return offset;
+    }
+
     /// out[batch…, M, N] = alpha · a b, all f32. b may be a single matrix.
     static void run(const Handle& out, Handle a, Handle b, double alpha, Handle (*contiguous)(const Handle&)) {
         a = is_dense(a) ? a : contiguous(a);
@@ -75,10 +93,7 @@ struct Gemm {
         Index rows = a.extents()[rank - 2];
         const Index inner = a.extents()[rank - 1];
         const Index columns = b.extents().back();
-        Index batches = 1;
-        for (int axis = 0; axis < rank - 2; ++axis) {
-            batches *= a.extents()[axis];
-        }
+        const Index batches = Gemm::batches(a);
         if (out.count() == 0) {
             return;
         }
@@ -92,19 +107,11 @@ struct Gemm {
             multiply_parallel(left, matrix(b), c, rows * batches, inner, columns, static_cast<float>(alpha));
             return;
         }
-        const auto offset_of = [](const Handle& h, Index batch) {
-            Index offset = 0;
-            for (int axis = h.rank() - 3; axis >= 0; --axis) {
-                offset += batch % h.extents()[axis] * h.layout.stride(axis);
-                batch /= h.extents()[axis];
-            }
-            return offset;
-        };
         const auto one = [&](Index batch, auto&& multiply_one) {
             MatrixView left = matrix(a);
             MatrixView right = matrix(b);
-            left.data += offset_of(a, batch);
-            right.data += b.rank() == 2 ? 0 : offset_of(b, batch);
+            left.data += batch_offset(a, batch);
+            right.data += b.rank() == 2 ? 0 : batch_offset(b, batch);
             multiply_one(left, right, c + batch * rows * columns);
         };
         if (batches >= 8) {
@@ -145,7 +152,7 @@ struct Gemm {
                      });
     }
 
-   private:
+    /// Applies the activation in place.
     static void activate(float* y, Index count, Activation activation) {
         if (activation == Activation::none) {
             return;
@@ -155,9 +162,7 @@ struct Gemm {
         } else if (activation == Activation::gelu_tanh) {
             vector_forward<UnaryOp::gelu_tanh>(y, y, count);
         } else {
-            for (Index i = 0; i < count; ++i) {
-                y[i] = UnaryFunctor<UnaryOp::gelu_erf>::forward(y[i], 0.0F, 0.0F);
-            }
+            vector_forward<UnaryOp::gelu_erf>(y, y, count);
         }
     }
 };

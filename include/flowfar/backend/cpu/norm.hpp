@@ -47,10 +47,24 @@ struct Norm {
                 const auto [mean, rstd] = statistics(in, columns, options.epsilon, centre);
                 const float* const gain = gains.row(r);
                 const float* const add = offsets.row(r);
-                for (Index i = 0; i < columns; ++i) {
-                    const float n = (in[i] - mean) * rstd;
-                    const float scaled = gain == nullptr ? n : n * (gain[i] + extra);
-                    out[i] = add == nullptr ? scaled : scaled + add[i];
+                // One loop per case: the compiler vectorises none that chooses inside.
+                if (gain == nullptr) {
+                    for (Index i = 0; i < columns; ++i) {
+                        out[i] = (in[i] - mean) * rstd;
+                    }
+                } else if (add == nullptr) {
+                    for (Index i = 0; i < columns; ++i) {
+                        out[i] = (in[i] - mean) * rstd * (gain[i] + extra);
+                    }
+                    return;
+                } else {
+                    for (Index i = 0; i < columns; ++i) {
+                        out[i] = (in[i] - mean) * rstd * (gain[i] + extra) + add[i];
+                    }
+                    return;
+                }
+                for (Index i = 0; add != nullptr && i < columns; ++i) {
+                    out[i] += add[i];
                 }
             });
         });
@@ -134,31 +148,29 @@ struct Norm {
     };
     static Statistics statistics(const float* x, Index count, double epsilon, bool centre) {
         const auto n = static_cast<float>(count);
-        const float mean = centre ? sum_of(count, [x](Index i) { return x[i]; }) / n : 0.0F;
-        const float square = sum_of(count, [x, mean](Index i) {
-            const float d = x[i] - mean;
-            return d * d;
-        });
+        const float mean = centre ? sum_of(count, [x](auto at) { return at(x); }) / n : 0.0F;
+        const float square = sum_of(count, [x, mean](auto at) { return (at(x) - mean) * (at(x) - mean); });
         return {mean, 1.0F / std::sqrt(square / n + static_cast<float>(epsilon))};
     }
-    /// Sum of f(0) … f(count − 1) in 16 interleaved lanes: vectorises, and rounds less than one running sum.
+
+    /// Numbers that a sum adds side by side: two vectors of the widest registers, and a head's width is a multiple.
+    static constexpr int sum_lanes = 32;
+    using Lanes = Eigen::Array<float, sum_lanes, 1>;
+
+    /// Sum over i < count of an expression f(at) in rows of numbers at(row): of 32 at a time, then of the rest. Rounds
+    /// less than one running sum.
     template <class F>
     static float sum_of(Index count, F&& f) {
-        float lanes[16] = {};
+        Lanes total = Lanes::Zero();
         Index i = 0;
-        for (; i + 16 <= count; i += 16) {
-            for (int lane = 0; lane < 16; ++lane) {
-                lanes[lane] += f(i + lane);
-            }
+        for (; i + sum_lanes <= count; i += sum_lanes) {
+            total += f([i](const float* row) { return Eigen::Map<const Lanes>(row + i); });
         }
-        float total = 0;
+        float rest = 0;
         for (; i < count; ++i) {
-            total += f(i);
+            rest += f([i](const float* row) { return row[i]; });
         }
-        for (const float lane : lanes) {
-            total += lane;
-        }
-        return total;
+        return total.sum() + rest;
     }
     /// With n the normalised row and h = g · scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h).
     static void backward_row(const float* x, const float* g, const float* gain, float extra, float* dx, float* d_scale,
@@ -166,17 +178,23 @@ struct Norm {
         const auto stats = statistics(x, columns, epsilon, centre);
         const float mean = stats.mean;
         const float rstd = stats.rstd;
-        const auto n = [&](Index i) { return (x[i] - mean) * rstd; };
-        const auto h = [&](Index i) { return gain == nullptr ? g[i] : g[i] * (gain[i] + extra); };
         const auto count = static_cast<float>(columns);
-        const float mean_h = centre ? sum_of(columns, h) / count : 0.0F;
-        const float mean_hn = sum_of(columns, [&](Index i) { return h(i) * n(i); }) / count;
+        // dx holds h first.
+        if (gain == nullptr) {
+            std::copy_n(g, columns, dx);
+        } else {
+            for (Index i = 0; i < columns; ++i) {
+                dx[i] = g[i] * (gain[i] + extra);
+            }
+        }
+        const float mean_h = centre ? sum_of(columns, [dx](auto at) { return at(dx); }) / count : 0.0F;
+        const float mean_hn = sum_of(columns, [=](auto at) { return at(dx) * (at(x) - mean); }) * rstd / count;
         for (Index i = 0; i < columns; ++i) {
-            dx[i] = rstd * (h(i) - mean_h - n(i) * mean_hn);
+            dx[i] = rstd * (dx[i] - mean_h - (x[i] - mean) * rstd * mean_hn);
         }
         if (d_scale != nullptr) {
             for (Index i = 0; i < columns; ++i) {
-                d_scale[i] += g[i] * n(i);
+                d_scale[i] += g[i] * ((x[i] - mean) * rstd);
             }
         }
         if (d_shift != nullptr) {

@@ -1,0 +1,184 @@
+#pragma once
+
+#include "flowfar/backend/cpu/bf16_kernel.hpp"
+#include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/storage.hpp"
+
+#if defined(FLOWFAR_AVX512_BF16)
+
+namespace flowfar::cpu {
+
+namespace bf16_product {
+
+/// Cache-aligned words that go back to the block cache.
+class Words {
+   public:
+    explicit Words(Index count)
+        : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(Pair))) {}
+    [[nodiscard]] Pair* data() const { return reinterpret_cast<Pair*>(block_.get()); }
+
+   private:
+    std::shared_ptr<std::byte> block_;
+};
+
+/// Rows of f32 numbers into f32 or bf16 memory.
+FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, float* to) {
+    for (Index i = 0; i < count; i += lanes) {
+        const __mmask16 used = first(count - i);
+        _mm512_mask_storeu_ps(to + i, used, _mm512_maskz_loadu_ps(used, from + i));
+    }
+}
+FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, bf16* to) {
+    for (Index i = 0; i < count; i += lanes) {
+        const __mmask16 used = first(count - i);
+        _mm256_mask_storeu_epi16(to + i, used, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(used, from + i)));
+    }
+}
+
+template <class T>
+[[nodiscard]] View<T> view(const Handle& h, Index offset) {
+    const int rank = h.rank();
+    const bool row_major = h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1;
+    return {h.data<T>() + offset, h.layout.stride(row_major ? rank - 2 : rank - 1), row_major};
+}
+
+/// Calls `f(view)` with the last two axes of an f32 or bf16 handle, `offset` elements on.
+template <class F>
+void with_view(const Handle& h, Index offset, F&& f) {
+    if (h.dtype == DType::bf16) {
+        f(view<bf16>(h, offset));
+    } else {
+        f(view<float>(h, offset));
+    }
+}
+
+}  // namespace bf16_product
+
+/// Products of matrices whose elements are rounded to bf16 and summed in f32, on all threads. Operands and result are
+/// f32 or bf16 each. To be used only where has_avx512_bf16() says so.
+struct Bf16Gemm {
+    /// out[batch…, M, N] = act(alpha · a b + bias); b may be a single matrix, bias [N] is f32 or undefined.
+    static void run(const Handle& out, Handle a, Handle b, const Handle& bias, GemmOptions options,
+                    Handle (*contiguous)(const Handle&)) {
+        using namespace bf16_product;
+        if (out.count() == 0) {
+            return;
+        }
+        a = Gemm::is_dense(a) ? a : contiguous(a);
+        b = Gemm::is_dense(b) ? b : contiguous(b);
+        const int rank = a.rank();
+        Product p{.inner = a.extents()[rank - 1], .columns = b.extents().back()};
+        Index batches = Gemm::batches(a);
+        Index rows = a.extents()[rank - 2];
+        if (b.rank() == 2 && is_contiguous(a.layout)) {  // one tall matrix
+            rows *= batches;
+            batches = 1;
+            Layout tall = contiguous_layout({rows, p.inner});
+            tall.offset = a.layout.offset;
+            a = a.with(tall);
+        }
+        const Index rights = b.rank() == 2 ? 1 : batches;
+        p.pairs = pair_count(p.inner);
+        p.panels = panel_count(p.columns);
+        const Words right(rights * p.panels * p.pairs * panel_columns);
+        parallel_for(rights * p.panels, 1, [&](Index begin, Index end) {
+            for (Index i = begin; i < end; ++i) {
+                with_view(b, rights == 1 ? 0 : Gemm::batch_offset(b, i / p.panels), [&](const auto& matrix) {
+                    const Index column = i % p.panels * panel_columns;
+                    pack_panel(matrix, column, p.columns - column, p.inner, right.data() + i * p.pairs * panel_columns);
+                });
+            }
+        });
+        p.alpha = static_cast<float>(options.alpha);
+        p.bias = bias.defined() ? bias.data<float>() : nullptr;
+        p.activation = options.activation;
+
+        const Index height = block_rows(p.pairs, rows);
+        const Index blocks = (rows + height - 1) / height;
+        const Index wanted = 16 * ThreadPool::instance().threads();
+        const Index groups = std::clamp<Index>((wanted + batches * blocks - 1) / (batches * blocks), 1, p.panels);
+        parallel_for(batches * blocks * groups, 1, [&](Index begin, Index end) {
+            const Words left(height * left_stride(p.pairs));
+            Index packed = -1;
+            for (Index i = begin; i < end; ++i) {
+                const Index group = i % groups;
+                const Index batch = i / groups / blocks;
+                const Index row = rows * (i / groups % blocks) / blocks;
+                const Index count = rows * (i / groups % blocks + 1) / blocks - row;
+                if (packed != i / groups) {
+                    packed = i / groups;
+                    with_view(a, a.rank() == 2 ? 0 : Gemm::batch_offset(a, batch), [&](const auto& matrix) {
+                        pack_left(matrix.from_row(row), count, p.inner, left.data());
+                    });
+                }
+                const Pair* const panels =
+                    right.data() + (rights == 1 ? 0 : batch * p.panels * p.pairs * panel_columns);
+                const Index first = p.panels * group / groups;
+                const Index last = p.panels * (group + 1) / groups;
+                const Index offset = (batch * rows + row) * p.columns;
+                if (out.dtype == DType::bf16) {
+                    multiply_block(p, left.data(), count, panels, first, last, out.data<bf16>() + offset);
+                } else {
+                    multiply_block(p, left.data(), count, panels, first, last, out.data<float>() + offset);
+                }
+            }
+        });
+    }
+
+   private:
+    struct Product {
+        Index inner = 0;
+        Index columns = 0;
+        Index pairs = 0;
+        Index panels = 0;
+        float alpha = 1.0F;
+        const float* bias = nullptr;
+        Activation activation = Activation::none;
+    };
+
+    /// Rows that are packed at a time: whole tiles within half of a second-level cache of 1 MiB.
+    static Index block_rows(Index pairs, Index rows) {
+        using namespace bf16_product;
+        constexpr Index tiles = 8;
+        constexpr Index words = Index{1} << 17;
+        const Index fit = std::clamp<Index>(words / left_stride(pairs) / tile_rows, 1, tiles) * tile_rows;
+        return std::min(fit, rows);
+    }
+
+    template <class T>
+    static void multiply_block(const Product& p, const bf16_product::Pair* left, Index rows,
+                               const bf16_product::Pair* panels, Index first_panel, Index last_panel, T* out) {
+        using namespace bf16_product;
+        for (Index panel = first_panel; panel < last_panel; ++panel) {
+            const Index column = panel * panel_columns;
+            const Index columns = std::min(panel_columns, p.columns - column);
+            const Pair* const right = panels + panel * p.pairs * panel_columns;
+            const float* const bias = p.bias == nullptr ? nullptr : p.bias + column;
+            if constexpr (std::is_same_v<T, float>) {
+                if (p.activation == Activation::none) {
+                    multiply_rows(left, left_stride(p.pairs), rows, right, p.pairs,
+                                  {out + column, p.columns, columns, p.alpha, bias});
+                    continue;
+                }
+            }
+            // Through a buffer, so that the activation works on whole vectors in the first cache.
+            alignas(64) float buffer[tile_rows * panel_columns];
+            const Index tiles = (rows + tile_rows - 1) / tile_rows;
+            for (Index t = 0; t < tiles; ++t) {
+                const Index row = rows * t / tiles;
+                const Index height = rows * (t + 1) / tiles - row;
+                std::fill_n(buffer, height * panel_columns, 0.0F);
+                multiply_rows(left + row * left_stride(p.pairs), left_stride(p.pairs), height, right, p.pairs,
+                              {buffer, panel_columns, columns, p.alpha, bias});
+                Gemm::activate(buffer, height * panel_columns, p.activation);
+                for (Index i = 0; i < height; ++i) {
+                    store_row(buffer + i * panel_columns, columns, out + (row + i) * p.columns + column);
+                }
+            }
+        }
+    }
+};
+
+}  // namespace flowfar::cpu
+
+#endif

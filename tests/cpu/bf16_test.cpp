@@ -1,0 +1,172 @@
+// Products and attention of bf16 operands (Bf16Products, and bf16 tensors): against f32 products of the operands
+// rounded beforehand, so that only the order of additions differs.
+#include <doctest/doctest.h>
+#include <functional>
+#include <vector>
+
+#include "flowfar/backend/cpu.hpp"
+
+#include "approx.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+Handle random(const Extents& extents, std::uint64_t seed) {
+    return Cpu::normal(extents, DType::f32, seed, 0);
+}
+Handle rounded(const Handle& h) {
+    return Cpu::cast(Cpu::cast(h, DType::bf16), DType::f32);
+}
+std::vector<double> values(const Handle& h) {
+    const Handle f = Cpu::cast(h, DType::f64);
+    std::vector<double> out(static_cast<std::size_t>(f.count()));
+    Cpu::to_host(f, out.data());
+    return out;
+}
+void check(const Handle& found, const Handle& expected, double tolerance) {
+    CHECK(found.extents() == expected.extents());
+    CHECK(difference_of(values(found), values(expected), tolerance) == "");
+}
+template <class F>
+auto with_rounding(F&& f) {
+    const Bf16Products products;
+    return f();
+}
+bool absent() {
+    if (!Bf16Products::available()) {
+        MESSAGE("this CPU has no bf16 products: results are those of f32");
+    }
+    return !Bf16Products::available();
+}
+
+}  // namespace
+
+TEST_CASE("products round their operands, however they lie in memory") {
+    for (const Index rows : {1, 2, 13, 14, 15, 29, 115}) {
+        for (const Index inner : {1, 2, 31, 33, 64, 95}) {
+            for (const Index columns : {1, 15, 16, 17, 32, 33, 70}) {
+                CAPTURE(rows);
+                CAPTURE(inner);
+                CAPTURE(columns);
+                const Handle a = random({rows, inner}, 1);
+                const Handle at = Cpu::permute(Cpu::contiguous(Cpu::permute(a, {1, 0})), {1, 0});
+                const Handle b = random({inner, columns}, 2);
+                const Handle bt = Cpu::permute(Cpu::contiguous(Cpu::permute(b, {1, 0})), {1, 0});
+                const Handle expected = absent() ? Cpu::gemm(a, b, {}, {.alpha = 0.5})
+                                                 : Cpu::gemm(rounded(a), rounded(b), {}, {.alpha = 0.5});
+                const double tolerance = approx::reduction(inner);
+                with_rounding([&] {
+                    check(Cpu::gemm(a, b, {}, {.alpha = 0.5}), expected, tolerance);
+                    check(Cpu::gemm(at, b, {}, {.alpha = 0.5}), expected, tolerance);
+                    check(Cpu::gemm(a, bt, {}, {.alpha = 0.5}), expected, tolerance);
+                    check(Cpu::gemm(at, bt, {}, {.alpha = 0.5}), expected, tolerance);
+                    return 0;
+                });
+                const auto narrow = [](const Handle& h) { return Cpu::cast(h, DType::bf16); };
+                check(Cpu::gemm(narrow(at), narrow(bt), {}, {.alpha = 0.5}), expected, approx::bf16);
+            }
+        }
+    }
+}
+
+TEST_CASE("batches, bias and activations") {
+    const Handle a = random({3, 2, 37, 50}, 1);
+    const Handle b = random({3, 2, 50, 41}, 2);
+    const Handle w = random({50, 41}, 3);
+    const Handle bias = random({41}, 4);
+    for (const Activation act : {Activation::none, Activation::silu, Activation::gelu_tanh, Activation::gelu_erf}) {
+        const GemmOptions options{.alpha = 0.1, .activation = act};
+        const bool f32 = absent();
+        const auto prepared = [f32](const Handle& h) { return f32 ? h : rounded(h); };
+        const Handle batched = Cpu::gemm(prepared(a), prepared(b), {}, options);
+        const Handle shared = Cpu::gemm(prepared(a), prepared(w), bias, options);
+        with_rounding([&] {
+            check(Cpu::gemm(a, b, {}, options), batched, 2e-6);
+            check(Cpu::gemm(a, w, bias, options), shared, 2e-6);
+            check(Cpu::gemm(Cpu::permute(a, {1, 0, 2, 3}), w, bias, options), Cpu::permute(shared, {1, 0, 2, 3}), 2e-6);
+            return 0;
+        });
+    }
+    const Handle none = Cpu::empty({0, 50}, DType::f32);
+    CHECK(with_rounding([&] { return Cpu::gemm(none, w, {}, {}); }).extents() == Extents{0, 41});
+    const Handle zero = with_rounding([&] {
+        return Cpu::gemm(Cpu::empty({5, 0}, DType::f32), Cpu::empty({0, 40}, DType::f32), {}, {});
+    });
+    check(zero, Cpu::full({5, 40}, DType::f32, 0.0), 0.0);
+}
+
+TEST_CASE("a row's result does not depend on the other rows, nor on the number of threads") {
+    const Handle a = random({130, 200}, 1);
+    const Handle b = random({200, 75}, 2);
+    const int before = Cpu::threads();
+    with_rounding([&] {
+        const Handle all = Cpu::gemm(a, b, {}, {});
+        for (const Index count : {1, 5, 14, 77}) {
+            const Handle part = Cpu::gemm(Cpu::slice(a, 0, 40, 40 + count), b, {}, {});
+            CHECK(values(part) == values(Cpu::slice(all, 0, 40, 40 + count)));
+        }
+        for (const int threads : {1, 3}) {
+            Cpu::set_threads(threads);
+            CHECK(values(Cpu::gemm(a, b, {}, {})) == values(all));
+        }
+        return 0;
+    });
+    Cpu::set_threads(before);
+}
+
+TEST_CASE("attention of rounded queries, keys and values") {
+    for (const Index depth : {8, 24, 64, 72, 96, 128}) {
+        for (const Index queries : {1, 31, 113, 240}) {
+            for (const Index keys : {1, 33, 130, 600}) {
+                for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
+                    CAPTURE(depth);
+                    CAPTURE(queries);
+                    CAPTURE(keys);
+                    const Handle q = random({2, 3, queries, depth}, 1);
+                    const Handle k = random({2, 3, keys, depth}, 2);
+                    const Handle v = Cpu::permute(random({2, keys, 3, depth}, 3), {0, 2, 1, 3});
+                    const double scale = 8.0 / static_cast<double>(depth);
+                    const bool f32 = absent();
+                    const auto prepared = [f32](const Handle& h) { return f32 ? h : rounded(h); };
+                    const auto expected = Cpu::attention(prepared(q), prepared(k), prepared(v), scale, mask);
+                    const auto found = with_rounding([&] { return Cpu::attention(q, k, v, scale, mask); });
+                    check(found.output, expected.output, approx::bf16);  // the weights are rounded, too
+                    check(found.log_sum_exp, expected.log_sum_exp, 5e-6);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("convolutions round images and weights") {
+    for (const Index kernel : {1, 3}) {
+        for (const Index stride : {1, 2}) {
+            const Handle x = random({2, 17, 23, 30}, 1);
+            const Handle w = random({37, 17, kernel, kernel}, 2);
+            const Handle bias = random({37}, 3);
+            ConvOptions options = ConvOptions::same(kernel);
+            options.stride = stride;
+            const bool f32 = absent();
+            const Handle expected =
+                f32 ? Cpu::conv2d(x, w, bias, options) : Cpu::conv2d(rounded(x), rounded(w), bias, options);
+            check(with_rounding([&] { return Cpu::conv2d(x, w, bias, options); }), expected,
+                  approx::reduction(17 * kernel * kernel));
+        }
+    }
+}
+
+TEST_CASE("the scope ends, nests and concerns its own thread") {
+    const bool before = cpu::rounds_products();
+    {
+        const Bf16Products on;
+        CHECK(cpu::rounds_products());
+        {
+            const Bf16Products off(false);
+            CHECK_FALSE(cpu::rounds_products());
+        }
+        CHECK(cpu::rounds_products());
+    }
+    CHECK(cpu::rounds_products() == before);
+}
