@@ -1,5 +1,6 @@
 // Primitives of the CPU backend at FlowMo's and FAR's sizes. Bytes per second count each operand and result once, to be
-// held against `copy`; items per second of gemm and attention are multiply-adds times two (FLOP).
+// held against `copy`; items per second of gemm and attention are multiply-adds times two (FLOP). With bf16:1, products
+// take bf16 operands (Bf16Products).
 #include <benchmark/benchmark.h>
 #include <vector>
 
@@ -29,6 +30,7 @@ void copy(benchmark::State& state) {
 BENCHMARK(copy)->Args({4352, 1152})->Args({4352, 4608})->UseRealTime();
 
 void gemm(benchmark::State& state) {
+    const Bf16Products products(state.range(3) == 1);
     const Handle x = random({state.range(0), state.range(2)}, 1);
     const Handle w = random({state.range(1), state.range(2)}, 2);
     for (auto _ : state) {
@@ -37,20 +39,24 @@ void gemm(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
 }
 BENCHMARK(gemm)
-    ->ArgNames({"M", "N", "K"})
-    ->Args({4352, 1152, 1152})
-    ->Args({4352, 4608, 1152})
-    ->Args({4352, 1152, 4608})
-    ->Args({512, 3072, 768})
-    ->Args({64, 1152, 1152})
-    ->Args({8, 1152, 1152})
-    ->Args({1, 1152, 1152})
-    ->UseRealTime();
+    ->ArgNames({"M", "N", "K", "bf16"})
+    ->Apply([](auto* b) {
+        for (const Index bf16 : {0, 1}) {
+            b->Args({4352, 1152, 1152, bf16});
+            b->Args({4352, 4608, 1152, bf16});
+            b->Args({4352, 1152, 4608, bf16});
+            b->Args({512, 3072, 768, bf16});
+            b->Args({64, 1152, 1152, bf16});
+            b->Args({8, 1152, 1152, bf16});
+            b->Args({1, 1152, 1152, bf16});
+        }
+    }) -> UseRealTime();
 
 void attention(benchmark::State& state) {
     const Index heads = state.range(0);
     const Index tokens = state.range(1);
     const Index depth = state.range(2);
+    const Bf16Products products(state.range(3) == 1);
     const Handle qkv = random({1, tokens, 3, heads, depth}, 3);
     std::vector<Handle> part;
     for (Index i = 0; i < 3; ++i) {
@@ -64,12 +70,14 @@ void attention(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * 4 * heads * tokens * tokens * depth);
 }
 BENCHMARK(attention)
-    ->ArgNames({"heads", "tokens", "size"})
-    ->Args({12, 4352, 96})
-    ->Args({12, 4352, 64})
-    ->Args({12, 320, 64})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->ArgNames({"heads", "tokens", "size", "bf16"})
+    ->Apply([](auto* b) {
+        for (const Index bf16 : {0, 1}) {
+            b->Args({12, 4352, 96, bf16});
+            b->Args({12, 4352, 64, bf16});
+            b->Args({12, 320, 64, bf16});
+        }
+    }) -> UseRealTime() -> Unit(benchmark::kMillisecond);
 
 void attention_backward(benchmark::State& state) {
     const Extents extents{1, 12, state.range(0), 96};
