@@ -1,7 +1,7 @@
 // Products and attention of bf16 operands (Bf16Products, and bf16 tensors): against f32 products of the operands
 // rounded beforehand, so that only the order of additions differs.
 #include <doctest/doctest.h>
-#include <functional>
+#include <utility>
 #include <vector>
 
 #include "flowfar/backend/cpu.hpp"
@@ -141,13 +141,17 @@ TEST_CASE("attention of rounded queries, keys and values") {
 }
 
 TEST_CASE("convolutions round images and weights") {
-    for (const Index kernel : {1, 3}) {
-        for (const Index stride : {1, 2}) {
-            const Handle x = random({2, 17, 23, 30}, 1);
+    for (const Index kernel : {1, 2, 3, 5}) {
+        for (const auto& [stride, width] : {std::pair{1, 30}, std::pair{2, 30}, std::pair{1, 16}, std::pair{1, 48}}) {
+            CAPTURE(kernel);
+            CAPTURE(stride);
+            CAPTURE(width);
+            const Handle x = random({2, 17, 9, width}, 1);
             const Handle w = random({37, 17, kernel, kernel}, 2);
             const Handle bias = random({37}, 3);
             ConvOptions options = ConvOptions::same(kernel);
             options.stride = stride;
+            options.right -= kernel % 2 == 0 ? 1 : 0;  // the output is as wide as the input
             const bool f32 = absent();
             const Handle expected =
                 f32 ? Cpu::conv2d(x, w, bias, options) : Cpu::conv2d(rounded(x), rounded(w), bias, options);

@@ -2,12 +2,15 @@
 
 /// The Fréchet distance between two sets of features, each taken for a Gaussian (Heusel et al. 2017).
 
+#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <complex>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "flowfar/core/dtype.hpp"
@@ -20,7 +23,8 @@ namespace flowfar::metrics {
 enum class TraceForm : std::uint8_t {
     eigenvalues,  ///< roots of the eigenvalues of C1^1/2 C2 C1^1/2, which is symmetric: fast, and stable at low rank
     /// roots of the eigenvalues of C1 C2, which is what the trace of scipy's sqrtm(C1 C2) consists of; 1e-6 is added to
-    /// both diagonals only if that fails, as pytorch-fid and the ADM evaluator do. About ten times slower
+    /// both diagonals only if that fails, as pytorch-fid and the ADM evaluator do. Where rounding cannot show, by a
+    /// faster way; at low rank, where it does, 50 times slower than the other form
     sqrtm
 };
 
@@ -101,7 +105,30 @@ inline std::complex<double> product_root_trace(const Eigen::MatrixXd& a, const E
     return sum;
 }
 
+/// The same for definite matrices, much faster: a b has the eigenvalues of the symmetric L^T b L, where a = L L^T.
+/// Nothing if a is not definite, or if the eigenvalues' rounding errors, once under a root, could move the distance by
+/// more than 1e-9 of the covariances' traces.
+inline std::optional<double> definite_root_trace(const ConstMatrix& a, const ConstMatrix& b) {
+    const Eigen::LLT<Eigen::MatrixXd> factor(a);
+    if (factor.info() != Eigen::Success) {
+        return {};
+    }
+    const Eigen::MatrixXd right = b * factor.matrixL();
+    const Eigen::MatrixXd turned = factor.matrixU() * right;
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(turned, Eigen::EigenvaluesOnly);
+    const double rounding = 4 * std::numeric_limits<double>::epsilon() * a.norm() * b.norm();
+    if (solver.info() != Eigen::Success || !(solver.eigenvalues().minCoeff() > 4 * rounding)) {
+        return {};
+    }
+    const Eigen::ArrayXd roots = solver.eigenvalues().array().sqrt();
+    const double error = (rounding / (2 * roots)).sum();
+    return 2 * error <= 1e-9 * (a.trace() + b.trace()) ? std::optional(roots.sum()) : std::nullopt;
+}
+
 inline double sqrtm_trace(const ConstMatrix& a, const ConstMatrix& b) {
+    if (const std::optional<double> fast = definite_root_trace(a, b)) {
+        return *fast;
+    }
     std::complex<double> trace = product_root_trace(a, b);
     if (!std::isfinite(trace.real()) || !std::isfinite(trace.imag())) {
         const Eigen::MatrixXd offset = 1e-6 * Eigen::MatrixXd::Identity(a.rows(), a.cols());

@@ -207,7 +207,7 @@ class Bf16Attention {
                 const Index column = panel * panel_columns;
                 multiply_rows(block.weight.data(), weight_stride, nq,
                               values + (panel * pair_count(keys_) + kb / 2) * panel_columns, pair_count(nk),
-                              {sum + column, depth_, std::min(panel_columns, depth_ - column), 1.0F, nullptr, kb > 0});
+                              {sum + column, depth_, std::min(panel_columns, depth_ - column), 1.0F, kb > 0});
             }
         }
         for (Index i = 0; i < nq; ++i) {

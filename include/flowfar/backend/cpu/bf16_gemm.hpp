@@ -35,6 +35,16 @@ FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, bf16* 
     }
 }
 
+/// Adds the bias to rows of 32 sums each.
+FLOWFAR_AVX512_BF16 inline void add_bias(float* sums, Index rows, Index columns, const float* bias) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(columns), bias);
+    const __m512 high = _mm512_maskz_loadu_ps(first(columns - lanes), bias + lanes);
+    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
+        _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), low));
+        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(_mm512_loadu_ps(sums + lanes), high));
+    }
+}
+
 template <class T>
 [[nodiscard]] View<T> view(const Handle& h, Index offset) {
     const int rank = h.rank();
@@ -126,6 +136,8 @@ struct Bf16Gemm {
     }
 
    private:
+    static constexpr Index most_rows = 8 * bf16_product::tile_rows;
+
     struct Product {
         Index inner = 0;
         Index columns = 0;
@@ -139,7 +151,7 @@ struct Bf16Gemm {
     /// Rows that are packed at a time: whole tiles within half of a second-level cache of 1 MiB.
     static Index block_rows(Index pairs, Index rows) {
         using namespace bf16_product;
-        constexpr Index tiles = 8;
+        constexpr Index tiles = most_rows / tile_rows;
         constexpr Index words = Index{1} << 17;
         const Index fit = std::clamp<Index>(words / left_stride(pairs) / tile_rows, 1, tiles) * tile_rows;
         return std::min(fit, rows);
@@ -154,27 +166,23 @@ struct Bf16Gemm {
             const Index columns = std::min(panel_columns, p.columns - column);
             const Pair* const right = panels + panel * p.pairs * panel_columns;
             const float* const bias = p.bias == nullptr ? nullptr : p.bias + column;
-            if constexpr (std::is_same_v<T, float>) {
-                if (p.activation == Activation::none) {
-                    multiply_rows(left, left_stride(p.pairs), rows, right, p.pairs,
-                                  {out + column, p.columns, columns, p.alpha, bias});
-                    continue;
-                }
-            }
-            // Through a buffer, so that the activation works on whole vectors in the first cache.
-            alignas(64) float buffer[tile_rows * panel_columns];
-            const Index tiles = (rows + tile_rows - 1) / tile_rows;
-            for (Index t = 0; t < tiles; ++t) {
-                const Index row = rows * t / tiles;
-                const Index height = rows * (t + 1) / tiles - row;
-                std::fill_n(buffer, height * panel_columns, 0.0F);
-                multiply_rows(left + row * left_stride(p.pairs), left_stride(p.pairs), height, right, p.pairs,
-                              {buffer, panel_columns, columns, p.alpha, bias});
-                Gemm::activate(buffer, height * panel_columns, p.activation);
-                for (Index i = 0; i < height; ++i) {
-                    store_row(buffer + i * panel_columns, columns, out + (row + i) * p.columns + column);
-                }
-            }
+            const Index stride = left_stride(p.pairs);
+            alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache
+            multiply_rows(left, stride, rows, right, p.pairs, {sums, panel_columns, panel_columns, p.alpha});
+            finish(sums, rows, columns, bias, p.activation, out + column, p.columns);
+        }
+    }
+
+    template <class T>
+    static void finish(float* sums, Index rows, Index columns, const float* bias, Activation activation, T* out,
+                       Index ld) {
+        using namespace bf16_product;
+        if (bias != nullptr) {
+            add_bias(sums, rows, columns, bias);
+        }
+        Gemm::activate(sums, rows * panel_columns, activation);
+        for (Index i = 0; i < rows; ++i) {
+            store_row(sums + i * panel_columns, columns, out + i * ld);
         }
     }
 };

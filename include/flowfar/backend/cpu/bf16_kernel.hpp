@@ -43,13 +43,12 @@ inline constexpr int tile_rows = 14;
     return ((pairs + lanes - 1) / lanes | 1) * lanes;
 }
 
-/// Where a tile's sums go: c[rows, columns ≤ 32] = alpha · sums (+ bias), or c += alpha · sums.
+/// Where a tile's sums go: c[rows, columns ≤ 32] = alpha · sums, or c += alpha · sums.
 struct Target {
     float* c;
     Index ldc;
     Index columns;
     float alpha = 1.0F;
-    const float* bias = nullptr;  ///< as many as columns
     bool add = false;
 };
 
@@ -73,8 +72,6 @@ template <int... R>
     const __mmask16 low = first(to.columns);
     const __mmask16 high = first(to.columns - lanes);
     const __m512 alpha = _mm512_set1_ps(to.alpha);
-    const __m512 bias[2] = {to.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(low, to.bias),
-                            to.bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(high, to.bias + lanes)};
     if (to.add) {
         (...,
          (_mm512_mask_storeu_ps(to.c + R * to.ldc, low,
@@ -83,9 +80,8 @@ template <int... R>
               to.c + R * to.ldc + lanes, high,
               _mm512_fmadd_ps(alpha, sums[2 * R + 1], _mm512_maskz_loadu_ps(high, to.c + R * to.ldc + lanes)))));
     } else {
-        (...,
-         (_mm512_mask_storeu_ps(to.c + R * to.ldc, low, _mm512_fmadd_ps(alpha, sums[2 * R], bias[0])),
-          _mm512_mask_storeu_ps(to.c + R * to.ldc + lanes, high, _mm512_fmadd_ps(alpha, sums[2 * R + 1], bias[1]))));
+        (..., (_mm512_mask_storeu_ps(to.c + R * to.ldc, low, _mm512_mul_ps(alpha, sums[2 * R])),
+               _mm512_mask_storeu_ps(to.c + R * to.ldc + lanes, high, _mm512_mul_ps(alpha, sums[2 * R + 1]))));
     }
 }
 
@@ -136,22 +132,26 @@ FLOWFAR_AVX512_BF16 inline __m512i load(const bf16* from, Index count) {
     return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << used) - 1U), from);
 }
 
-/// Pairs (upper[i], lower[i]) of up to 16 columns of two rows, zeros after them; `lower` may be absent: zeros.
-FLOWFAR_AVX512_BF16 inline __m512i interleave(const float* upper, const float* lower, Index count) {
-    const __mmask16 used = first(count);
+/// Pairs (upper[i], lower[i]) of 16 columns of two rows, zeros where the masks say so.
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i interleave(const float* upper, __mmask16 above,
+                                                                     const float* lower, __mmask16 below) {
     const __m512i both =
-        (__m512i)_mm512_cvtne2ps_pbh(lower == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(used, lower),
-                                     _mm512_maskz_loadu_ps(used, upper));
+        (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(below, lower), _mm512_maskz_loadu_ps(above, upper));
     const __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
     const __m512i odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
     return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
 }
-FLOWFAR_AVX512_BF16 inline __m512i interleave(const bf16* upper, const bf16* lower, Index count) {
-    const __mmask16 used = first(count);
-    const __m512i even = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(used, upper));
-    const __m512i odd =
-        lower == nullptr ? _mm512_setzero_si512() : _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(used, lower));
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i interleave(const bf16* upper, __mmask16 above,
+                                                                     const bf16* lower, __mmask16 below) {
+    const __m512i even = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(above, upper));
+    const __m512i odd = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(below, lower));
     return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+}
+/// The first `count` columns; `lower` may be absent: zeros.
+template <class T>
+FLOWFAR_AVX512_BF16 __m512i interleave(const T* upper, const T* lower, Index count) {
+    const __mmask16 used = first(count);
+    return interleave(upper, used, lower == nullptr ? upper : lower, lower == nullptr ? __mmask16{0} : used);
 }
 
 /// Transposes 16 vectors of 16 words in place: first 4×4 blocks inside the 128-bit quarters, then the quarters.

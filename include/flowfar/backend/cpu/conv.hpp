@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
@@ -44,13 +46,15 @@ class Conv {
                 const Index channels = std::min(part, s_.out - channel);
                 const float* const image = x.data<float>() + n * s_.in * s_.height * s_.width;
                 MatrixView seen{image + first, pixels_, true};
-                if (!direct) {
+                if (rounds && !direct && reads_image()) {
+                    seen = {nullptr, 0, true};
+                } else if (!direct) {
                     gather(image, s_.in, first, first + count, columns.data());
                     seen = {columns.data(), count, true};
                 }
                 float* const out = y.data<float>() + (n * s_.out + channel) * pixels_ + first;
                 if (rounds) {
-                    multiply_packed(packed.data(), channel, channels, seen, count, bias, out);
+                    multiply_packed(packed.data(), channel, channels, seen, image, first, count, bias, out);
                     continue;
                 }
                 multiply({weight.data<float>() + channel * inner_, inner_, true}, seen, out, pixels_, channels, inner_,
@@ -123,19 +127,68 @@ class Conv {
         bf16_product::pack_left(bf16_product::View<float>{weight.data<float>(), inner_, true}, s_.out, inner_,
                                 reinterpret_cast<bf16_product::Pair*>(to));
     }
-    /// out = weight rows [channel, channel + channels) times what they see, plus bias, with rows `pixels_` apart.
-    void multiply_packed(const float* weight, Index channel, Index channels, MatrixView seen, Index count,
-                         const Handle& bias, float* out) const {
+    /// Whether 16 neighbouring outputs see, through one tap, 16 neighbouring pixels of one line: then no gathering.
+    [[nodiscard]] bool reads_image() const {
+        return s_.options.stride == 1 && s_.out_width % bf16_product::lanes == 0;
+    }
+    /// What up to 32 output pixels from `first` on see of the image, as a panel.
+    FLOWFAR_AVX512_BF16 void pack_seen(const float* image, Index first, Index count, bf16_product::Pair* to) const {
+        using namespace bf16_product;
+        struct Seen {
+            Index offset;
+            __mmask16 inside;
+        };
+        std::vector<Seen> taps(static_cast<std::size_t>(s_.taps()));
+        for (Index half = 0; half < panel_columns; half += lanes) {
+            const Index line = (first + half) / s_.out_width;
+            const Index column = (first + half) % s_.out_width;
+            for (Index tap = 0; tap < s_.taps(); ++tap) {
+                const Index y = line + tap / s_.kernel_width - s_.options.top;
+                const Index x = column + tap % s_.kernel_width - s_.options.left;
+                const bool inside = y >= 0 && y < s_.height && half < count;
+                const auto up_to = [](Index n) { return (1U << std::clamp<Index>(n, 0, lanes)) - 1U; };
+                taps[static_cast<std::size_t>(tap)] = {
+                    y * s_.width + x, static_cast<__mmask16>(inside ? up_to(s_.width - x) & ~up_to(-x) : 0U)};
+            }
+            const float* channel = image;
+            auto tap = taps.begin();
+            const auto next = [&] {
+                const std::pair<const float*, __mmask16> here{channel + tap->offset, tap->inside};
+                if (++tap == taps.end()) {
+                    tap = taps.begin();
+                    channel += s_.height * s_.width;
+                }
+                return here;
+            };
+            const Index pairs = pair_count(inner_);
+            for (Index p = 0; p < pairs; ++p) {
+                const auto upper = next();
+                const auto lower = 2 * p + 1 < inner_ ? next() : std::pair<const float*, __mmask16>{image, 0};
+                _mm512_storeu_si512(to + p * panel_columns + half,
+                                    interleave(upper.first, upper.second, lower.first, lower.second));
+            }
+        }
+    }
+    /// out = weight rows [channel, channel + channels) times what pixels [first, first + count) see, plus bias, with
+    /// rows `pixels_` apart. `seen` is that matrix; without data it is read off the image.
+    void multiply_packed(const float* weight, Index channel, Index channels, MatrixView seen, const float* image,
+                         Index first, Index count, const Handle& bias, float* out) const {
         using namespace bf16_product;
         const Index pairs = pair_count(inner_);
         const Words panels(panel_count(count) * pairs * panel_columns);
         for (Index column = 0; column < count; column += panel_columns) {
-            pack_panel(View<float>{seen.data, seen.ld, true}, column, count - column, inner_,
-                       panels.data() + column * pairs);
+            if (seen.data == nullptr) {
+                pack_seen(image, first + column, count - column, panels.data() + column * pairs);
+            } else {
+                pack_panel(View<float>{seen.data, seen.ld, true}, column, count - column, inner_,
+                           panels.data() + column * pairs);
+            }
         }
         const auto* const left = reinterpret_cast<const Pair*>(weight) + packed_words(channel);
-        for (Index row = 0; row < channels; row += packed_rows) {
-            const Index rows = std::min(packed_rows, channels - row);
+        const Index tiles = (channels + tile_rows - 1) / tile_rows;
+        for (Index tile = 0; tile < tiles; tile += packed_tiles) {  // that many rows stay in the second cache
+            const Index row = channels * tile / tiles;
+            const Index rows = channels * std::min(tile + packed_tiles, tiles) / tiles - row;
             for (Index column = 0; column < count; column += panel_columns) {
                 multiply_rows(left + packed_words(row), packed_words(1), rows, panels.data() + column * pairs, pairs,
                               {out + row * pixels_ + column, pixels_, std::min(panel_columns, count - column)});
@@ -148,13 +201,17 @@ class Conv {
             }
         }
     }
-    static constexpr Index packed_rows = 4 * bf16_product::tile_rows;  ///< of a weight that stay in the second cache
+    static constexpr Index packed_tiles = 4;
 #else
     [[nodiscard]] Index packed_words(Index) const {
         return 0;
     }
     void pack_weight(const Handle&, float*) const {}
-    void multiply_packed(const float*, Index, Index, MatrixView, Index, const Handle&, float*) const {}
+    [[nodiscard]] bool reads_image() const {
+        return false;
+    }
+    void multiply_packed(const float*, Index, Index, MatrixView, const float*, Index, Index, const Handle&,
+                         float*) const {}
 #endif
 
     static constexpr Index owned = 16;  ///< input channels that a task of a backward pass owns
