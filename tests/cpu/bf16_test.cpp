@@ -152,7 +152,8 @@ TEST_CASE("convolutions round images and weights") {
             ConvOptions options = ConvOptions::same(kernel);
             options.stride = stride;
             options.right -= kernel % 2 == 0 ? 1 : 0;  // the output is as wide as the input
-            const bool f32 = absent();
+            // Strides and widths that do not suit the bf16 kernel are computed in f32.
+            const bool f32 = absent() || stride != 1 || width % 16 != 0;
             const Handle expected =
                 f32 ? Cpu::conv2d(x, w, bias, options) : Cpu::conv2d(rounded(x), rounded(w), bias, options);
             check(with_rounding([&] { return Cpu::conv2d(x, w, bias, options); }), expected,

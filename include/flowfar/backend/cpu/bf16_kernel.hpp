@@ -132,14 +132,17 @@ FLOWFAR_AVX512_BF16 inline __m512i load(const bf16* from, Index count) {
     return _mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << used) - 1U), from);
 }
 
-/// Pairs (upper[i], lower[i]) of 16 columns of two rows, zeros where the masks say so.
-[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i interleave(const float* upper, __mmask16 above,
-                                                                     const float* lower, __mmask16 below) {
-    const __m512i both =
-        (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(below, lower), _mm512_maskz_loadu_ps(above, upper));
+/// 16 bf16 numbers and 16 others to pairs of the first, the second, … of both.
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i zip(__m512i both) {
     const __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
     const __m512i odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
     return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+}
+
+/// Pairs (upper[i], lower[i]) of 16 columns of two rows, zeros where the masks say so.
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i interleave(const float* upper, __mmask16 above,
+                                                                     const float* lower, __mmask16 below) {
+    return zip((__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(below, lower), _mm512_maskz_loadu_ps(above, upper)));
 }
 [[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512i interleave(const bf16* upper, __mmask16 above,
                                                                      const bf16* lower, __mmask16 below) {

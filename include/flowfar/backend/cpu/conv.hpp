@@ -1,12 +1,8 @@
 #pragma once
 
 #include <algorithm>
-#include <utility>
-#include <vector>
 
-#include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
-#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/core/conv_shape.hpp"
 
@@ -31,11 +27,6 @@ class Conv {
             std::clamp<Index>(2 * ThreadPool::instance().threads() / tasks, 1, std::max<Index>(s_.out / 32, 1));
         const Index part = (s_.out + wanted - 1) / wanted;
         const Index parts = (s_.out + part - 1) / part;
-        const bool rounds = multiplies_bf16(DType::f32);
-        const Scratch packed(rounds ? packed_words(s_.out) : 0);
-        if (rounds) {
-            pack_weight(weight, packed.data());
-        }
         parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
             const Scratch columns(direct ? 0 : inner_ * block);
             for (Index task = begin; task < end; ++task) {
@@ -46,17 +37,11 @@ class Conv {
                 const Index channels = std::min(part, s_.out - channel);
                 const float* const image = x.data<float>() + n * s_.in * s_.height * s_.width;
                 MatrixView seen{image + first, pixels_, true};
-                if (rounds && !direct && reads_image()) {
-                    seen = {nullptr, 0, true};
-                } else if (!direct) {
+                if (!direct) {
                     gather(image, s_.in, first, first + count, columns.data());
                     seen = {columns.data(), count, true};
                 }
                 float* const out = y.data<float>() + (n * s_.out + channel) * pixels_ + first;
-                if (rounds) {
-                    multiply_packed(packed.data(), channel, channels, seen, image, first, count, bias, out);
-                    continue;
-                }
                 multiply({weight.data<float>() + channel * inner_, inner_, true}, seen, out, pixels_, channels, inner_,
                          count, 1.0F);
                 for (Index c = 0; bias.defined() && c < channels; ++c) {
@@ -117,102 +102,6 @@ class Conv {
        private:
         std::shared_ptr<std::byte> block_;
     };
-
-#if defined(FLOWFAR_AVX512_BF16)
-    /// 32-bit words of `rows` packed rows of the weight.
-    [[nodiscard]] Index packed_words(Index rows) const {
-        return rows * bf16_product::left_stride(bf16_product::pair_count(inner_));
-    }
-    void pack_weight(const Handle& weight, float* to) const {
-        bf16_product::pack_left(bf16_product::View<float>{weight.data<float>(), inner_, true}, s_.out, inner_,
-                                reinterpret_cast<bf16_product::Pair*>(to));
-    }
-    /// Whether 16 neighbouring outputs see, through one tap, 16 neighbouring pixels of one line: then no gathering.
-    [[nodiscard]] bool reads_image() const {
-        return s_.options.stride == 1 && s_.out_width % bf16_product::lanes == 0;
-    }
-    /// What up to 32 output pixels from `first` on see of the image, as a panel.
-    FLOWFAR_AVX512_BF16 void pack_seen(const float* image, Index first, Index count, bf16_product::Pair* to) const {
-        using namespace bf16_product;
-        struct Seen {
-            Index offset;
-            __mmask16 inside;
-        };
-        std::vector<Seen> taps(static_cast<std::size_t>(s_.taps()));
-        for (Index half = 0; half < panel_columns; half += lanes) {
-            const Index line = (first + half) / s_.out_width;
-            const Index column = (first + half) % s_.out_width;
-            for (Index tap = 0; tap < s_.taps(); ++tap) {
-                const Index y = line + tap / s_.kernel_width - s_.options.top;
-                const Index x = column + tap % s_.kernel_width - s_.options.left;
-                const bool inside = y >= 0 && y < s_.height && half < count;
-                const auto up_to = [](Index n) { return (1U << std::clamp<Index>(n, 0, lanes)) - 1U; };
-                taps[static_cast<std::size_t>(tap)] = {
-                    y * s_.width + x, static_cast<__mmask16>(inside ? up_to(s_.width - x) & ~up_to(-x) : 0U)};
-            }
-            const float* channel = image;
-            auto tap = taps.begin();
-            const auto next = [&] {
-                const std::pair<const float*, __mmask16> here{channel + tap->offset, tap->inside};
-                if (++tap == taps.end()) {
-                    tap = taps.begin();
-                    channel += s_.height * s_.width;
-                }
-                return here;
-            };
-            const Index pairs = pair_count(inner_);
-            for (Index p = 0; p < pairs; ++p) {
-                const auto upper = next();
-                const auto lower = 2 * p + 1 < inner_ ? next() : std::pair<const float*, __mmask16>{image, 0};
-                _mm512_storeu_si512(to + p * panel_columns + half,
-                                    interleave(upper.first, upper.second, lower.first, lower.second));
-            }
-        }
-    }
-    /// out = weight rows [channel, channel + channels) times what pixels [first, first + count) see, plus bias, with
-    /// rows `pixels_` apart. `seen` is that matrix; without data it is read off the image.
-    void multiply_packed(const float* weight, Index channel, Index channels, MatrixView seen, const float* image,
-                         Index first, Index count, const Handle& bias, float* out) const {
-        using namespace bf16_product;
-        const Index pairs = pair_count(inner_);
-        const Words panels(panel_count(count) * pairs * panel_columns);
-        for (Index column = 0; column < count; column += panel_columns) {
-            if (seen.data == nullptr) {
-                pack_seen(image, first + column, count - column, panels.data() + column * pairs);
-            } else {
-                pack_panel(View<float>{seen.data, seen.ld, true}, column, count - column, inner_,
-                           panels.data() + column * pairs);
-            }
-        }
-        const auto* const left = reinterpret_cast<const Pair*>(weight) + packed_words(channel);
-        const Index tiles = (channels + tile_rows - 1) / tile_rows;
-        for (Index tile = 0; tile < tiles; tile += packed_tiles) {  // that many rows stay in the second cache
-            const Index row = channels * tile / tiles;
-            const Index rows = channels * std::min(tile + packed_tiles, tiles) / tiles - row;
-            for (Index column = 0; column < count; column += panel_columns) {
-                multiply_rows(left + packed_words(row), packed_words(1), rows, panels.data() + column * pairs, pairs,
-                              {out + row * pixels_ + column, pixels_, std::min(panel_columns, count - column)});
-            }
-        }
-        for (Index c = 0; bias.defined() && c < channels; ++c) {
-            const float offset = bias.data<float>()[channel + c];
-            for (Index i = 0; i < count; ++i) {
-                out[c * pixels_ + i] += offset;
-            }
-        }
-    }
-    static constexpr Index packed_tiles = 4;
-#else
-    [[nodiscard]] Index packed_words(Index) const {
-        return 0;
-    }
-    void pack_weight(const Handle&, float*) const {}
-    [[nodiscard]] bool reads_image() const {
-        return false;
-    }
-    void multiply_packed(const float*, Index, Index, MatrixView, const float*, Index, Index, const Handle&,
-                         float*) const {}
-#endif
 
     static constexpr Index owned = 16;  ///< input channels that a task of a backward pass owns
 

@@ -6,6 +6,7 @@
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/attention.hpp"
 #include "flowfar/backend/cpu/bf16_attention.hpp"
+#include "flowfar/backend/cpu/bf16_conv.hpp"
 #include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/conv.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
@@ -194,6 +195,12 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         require(!bias.defined() || bias.count() == shape.out, "conv2d: a bias of ", bias.extents(), " for ", shape.out,
                 " channels");
         const Handle out = empty(shape.output(), x.dtype);
+#if defined(FLOWFAR_AVX512_BF16)
+        if (multiplies_bf16(x.dtype) && Bf16Conv::takes(shape)) {
+            Bf16Conv(shape).forward(contiguous(x), contiguous(weight), dense(bias), out);
+            return out;
+        }
+#endif
         Conv(shape).forward(contiguous(x), contiguous(weight), dense(bias), out);
         return out;
     }
