@@ -88,9 +88,8 @@ class Bf16Attention {
           pairs_(q.extents()[0] * q.extents()[1]),
           scale_(scale),
           mask_(mask),
-          key_size_(bf16_product::panel_count(keys_) * bf16_product::pair_count(depth_) * bf16_product::panel_columns),
-          value_size_(bf16_product::panel_count(depth_) * bf16_product::pair_count(keys_) *
-                      bf16_product::panel_columns) {}
+          key_size_(bf16_product::panel_count(keys_) * bf16_product::panel_words(bf16_product::pair_count(depth_))),
+          value_size_(bf16_product::panel_count(depth_) * bf16_product::panel_words(bf16_product::pair_count(keys_))) {}
 
     /// Writes out, f32 or bf16 with dense rows, and the log-sum-exp [batch, heads, queries] of the scaled logits.
     void forward(const Handle& out, float* log_sum_exp) const {
@@ -100,6 +99,7 @@ class Bf16Attention {
         pack(keys.data(), values.data());
         const Index blocks = (queries_ + query_block - 1) / query_block;
         parallel_for(pairs_ * blocks, 1, [&](Index begin, Index end) {
+            const TileScope tiles;
             const Block block(depth_);
             for (Index task = begin; task < end; ++task) {
                 const Index pair = task / blocks;
@@ -114,9 +114,10 @@ class Bf16Attention {
     /// One task's memory.
     struct Block {
         explicit Block(Index depth)
-            : query(query_block * bf16_product::left_stride(bf16_product::pair_count(depth))),
+            : query(bf16_product::padded_rows(query_block) *
+                    bf16_product::left_stride(bf16_product::pair_count(depth))),
               logit(query_block * key_block),
-              weight(query_block * bf16_product::left_stride(key_block / 2)),
+              weight(bf16_product::padded_rows(query_block) * bf16_product::left_stride(key_block / 2)),
               sum(query_block * depth) {}
         bf16_product::Words query;
         bf16_product::Words logit;
@@ -144,7 +145,7 @@ class Bf16Attention {
                     for (Index panel = 0; panel < key_panels; ++panel) {
                         const Index column = panel * panel_columns;
                         pack_panel(matrix, column, keys_ - column, depth_,
-                                   keys + pair * key_size_ + panel * pair_count(depth_) * panel_columns);
+                                   keys + pair * key_size_ + panel * panel_words(pair_count(depth_)));
                     }
                 });
                 with_view(v_, offset(v_, pair), [&](auto matrix) {
@@ -152,7 +153,7 @@ class Bf16Attention {
                     for (Index panel = 0; panel < value_panels; ++panel) {
                         const Index column = panel * panel_columns;
                         pack_panel(matrix, column, depth_ - column, keys_,
-                                   values + pair * value_size_ + panel * pair_count(keys_) * panel_columns);
+                                   values + pair * value_size_ + panel * panel_words(pair_count(keys_)));
                     }
                 });
             }
@@ -180,7 +181,8 @@ class Bf16Attention {
                 break;
             }
             for (Index column = 0; column < nk; column += panel_columns) {
-                multiply_rows(block.query.data(), query_stride, nq, keys + (kb + column) * pair_count(depth_),
+                multiply_rows(block.query.data(), query_stride, nq,
+                              keys + (kb + column) / panel_columns * panel_words(pair_count(depth_)),
                               pair_count(depth_), {logit + column, key_block, panel_columns});
             }
             const Index width = panel_count(nk) * panel_columns;
@@ -206,7 +208,7 @@ class Bf16Attention {
             for (Index panel = 0; panel < panel_count(depth_); ++panel) {
                 const Index column = panel * panel_columns;
                 multiply_rows(block.weight.data(), weight_stride, nq,
-                              values + (panel * pair_count(keys_) + kb / 2) * panel_columns, pair_count(nk),
+                              values + panel * panel_words(pair_count(keys_)) + kb / 2 * panel_columns, pair_count(nk),
                               {sum + column, depth_, std::min(panel_columns, depth_ - column), 1.0F, kb > 0});
             }
         }

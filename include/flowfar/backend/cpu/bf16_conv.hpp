@@ -29,7 +29,7 @@ class Bf16Conv {
     /// x [batch, in, h, w], weight [out, in, kh, kw], bias [out] or undefined → y; all contiguous f32.
     void forward(const Handle& x, const Handle& weight, const Handle& bias, const Handle& y) const {
         using namespace bf16_product;
-        const Words left(s_.out * stride_);
+        const Words left(padded_rows(s_.out + tile_rows) * stride_);  // the last block may begin anywhere
         parallel_for(s_.out, 8, [&](Index begin, Index end) {
             for (Index row = begin; row < end; ++row) {
                 pack_weight(weight.data<float>() + row * s_.in * s_.taps(), left.data() + row * stride_);
@@ -50,7 +50,8 @@ class Bf16Conv {
         const Index wanted = 8 * ThreadPool::instance().threads();
         const Index parts = std::clamp<Index>((wanted + s_.batch * blocks - 1) / (s_.batch * blocks), 1, tiles);
         parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
-            const Words right(block_panels * pairs_ * panel_columns);
+            const TileScope scope;
+            const Words right(block_panels * panel_words(pairs_));
             Index packed = -1;
             for (Index task = begin; task < end; ++task) {
                 const Index n = task / parts / blocks;
@@ -60,7 +61,7 @@ class Bf16Conv {
                     packed = task / parts;
                     for (Index column = 0; column < count; column += panel_columns) {
                         pack_seen(image.data() + n * channel_pairs_ * area_, first + column, count - column,
-                                  right.data() + column * pairs_);
+                                  right.data() + column / panel_columns * panel_words(pairs_));
                     }
                 }
                 const Index part = task % parts;
@@ -83,8 +84,8 @@ class Bf16Conv {
             const Index row = s_.out * tile / tiles;
             const Index rows = s_.out * std::min(tile + together, end) / tiles - row;
             for (Index column = 0; column < count; column += panel_columns) {
-                multiply_rows(left + row * stride_, stride_, rows, right + column * pairs_, pairs_,
-                              {out + row * pixels_ + column, pixels_, std::min(panel_columns, count - column)});
+                multiply_rows(left + row * stride_, stride_, rows, right + column / panel_columns * panel_words(pairs_),
+                              pairs_, {out + row * pixels_ + column, pixels_, std::min(panel_columns, count - column)});
             }
             for (Index c = row; bias.defined() && c < row + rows; ++c) {
                 const float offset = bias.data<float>()[c];
@@ -101,6 +102,7 @@ class Bf16Conv {
         const Index taps = s_.taps();
         const __m512i steps = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
                                                  _mm512_set1_epi32(static_cast<int>(2 * taps)));
+        std::fill_n(to + pairs_, padded(pairs_) - pairs_, Pair{0});
         for (Index tap = 0; tap < taps; ++tap) {
             for (Index pair = 0; pair < channel_pairs_; pair += lanes) {
                 const float* const from = weight + 2 * pair * taps + tap;
@@ -126,6 +128,7 @@ class Bf16Conv {
     FLOWFAR_AVX512_BF16 void pack_seen(const bf16_product::Pair* image, Index from, Index count,
                                        bf16_product::Pair* to) const {
         using namespace bf16_product;
+        std::fill_n(to + pairs_ * panel_columns, panel_words(pairs_) - pairs_ * panel_columns, Pair{0});
         for (Index half = 0; half < panel_columns; half += lanes) {
             const Index line = (from + half) / s_.out_width;
             const Index column = (from + half) % s_.out_width;

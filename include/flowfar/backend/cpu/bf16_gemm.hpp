@@ -1,6 +1,6 @@
 #pragma once
 
-#include "flowfar/backend/cpu/bf16_kernel.hpp"
+#include "flowfar/backend/cpu/bf16_rows.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 
@@ -90,12 +90,12 @@ struct Bf16Gemm {
         const Index rights = b.rank() == 2 ? 1 : batches;
         p.pairs = pair_count(p.inner);
         p.panels = panel_count(p.columns);
-        const Words right(rights * p.panels * p.pairs * panel_columns);
+        const Words right(rights * p.panels * panel_words(p.pairs));
         parallel_for(rights * p.panels, 1, [&](Index begin, Index end) {
             for (Index i = begin; i < end; ++i) {
                 with_view(b, rights == 1 ? 0 : Gemm::batch_offset(b, i / p.panels), [&](const auto& matrix) {
                     const Index column = i % p.panels * panel_columns;
-                    pack_panel(matrix, column, p.columns - column, p.inner, right.data() + i * p.pairs * panel_columns);
+                    pack_panel(matrix, column, p.columns - column, p.inner, right.data() + i * panel_words(p.pairs));
                 });
             }
         });
@@ -108,7 +108,8 @@ struct Bf16Gemm {
         const Index wanted = 16 * ThreadPool::instance().threads();
         const Index groups = std::clamp<Index>((wanted + batches * blocks - 1) / (batches * blocks), 1, p.panels);
         parallel_for(batches * blocks * groups, 1, [&](Index begin, Index end) {
-            const Words left(height * left_stride(p.pairs));
+            const TileScope tiles;
+            const Words left(padded_rows(height) * left_stride(p.pairs));
             Index packed = -1;
             for (Index i = begin; i < end; ++i) {
                 const Index group = i % groups;
@@ -121,8 +122,7 @@ struct Bf16Gemm {
                         pack_left(matrix.from_row(row), count, p.inner, left.data());
                     });
                 }
-                const Pair* const panels =
-                    right.data() + (rights == 1 ? 0 : batch * p.panels * p.pairs * panel_columns);
+                const Pair* const panels = right.data() + (rights == 1 ? 0 : batch * p.panels * panel_words(p.pairs));
                 const Index first = p.panels * group / groups;
                 const Index last = p.panels * (group + 1) / groups;
                 const Index offset = (batch * rows + row) * p.columns;
@@ -164,7 +164,7 @@ struct Bf16Gemm {
         for (Index panel = first_panel; panel < last_panel; ++panel) {
             const Index column = panel * panel_columns;
             const Index columns = std::min(panel_columns, p.columns - column);
-            const Pair* const right = panels + panel * p.pairs * panel_columns;
+            const Pair* const right = panels + panel * panel_words(p.pairs);
             const float* const bias = p.bias == nullptr ? nullptr : p.bias + column;
             const Index stride = left_stride(p.pairs);
             alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache

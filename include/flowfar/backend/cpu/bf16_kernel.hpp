@@ -7,7 +7,8 @@
 /// The instruction multiplies *pairs* of neighbouring inner elements and adds both products to one f32 sum, so both
 /// copies keep pairs together, as 32-bit words:
 ///   left   [rows][pairs], rows `left_stride` words apart
-///   right  [panels of 32 columns][pairs][32]
+///   right  [panels of 32 columns][pairs][32], panels `panel_words` apart
+/// with zeros up to a multiple of 16 pairs, which tile registers (amx.hpp) take at a time.
 /// An element of the result is one chain of such steps over the whole inner extent, wherever it lies: its bits do not
 /// depend on the other rows and columns.
 
@@ -38,9 +39,17 @@ inline constexpr int tile_rows = 14;
 [[nodiscard]] constexpr Index panel_count(Index columns) {
     return (columns + panel_columns - 1) / panel_columns;
 }
+/// Pairs that packed operands have room for.
+[[nodiscard]] constexpr Index padded(Index pairs) {
+    return (pairs + lanes - 1) / lanes * lanes;
+}
 /// Distance of packed left rows: whole cache lines and, so that a tile's rows fall into different sets, an odd number.
 [[nodiscard]] constexpr Index left_stride(Index pairs) {
-    return ((pairs + lanes - 1) / lanes | 1) * lanes;
+    return (padded(pairs) / lanes | 1) * lanes;
+}
+/// Words of a packed panel.
+[[nodiscard]] constexpr Index panel_words(Index pairs) {
+    return padded(pairs) * panel_columns;
 }
 
 /// Where a tile's sums go: c[rows, columns ≤ 32] = alpha · sums, or c += alpha · sums.
@@ -109,17 +118,6 @@ using Tile = void (*)(const Pair*, Index, const Pair*, Index, const Target&);
     }
     (std::make_integer_sequence<int, tile_rows>{});
     return table[static_cast<std::size_t>(rows - 1)];
-}
-
-/// Packed left rows times one packed panel: tiles of equal height.
-inline void multiply_rows(const Pair* a, Index stride, Index rows, const Pair* panel, Index pairs, Target to) {
-    const Index tiles = (rows + tile_rows - 1) / tile_rows;
-    float* const c = to.c;
-    for (Index t = 0; t < tiles; ++t) {
-        const Index row = rows * t / tiles;
-        to.c = c + row * to.ldc;
-        tile_of(rows * (t + 1) / tiles - row)(a + row * stride, stride, panel, pairs, to);
-    }
 }
 
 /// Up to 32 neighbouring elements as bf16, zeros after them.
@@ -237,6 +235,9 @@ FLOWFAR_AVX512_BF16 void pack_panel(const View<T>& b, Index column, Index column
                 _mm512_storeu_si512(to + p * panel_columns + half,
                                     interleave(from, 2 * p + 1 < inner ? from + b.ld : nullptr, used));
             }
+            for (Index p = pairs; p < padded(pairs); ++p) {
+                _mm512_storeu_si512(to + p * panel_columns + half, _mm512_setzero_si512());
+            }
             continue;
         }
         for (Index p = 0; p < pairs; p += lanes) {
@@ -246,7 +247,7 @@ FLOWFAR_AVX512_BF16 void pack_panel(const View<T>& b, Index column, Index column
                                     : _mm512_setzero_si512();
             }
             transpose(words);
-            for (Index i = 0; i < std::min<Index>(lanes, pairs - p); ++i) {
+            for (Index i = 0; i < lanes; ++i) {
                 _mm512_storeu_si512(to + (p + i) * panel_columns + half, words[i]);
             }
         }
