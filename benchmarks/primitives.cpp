@@ -80,6 +80,7 @@ BENCHMARK(attention)
     }) -> UseRealTime() -> Unit(benchmark::kMillisecond);
 
 void attention_backward(benchmark::State& state) {
+    const Bf16Products products(state.range(1) == 1);
     const Extents extents{1, 12, state.range(0), 96};
     const Handle q = random(extents, 1);
     const Handle k = random(extents, 2);
@@ -91,7 +92,11 @@ void attention_backward(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations() * 10 * 12 * state.range(0) * state.range(0) * 96);
 }
-BENCHMARK(attention_backward)->Arg(1024)->Arg(4352)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(attention_backward)
+    ->ArgNames({"tokens", "bf16"})
+    ->ArgsProduct({{1024, 4352}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 void layer_norm_modulated(benchmark::State& state) {
     const Handle x = random({1, 4352, 1152}, 1);

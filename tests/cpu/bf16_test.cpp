@@ -1,5 +1,7 @@
 // Products and attention of bf16 operands (Bf16Products, and bf16 tensors): against f32 products of the operands
 // rounded beforehand, so that only the order of additions differs.
+#include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 #include <utility>
 #include <vector>
@@ -28,6 +30,13 @@ std::vector<double> values(const Handle& h) {
 void check(const Handle& found, const Handle& expected, double tolerance) {
     CHECK(found.extents() == expected.extents());
     CHECK(difference_of(values(found), values(expected), tolerance) == "");
+}
+double largest(const Handle& h) {
+    double most = 0.0;
+    for (const double value : values(h)) {
+        most = std::max(most, std::abs(value));
+    }
+    return most;
 }
 template <class F>
 auto with_rounding(F&& f) {
@@ -134,6 +143,20 @@ TEST_CASE("attention of rounded queries, keys and values") {
                     const auto found = with_rounding([&] { return Cpu::attention(q, k, v, scale, mask); });
                     check(found.output, expected.output, approx::bf16);  // the weights are rounded, too
                     check(found.log_sum_exp, expected.log_sum_exp, 5e-6);
+
+                    const Handle g = random({2, 3, queries, depth}, 4);
+                    const auto exact = Cpu::attention_backward(prepared(q), prepared(k), prepared(v), expected,
+                                                               prepared(g), scale, mask);
+                    const auto gradients =
+                        with_rounding([&] { return Cpu::attention_backward(q, k, v, found, g, scale, mask); });
+                    if (keys == 1) {  // then these gradients are zero
+                        CHECK(largest(gradients.query) < 0.1);
+                        CHECK(largest(gradients.key) < 0.1 * static_cast<double>(queries));
+                    } else {
+                        check(gradients.query, exact.query, 2 * approx::bf16);
+                        check(gradients.key, exact.key, 2 * approx::bf16);
+                    }
+                    check(gradients.value, exact.value, 2 * approx::bf16);
                 }
             }
         }

@@ -6,6 +6,7 @@
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/attention.hpp"
 #include "flowfar/backend/cpu/bf16_attention.hpp"
+#include "flowfar/backend/cpu/bf16_attention_backward.hpp"
 #include "flowfar/backend/cpu/bf16_conv.hpp"
 #include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/conv.hpp"
@@ -183,6 +184,13 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         }
         const AttentionGradients<Handle> out{token_major(q.extents(), q.dtype), token_major(k.extents(), q.dtype),
                                              token_major(v.extents(), q.dtype)};
+#if defined(FLOWFAR_AVX512_BF16)
+        if (multiplies_bf16(q.dtype)) {
+            Bf16AttentionBackward(dense_rows(q), dense_rows(k), dense_rows(v), scale, mask)(
+                dense_rows(y.output), y.log_sum_exp.data<float>(), dense_rows(g), out.query, out.key, out.value);
+            return out;
+        }
+#endif
         Attention(q, k, scale, mask)
             .backward(dense_rows(q), dense_rows(k), dense_rows(v), dense_rows(y.output), y.log_sum_exp.data<float>(),
                       dense_rows(g), out.query, out.key, out.value);
