@@ -54,7 +54,7 @@ Spec make_spec(Arguments& a) {
 }
 
 int generate(const Arguments& a) {
-    a.apply_threads();
+    const Bf16Products products = a.compute.apply();
     const FarFile file = load_far(a.file);
     const FarFacts& facts = file.model->facts();
     std::vector<Index> classes = a.classes;

@@ -144,8 +144,8 @@ class Run final : public TrainingRun {
             source_.emplace(*tokenizer_, split_.train, options);
         } else {
             const std::string key =
-                text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.seed, ", resized to ", a_.resize,
-                     ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"));
+                text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.choice(), ", resized to ",
+                     a_.resize, ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"));
             if (!prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, key,
                                       [this] { return interrupted(); })) {
                 return;
@@ -236,9 +236,7 @@ int main(int argc, char** argv) {
     Spec spec = make_spec(arguments);
     return run_program(argc, argv, spec, [&] {
         arguments.check();
-        if (arguments.threads > 0) {
-            Cpu::set_threads(arguments.threads);
-        }
+        const Bf16Products products = arguments.compute.apply();
         return Run(arguments, io::ImageDataset(arguments.data))();
     });
 }

@@ -32,7 +32,8 @@ Spec make_spec(Arguments& a) {
     spec.option("model", a.model, "model file of flowmo_train").placeholder("FILE").required();
     spec.option("validation", a.validation, "images held back, as in flowmo_train; by default, what the model says")
         .at_least(1);
-    spec.option("split-seed", a.split_seed, "the --seed of flowmo_train; by default, what the model says");
+    spec.option("split-seed", a.split_seed,
+                "the --split-seed or --seed of flowmo_train; by default, what the model says");
     spec.option("count", a.count, "images to compare on").at_least(1);
     spec.option("size", a.size, "height and width of the compared images, in whole tiles; 0: one tile").at_least(0);
     spec.option("resize", a.resize, "short side of the photos before the middle is taken; 0: --size").at_least(0);
@@ -127,7 +128,7 @@ void fill_in(Arguments& a, const Spec& spec) {
         a.validation = static_cast<Index>(number("validation"));
     }
     if (!spec.given("split-seed")) {
-        a.split_seed = number("seed");
+        a.split_seed = number(metadata.contains("split-seed") ? "split-seed" : "seed");
     }
     if (!spec.given("resize")) {
         a.resize = static_cast<int>(number("resize"));
@@ -136,7 +137,7 @@ void fill_in(Arguments& a, const Spec& spec) {
 
 void run(Arguments& a, const Spec& spec) {
     FlowMoDecodeOptions options = a.sampling.options();
-    a.sampling.apply_threads();
+    const Bf16Products products = a.sampling.compute.apply();
     fill_in(a, spec);
     const auto model = load_flowmo(a.model);
     FlowMoFacts frame = model->facts();  // of the compared images instead of one tile

@@ -56,7 +56,7 @@ std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
 
 void run(const Arguments& a) {
     FlowMoDecodeOptions options = a.sampling.options();
-    a.sampling.apply_threads();
+    const Bf16Products products = a.sampling.compute.apply();
     const auto model = load_flowmo(a.model);
     const FlowMoFacts& facts = model->facts();
     const std::vector<Example> examples = examples_of(a, facts);

@@ -98,7 +98,7 @@ class Preview {
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
     const bool as_jpeg = names_jpeg(a.out);
-    a.sampling.apply_threads();
+    const Bf16Products products = a.sampling.compute.apply();
     Stages stages;
     const auto model = load_flowmo(a.model);
     stages.done("load");

@@ -56,7 +56,7 @@ std::vector<fs::path> destinations(const Arguments& a) {
 
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
-    a.sampling.apply_threads();
+    const Bf16Products products = a.sampling.compute.apply();
     const std::vector<fs::path> paths = destinations(a);
     const auto model = load_flowmo(a.model);
     if (paths.front() != fs::path(a.out)) {

@@ -51,15 +51,15 @@ Spec make_spec(Arguments& a) {
     spec.flag("fixed-norms", a.fixed_norms, "rescale block weights to their initial norms after every step");
     spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");
     spec.section("Loss");
-    spec.option(
-            "perceptual", a.perceptual,
-            "gradient: multi-scale differences of neighbours, a weight-free stand-in; lpips: with VGG-16, as published "
-            "for stage 1a; resnet: logits of ResNet-50, as published for stage 1b")
+    spec.option("perceptual", a.perceptual,
+                "gradient: multi-scale differences of neighbours, a weight-free stand-in; features: of a small "
+                "classifier of train_classifier (benchmarks/quality); lpips: with VGG-16, as published for stage 1a; "
+                "resnet: logits of ResNet-50, as published for stage 1b")
         .choices(perceptual_names());
     spec.option("perceptual-weight", a.perceptual_weight, "its factor; published: 0.1 for lpips, 0.01 for resnet")
         .above(0);
     spec.option("perceptual-weights", a.perceptual_weights,
-                "files of its networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors)")
+                "files of its networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors), or the classifier")
         .placeholder("FILE");
     spec.option("time-distribution", a.times, "of the training times")
         .choices({"thick_tailed", "logit_normal", "uniform"});
@@ -106,6 +106,9 @@ class Run final : public TrainingRun {
         options_["code-dropout"] = exact(a.code_dropout);
         if (a.perceptual != "none") {
             options_["perceptual-weight"] = exact(a.perceptual_weight);
+        }
+        for (std::size_t i = 0; i < a.perceptual_weights.size(); ++i) {
+            options_[text("perceptual-weights.", i)] = file_key(a.perceptual_weights[i]);
         }
         if (a.stage == "1b") {
             options_["sample-steps"] = text(a.sample_steps);
@@ -242,9 +245,7 @@ int main(int argc, char** argv) {
         if (arguments.patience > 0 && arguments.validation == 0) {
             throw UsageError("--patience needs --validation");
         }
-        if (arguments.threads > 0) {
-            Cpu::set_threads(arguments.threads);
-        }
+        const Bf16Products products = arguments.compute.apply();
         return Run(arguments, io::ImageDataset(arguments.data))();
     });
 }

@@ -13,7 +13,7 @@
 #include "flowfar/io/shuffle.hpp"
 #include "flowfar/optim/trainer.hpp"
 
-#include "feature_classifier.hpp"
+#include "../../examples/support/feature_classifier.hpp"
 
 namespace flowfar::program {
 
@@ -50,11 +50,11 @@ struct ClassifierTrainReport {
     double accuracy = 0;  ///< on the shifted images of this step, before it
 };
 
-/// Trains a feature classifier on backend B. Every random draw is a function of (seed, step).
-template <class B>
-class ClassifierTrainer : public Trainer<FeatureClassifier<Autodiff<B>>, FeatureClassifier<B>> {
+/// Trains the classifier `Network` on backend B. Every random draw is a function of (seed, step).
+template <class B, template <class> class Network = FeatureClassifier>
+class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
    public:
-    using Base = Trainer<FeatureClassifier<Autodiff<B>>, FeatureClassifier<B>>;
+    using Base = Trainer<Network<Autodiff<B>>, Network<B>>;
     using typename Base::Model;
 
     explicit ClassifierTrainer(ClassifierTrainOptions options)
@@ -76,7 +76,7 @@ class ClassifierTrainer : public Trainer<FeatureClassifier<Autodiff<B>>, Feature
     ClassifierTrainReport step(std::span<const float> images, std::span<const Index> labels) {
         const auto batch = static_cast<Index>(labels.size());
         const auto tracked = [](auto tensor) { return Autodiff<B>::constant(tensor.handle()); };
-        using Plain = FeatureClassifier<B>;
+        using Plain = Network<B>;
         const std::vector<float> moved = move(images, labels.size());
         const typename Model::Images x(tracked(Plain::Images::from_host(moved, {batch, 3, Model::side, Model::side})));
         const typename Model::Logits wanted(

@@ -45,7 +45,7 @@ Spec make_spec(Arguments& a) {
 }
 
 void judge(const Arguments& a) {
-    a.apply_threads();
+    const Bf16Products products = a.compute.apply();
     const FarFile file = load_far(a.file);
     const FarFacts& facts = file.model->facts();
     FarSampleOptions options = a.options(facts.side, file.tokenizer->facts().limit);

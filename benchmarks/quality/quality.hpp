@@ -18,21 +18,22 @@
 #include "flowfar/metrics/frechet.hpp"
 #include "flowfar/metrics/precision_recall.hpp"
 
-#include "feature_classifier.hpp"
+#include "../../examples/support/feature_classifier.hpp"
 
 namespace flowfar::program {
 
 /// What the classifier says about a set of images. Sets are computed once and compared with many others.
 struct ImageFeatures {
-    std::vector<float> rows;       ///< [count, 128]
+    std::vector<float> rows;       ///< [count, width]
     std::vector<Index> predicted;  ///< [count]
     std::vector<Index> labels;     ///< [count], the intended classes; empty where there are none
 
     [[nodiscard]] Index count() const { return static_cast<Index>(predicted.size()); }
+    [[nodiscard]] Index width() const { return count() == 0 ? 0 : static_cast<Index>(rows.size()) / count(); }
 };
 
 struct SampleQuality {
-    double frechet_distance = 0;  ///< of the 128 features, in double
+    double frechet_distance = 0;  ///< of the classifier's features, in double
     double precision = 0;         ///< 3 nearest neighbours
     double recall = 0;
     /// Share of samples whose predicted class is the intended one; NaN where there are no labels.
@@ -42,16 +43,17 @@ struct SampleQuality {
     std::string warning;  ///< not empty if there are too few images for a covariance of full rank
 };
 
-/// Judges images with the classifier in a file that `train_classifier` wrote.
-class QualityJudge {
+/// Judges images with a classifier of the kind `Network` from a file that `train_classifier` wrote.
+template <template <class> class Network>
+class BasicQualityJudge {
    public:
-    using Classifier = FeatureClassifier<Cpu>;
+    using Classifier = Network<Cpu>;
     static constexpr Index side = Classifier::side;
     static constexpr Index width = Classifier::feature_width;
 
-    explicit QualityJudge(const io::Path& classifier) { io::load_parameters(classifier_, classifier); }
+    explicit BasicQualityJudge(const io::Path& classifier) { io::load_parameters(classifier_, classifier); }
     /// Shares the parameters of a classifier in memory.
-    explicit QualityJudge(const Classifier& classifier) : classifier_(classifier) {}
+    explicit BasicQualityJudge(const Classifier& classifier) : classifier_(classifier) {}
 
     /// Features of planes [n, 3, 32, 32] in [-1, 1] (values outside are clipped, as in an image file); `labels` are the
     /// intended classes, one each or none at all. `rounded` also rounds them to 8 bits first, as real images are.
@@ -117,9 +119,11 @@ class QualityJudge {
     Classifier classifier_;
 };
 
+using QualityJudge = BasicQualityJudge<FeatureClassifier>;
+
 /// Mean and covariance of a set's features.
 [[nodiscard]] inline metrics::FeatureStatistics statistics_of(const ImageFeatures& set) {
-    metrics::FeatureMoments moments(QualityJudge::width);
+    metrics::FeatureMoments moments(set.width());
     moments.add(set.rows);
     return moments.statistics();
 }
@@ -127,7 +131,7 @@ class QualityJudge {
 /// Samples against real images. Two halves of the real images give the floor: what perfect samples would reach.
 [[nodiscard]] inline SampleQuality sample_quality(const ImageFeatures& real, const ImageFeatures& samples) {
     const metrics::FrechetDistance distance = metrics::frechet_distance(statistics_of(real), statistics_of(samples));
-    const metrics::PrecisionRecall shares = metrics::precision_recall(real.rows, samples.rows, QualityJudge::width);
+    const metrics::PrecisionRecall shares = metrics::precision_recall(real.rows, samples.rows, real.width());
     SampleQuality out;
     out.frechet_distance = distance.value;
     out.precision = shares.precision;

@@ -11,6 +11,7 @@
 #include "classifier_training.hpp"
 #include "quality.hpp"
 #include "support/cli.hpp"
+#include "support/compute_options.hpp"
 #include "support/jsonl.hpp"
 #include "support/progress.hpp"
 
@@ -20,12 +21,13 @@ using namespace flowfar;
 using namespace flowfar::program;
 
 struct Arguments {
-    std::string data, out, log;
+    std::string data, out, log, network = "residual";
     Index steps = 5600, batch = 64, warmup = 100, validation = 2000, evaluate_every = 1000;
     double learning_rate = 2e-3, weight_decay = 0.05;
     Index shift = 4;
     std::uint64_t seed = 0;
-    int threads = 1;
+    std::optional<std::uint64_t> split_seed;
+    ComputeArguments compute{.threads = 1};
 };
 
 Spec make_spec(Arguments& a) {
@@ -36,10 +38,13 @@ Spec make_spec(Arguments& a) {
     spec.option("data", a.data, "images: a folder of ten class folders, or a tar of it").placeholder("PATH").required();
     spec.option("out", a.out, "the classifier, as safetensors").placeholder("FILE").required();
     spec.option("log", a.log, "JSON lines of losses and accuracies").placeholder("FILE");
+    spec.option("network", a.network, "its shape; one is to judge what was trained with the other")
+        .choices({"residual", "plain"});
     spec.option("steps", a.steps, "optimiser steps").at_least(1);
     spec.option("validation", a.validation, "images held back by a deterministic split").at_least(2);
-    spec.option("seed", a.seed, "of parameters, data order, shifts and the choice of held-back images");
-    spec.option("threads", a.threads, "of the computation; 0: one per processor").range(0, 1024);
+    spec.option("seed", a.seed, "of parameters, data order and shifts");
+    spec.option("split-seed", a.split_seed, "of the choice of held-back images, where it is not --seed");
+    add_compute_options(spec, a.compute);
     spec.option("evaluate-every", a.evaluate_every, "steps between validations; 0: only at the end").at_least(0);
     spec.section("Optimisation");
     spec.option("batch", a.batch, "images per step").at_least(1);
@@ -52,28 +57,28 @@ Spec make_spec(Arguments& a) {
     return spec;
 }
 
-double held_back_accuracy(const QualityJudge& judge, const io::ImageDataset& held_back) {
+template <class Judge>
+double held_back_accuracy(const Judge& judge, const io::ImageDataset& held_back) {
     const ImageFeatures found = judge.features(held_back);
     return agreement(found.predicted, found.labels);
 }
 
+template <template <class> class Network>
 void run(const Arguments& a) {
-    if (a.threads > 0) {
-        Cpu::set_threads(a.threads);
-    }
+    using Judge = BasicQualityJudge<Network>;
     const io::ImageDataset data(a.data);
-    require(static_cast<Index>(data.class_names().size()) == QualityJudge::Classifier::classes, a.data,
+    require(static_cast<Index>(data.class_names().size()) == Judge::Classifier::classes, a.data,
             ": expected 10 classes, found ", data.class_names().size());
     require(a.validation + a.batch <= data.size(), a.data, ": ", data.size(), " images are too few for --validation ",
             a.validation, " and --batch ", a.batch);
-    const io::ImageDataset::Split split = data.split(a.validation, a.seed);
+    const io::ImageDataset::Split split = data.split(a.validation, a.split_seed.value_or(a.seed));
     ClassifierTrainOptions options;
     options.adam.learning_rate = a.learning_rate;
     options.adam.weight_decay = a.weight_decay;
     options.rate = {a.warmup, a.steps > a.warmup ? RateDecay::cosine : RateDecay::constant, a.steps, 0.0};
     options.shift = a.shift;
     options.seed = a.seed;
-    ClassifierTrainer<Cpu> trainer(options);
+    ClassifierTrainer<Cpu, Network> trainer(options);
     std::printf("%lld parameters, %lld images for training, %lld held back\n",
                 static_cast<long long>(parameter_count(trainer.model())), static_cast<long long>(split.train.size()),
                 static_cast<long long>(split.validation.size()));
@@ -83,7 +88,7 @@ void run(const Arguments& a) {
         log = JsonlWriter::create(a.log);
     }
     Progress progress("train", a.steps);
-    io::LoaderOptions load{.batch = a.batch, .size = static_cast<int>(QualityJudge::side), .flip = true};
+    io::LoaderOptions load{.batch = a.batch, .size = static_cast<int>(Judge::side), .flip = true};
     load.seed = a.seed;
     load.threads = 1;
     load.cache_bytes = std::uint64_t{1} << 30;
@@ -100,7 +105,7 @@ void run(const Arguments& a) {
             log->write({{"step", step}, {"loss", report.loss}, {"accuracy", report.accuracy}});
         }
         if (step == a.steps || (a.evaluate_every > 0 && step % a.evaluate_every == 0)) {
-            accuracy = held_back_accuracy(QualityJudge(trainer.averaged_model()), split.validation);
+            accuracy = held_back_accuracy(Judge(trainer.averaged_model()), split.validation);
             progress.note(text("step ", step, ": accuracy on held-back images ", accuracy));
             if (log) {
                 log->write({{"step", step}, {"validation_accuracy", accuracy}});
@@ -111,11 +116,12 @@ void run(const Arguments& a) {
     const auto classifier = trainer.averaged_model();
     io::save_parameters(classifier, a.out, DType::f32,
                         {{"what", "feature classifier for sample quality"},
+                         {"network", std::string(Judge::Classifier::name)},
                          {"accuracy", text(accuracy)},
                          {"validation", text(a.validation)},
                          {"seed", text(a.seed)},
                          {"steps", text(a.steps)}});
-    const QualityJudge judge(classifier);
+    const Judge judge(classifier);
     const SampleQuality floor = sample_quality(judge.features(split.train), judge.features(split.validation));
     std::printf("accuracy on %lld held-back images: %.4f\n", static_cast<long long>(split.validation.size()), accuracy);
     std::printf("held-back images as samples: %s\n", shown(floor).c_str());
@@ -126,5 +132,9 @@ void run(const Arguments& a) {
 int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
-    return run_program(argc, argv, spec, [&] { run(arguments); });
+    return run_program(argc, argv, spec, [&] {
+        const Bf16Products products = arguments.compute.apply();
+        arguments.network == PlainClassifier<Cpu>::name ? run<PlainClassifier>(arguments)
+                                                        : run<FeatureClassifier>(arguments);
+    });
 }

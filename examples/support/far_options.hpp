@@ -9,16 +9,17 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/sample.hpp"
 
 #include "cli.hpp"
+#include "compute_options.hpp"
 
 namespace flowfar::program {
 
 struct FarSamplingArguments {
     std::vector<Index> levels;
-    int autoregressive_steps = 0, threads = 0;
+    int autoregressive_steps = 0;
+    ComputeArguments compute;
     std::string steps = "50", guidance_schedule = "linear", temperature_schedule = "published";
     double guidance = 3.0, temperature = 1.0;
     std::optional<double> limit;
@@ -47,11 +48,6 @@ struct FarSamplingArguments {
         o.filter_between = filter_between;
         o.seed = seed;
         return o;
-    }
-    void apply_threads() const {
-        if (threads > 0) {
-            Cpu::set_threads(threads);
-        }
     }
 
    private:
@@ -105,7 +101,7 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
     spec.flag("filter", a.filter_between,
               "low-pass each level's result before the next; off for models trained with --no-simplified");
     spec.option("seed", a.seed, "of the noise; image i depends on the seed and i alone");
-    spec.option("threads", a.threads, "of the computation; 0: one per processor").range(0, 1024);
+    add_compute_options(spec, a.compute);
 }
 
 }  // namespace flowfar::program

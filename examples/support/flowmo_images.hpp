@@ -4,6 +4,7 @@
 // FlowMo programs print.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <span>
 #include <string>
@@ -82,12 +83,13 @@ struct Quality {
 /// Called with the number of images before those at hand, and the estimates that follow a sampling step.
 using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>;
 
-/// Tokens -> images, in bounded batches; each batch has noise of its own, and a single one that of the seed itself.
-[[nodiscard]] inline std::vector<io::Image> decode_images(const AnyFlowMo& model, const Tokens& tokens,
-                                                          const FlowMoDecodeOptions& options,
-                                                          const EstimateCallback& callback = {}) {
+/// Tokens -> planes [images, 3, height, width] in [-1, 1], in bounded batches; each batch has noise of its own, and a
+/// single one that of the seed itself. Throws `Error` if the model's weights make values that are not finite.
+[[nodiscard]] inline std::vector<float> decode_planes(const AnyFlowMo& model, const Tokens& tokens,
+                                                      const FlowMoDecodeOptions& options,
+                                                      const EstimateCallback& callback = {}) {
     const FlowMoFacts& facts = model.facts();
-    std::vector<io::Image> images;
+    std::vector<float> planes;
     for (Index first = 0; first < tokens.batch; first += batch_limit(facts)) {
         const Index last = std::min(first + batch_limit(facts), tokens.batch);
         FlowMoDecodeOptions part = options;
@@ -96,12 +98,19 @@ using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>
         if (callback) {
             inner = [&](const FlowMoEstimate& estimate) { callback(first, estimate); };
         }
-        for (io::Image& image : io::from_planes(model.decode(tokens_between(tokens, first, last), part, inner),
-                                                facts.height, facts.width)) {
-            images.push_back(std::move(image));
-        }
+        const std::vector<float> found = model.decode(tokens_between(tokens, first, last), part, inner);
+        require(std::ranges::all_of(found, [](float value) { return std::isfinite(value); }), facts.name,
+                ": the reconstruction contains NaN or infinity; are the model's weights whole?");
+        planes.insert(planes.end(), found.begin(), found.end());
     }
-    return images;
+    return planes;
+}
+
+/// Tokens -> images, as `decode_planes`.
+[[nodiscard]] inline std::vector<io::Image> decode_images(const AnyFlowMo& model, const Tokens& tokens,
+                                                          const FlowMoDecodeOptions& options,
+                                                          const EstimateCallback& callback = {}) {
+    return io::from_planes(decode_planes(model, tokens, options, callback), model.facts().height, model.facts().width);
 }
 
 /// `count` images spread evenly over a view, fitted to the model; unreadable ones are left out and counted in

@@ -5,15 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 #include "cli.hpp"
+#include "compute_options.hpp"
 
 namespace flowfar::program {
 
 struct SamplingArguments {
-    int steps = 25, threads = 0;
+    int steps = 25;
+    ComputeArguments compute;
     double guidance = 1.5, power = 0.25;
     std::vector<double> interval = {0.17, 1.02};
     std::uint64_t seed = 0;
@@ -29,11 +30,6 @@ struct SamplingArguments {
                 .interval = GuidanceInterval::from_sigma(interval[0], interval[1]),
                 .seed = seed};
     }
-    void apply_threads() const {
-        if (threads > 0) {
-            Cpu::set_threads(threads);
-        }
-    }
 };
 
 /// Declares the sampling options; `with_steps` is false for programs that try several numbers of steps.
@@ -48,7 +44,7 @@ inline void add_sampling_options(Spec& spec, SamplingArguments& a, bool with_ste
         .range(0, 1e6)
         .placeholder("LOW,HIGH");
     spec.option("seed", a.seed, "of the noise that sampling starts from");
-    spec.option("threads", a.threads, "of the computation; 0: one per processor").range(0, 1024);
+    add_compute_options(spec, a.compute);
 }
 
 }  // namespace flowfar::program

@@ -42,6 +42,52 @@ struct InceptionFeatures {
     [[nodiscard]] Index classes() const { return static_cast<Index>(logits.size()) / count; }
 };
 
+/// What the network says about images that come in pieces, prepared by one convention.
+class InceptionSet {
+   public:
+    InceptionSet(InceptionNetwork network, const metrics::FidConvention& convention)
+        : network_(std::move(network)), convention_(convention) {}
+
+    /// Planes [images, 3, height, width] in [-1, 1]; another piece may be of another size, see `prepare`.
+    void add(std::span<const float> planes, int height, int width) { add_prepared(prepare(planes, height, width)); }
+    /// Planes of one size as the network wants them: [images, 3, 299, 299]. Pieces of several sizes can be joined.
+    [[nodiscard]] std::vector<float> prepare(std::span<const float> planes, int height, int width) {
+        return inputs_.try_emplace(std::pair(height, width), convention_, height, width).first->second(planes);
+    }
+    void add_prepared(std::span<const float> input) {
+        constexpr std::size_t size = 3 * metrics::FidInput::side * metrics::FidInput::side;
+        const auto count = static_cast<Index>(input.size() / size);
+        const InceptionOutputs found = network_(input);
+        join(found.features, count, moments_);
+        join(found.spatial, count, spatial_);
+        out_.rows.insert(out_.rows.end(), found.features.begin(), found.features.end());
+        out_.logits.insert(out_.logits.end(), found.logits.begin(), found.logits.end());
+        out_.count += count;
+    }
+    [[nodiscard]] Index count() const { return out_.count; }
+    /// Ends the set; throws `Error` if it has fewer than two images.
+    [[nodiscard]] InceptionFeatures finish() {
+        require(out_.count > 0, "no images");
+        out_.summary = {{{"", moments_->statistics()}, {"_s", spatial_->statistics()}}, std::string(convention_.name)};
+        return std::move(out_);
+    }
+
+   private:
+    static void join(std::span<const float> rows, Index count, std::optional<metrics::FeatureMoments>& to) {
+        if (!to) {
+            to.emplace(static_cast<Index>(rows.size()) / count);
+        }
+        to->add(rows);
+    }
+
+    InceptionNetwork network_;
+    metrics::FidConvention convention_;
+    std::map<std::pair<int, int>, metrics::FidInput> inputs_;  ///< by height and width
+    std::optional<metrics::FeatureMoments> moments_;
+    std::optional<metrics::FeatureMoments> spatial_;
+    InceptionFeatures out_;
+};
+
 /// The network behind one convention.
 class InceptionJudge {
    public:
@@ -52,49 +98,28 @@ class InceptionJudge {
     /// follows each batch.
     template <class OnImages>
     [[nodiscard]] InceptionFeatures features(const io::ImageDataset& images, Index batch, OnImages&& on_images) {
-        std::optional<metrics::FeatureMoments> moments;
-        std::optional<metrics::FeatureMoments> spatial;
-        InceptionFeatures out;
-        while (out.count < images.size()) {
-            const Index count = std::min(batch, images.size() - out.count);
-            const InceptionOutputs found = network_(prepared(images, out.count, count));
-            add(found.features, count, moments);
-            add(found.spatial, count, spatial);
-            out.rows.insert(out.rows.end(), found.features.begin(), found.features.end());
-            out.logits.insert(out.logits.end(), found.logits.begin(), found.logits.end());
-            out.count += count;
-            on_images(out.count);
+        InceptionSet set = start();
+        while (set.count() < images.size()) {
+            std::vector<float> input;
+            const Index last = std::min(set.count() + batch, images.size());
+            for (Index i = set.count(); i < last; ++i) {
+                const io::Image image = images.load(i);
+                const std::vector<float> one = set.prepare(io::to_planes({&image, 1}), image.height, image.width);
+                input.insert(input.end(), one.begin(), one.end());
+            }
+            set.add_prepared(input);
+            on_images(set.count());
         }
-        require(out.count > 0, "no images");
-        out.summary = {{{"", moments->statistics()}, {"_s", spatial->statistics()}}, std::string(convention_.name)};
-        return out;
+        return set.finish();
     }
+    /// An empty set of this network and convention.
+    [[nodiscard]] InceptionSet start() const { return {network_, convention_}; }
 
     [[nodiscard]] const metrics::FidConvention& convention() const { return convention_; }
 
    private:
-    static void add(std::span<const float> rows, Index count, std::optional<metrics::FeatureMoments>& to) {
-        if (!to) {
-            to.emplace(static_cast<Index>(rows.size()) / count);
-        }
-        to->add(rows);
-    }
-
-    std::vector<float> prepared(const io::ImageDataset& images, Index first, Index count) {
-        std::vector<float> input;
-        for (Index i = first; i < first + count; ++i) {
-            const io::Image image = images.load(i);
-            const std::pair<int, int> size(image.height, image.width);
-            const auto& prepare = inputs_.try_emplace(size, convention_, image.height, image.width).first->second;
-            const std::vector<float> one = prepare(io::to_planes({&image, 1}));
-            input.insert(input.end(), one.begin(), one.end());
-        }
-        return input;
-    }
-
     InceptionNetwork network_;
     metrics::FidConvention convention_;
-    std::map<std::pair<int, int>, metrics::FidInput> inputs_;  ///< by height and width
 };
 
 /// Distances between two summaries; those that only one of them has are left out.

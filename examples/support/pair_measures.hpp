@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "flowfar/io/dataset.hpp"
@@ -21,14 +22,64 @@ using PairDistance = std::function<double(const io::Image&, const io::Image&)>;
 /// io::load_published takes them. Throws `Error` for another name and for files that do not fit.
 [[nodiscard]] PairDistance make_lpips(const std::string& backbone, const io::Path& network, const io::Path& weights);
 
-/// Means over pairs of 8-bit images.
-struct PairReport {
-    Index pairs = 0;
-    double psnr = 0;           ///< mean of the pairs' values in dB
-    double psnr_of_batch = 0;  ///< of the mean squared error over all pixels
+/// What is measured of one pair of 8-bit images.
+struct PairNumbers {
+    double psnr = 0;           ///< in dB; infinite for equal images
     double ssim_uniform = 0;   ///< 7 x 7 window: scikit-image's default
     double ssim_gaussian = 0;  ///< 11 x 11 window: Wang et al. 2004
     std::optional<double> lpips;
+};
+
+/// Means over pairs of 8-bit images.
+struct PairReport : PairNumbers {
+    Index pairs = 0;
+    double psnr_of_batch = 0;  ///< of the mean squared error over all pixels
+};
+
+/// Collects pairs one by one and keeps none of them.
+class PairMeasures {
+   public:
+    /// Without `lpips` it is left out.
+    explicit PairMeasures(PairDistance lpips = {}) : lpips_(std::move(lpips)) {}
+
+    /// Throws `Error` for images of different sizes or smaller than a window.
+    PairNumbers add(const io::Image& first, const io::Image& second) {
+        using metrics::SsimWindow;
+        const std::vector<float> a = io::to_planes({&first, 1});
+        const std::vector<float> b = io::to_planes({&second, 1});
+        PairNumbers one;
+        one.ssim_uniform = metrics::ssim(a, b, 3, first.height, first.width, 2.0, SsimWindow::uniform7);
+        one.ssim_gaussian = metrics::ssim(a, b, 3, first.height, first.width, 2.0, SsimWindow::gaussian11);
+        one.psnr = metrics::psnr(a, b, 2.0);
+        psnr_.add(a, b);
+        sums_.ssim_uniform += one.ssim_uniform;
+        sums_.ssim_gaussian += one.ssim_gaussian;
+        if (lpips_) {
+            one.lpips = lpips_(first, second);
+            sums_.lpips = sums_.lpips.value_or(0.0) + *one.lpips;
+        }
+        return one;
+    }
+    [[nodiscard]] Index count() const { return psnr_.count(); }
+    /// Throws `Error` if there were no pairs.
+    [[nodiscard]] PairReport report() const {
+        const auto count = static_cast<double>(psnr_.count());
+        PairReport out;
+        out.pairs = psnr_.count();
+        out.psnr = psnr_.per_image();
+        out.psnr_of_batch = psnr_.per_batch();
+        out.ssim_uniform = sums_.ssim_uniform / count;
+        out.ssim_gaussian = sums_.ssim_gaussian / count;
+        if (sums_.lpips) {
+            out.lpips = *sums_.lpips / count;
+        }
+        return out;
+    }
+
+   private:
+    PairDistance lpips_;
+    metrics::PsnrAverage psnr_{2.0};
+    PairNumbers sums_;  ///< but for the PSNR
 };
 
 /// Image i of `first` with image i of `second`. Throws `Error` for sets or images of different sizes and, unless
@@ -38,9 +89,7 @@ template <class OnPair>
                                        const PairDistance& lpips, OnPair&& on_pair) {
     require(first.size() == second.size(), "pairs: ", first.size(), " images in the first set, ", second.size(),
             " in the second");
-    PairReport out;
-    metrics::PsnrAverage psnr(2.0);
-    double lpips_sum = 0;
+    PairMeasures measures(lpips);
     for (Index i = 0; i < first.size(); ++i) {
         require(by_order || io::Path(first.name(i)).stem() == io::Path(second.name(i)).stem(), "pairs: image ", i,
                 " is ", first.name(i), " in the first set and ", second.name(i),
@@ -49,25 +98,10 @@ template <class OnPair>
         const io::Image b = second.load(i);
         require(a.height == b.height && a.width == b.width, "pairs: ", first.name(i), " has ", a.height, " x ", a.width,
                 " pixels, ", second.name(i), " has ", b.height, " x ", b.width);
-        const std::vector<float> pixels_a = io::to_planes({&a, 1});
-        const std::vector<float> pixels_b = io::to_planes({&b, 1});
-        psnr.add(pixels_a, pixels_b);
-        using metrics::SsimWindow;
-        out.ssim_uniform += metrics::ssim(pixels_a, pixels_b, 3, a.height, a.width, 2.0, SsimWindow::uniform7);
-        out.ssim_gaussian += metrics::ssim(pixels_a, pixels_b, 3, a.height, a.width, 2.0, SsimWindow::gaussian11);
-        lpips_sum += lpips ? lpips(a, b) : 0.0;
+        static_cast<void>(measures.add(a, b));
         on_pair(i);
     }
-    out.pairs = psnr.count();
-    const auto count = static_cast<double>(out.pairs);
-    out.psnr = psnr.per_image();
-    out.psnr_of_batch = psnr.per_batch();
-    out.ssim_uniform /= count;
-    out.ssim_gaussian /= count;
-    if (lpips) {
-        out.lpips = lpips_sum / count;
-    }
-    return out;
+    return measures.report();
 }
 
 }  // namespace flowfar::program

@@ -6,8 +6,11 @@
 
 #include "flowfar/flowmo/loss.hpp"
 #include "flowfar/io/published_weights.hpp"
+#include "flowfar/io/state_dict.hpp"
 #include "flowfar/perceptual/lpips.hpp"
 #include "flowfar/perceptual/resnet_loss.hpp"
+
+#include "feature_loss.hpp"
 
 namespace flowfar::program {
 
@@ -39,6 +42,17 @@ ChosenPerceptual make_perceptual(const std::string& name, double weight, const s
         io::load_published(loss->network, files[0]);
         io::load_published(loss->weights, files[1]);
         return chosen(std::shared_ptr<const Lpips<Vgg16<Autodiff<Cpu>>>>(loss), weight);
+    }
+    if (name == "features") {
+        expect_files(name, files, 1, "a classifier of train_classifier");
+        ChosenPerceptual out;
+        visit_classifier<Autodiff<Cpu>>(classifier_name(files[0]), [&]<class Network>() {
+            auto loss = std::make_shared<FeatureLoss<Network>>();
+            io::load_parameters(loss->network, files[0]);
+            freeze(loss->network);
+            out = chosen(std::shared_ptr<const FeatureLoss<Network>>(loss), weight);
+        });
+        return out;
     }
     require(name == "resnet", "unknown perceptual loss \"", name, '"');
     expect_files(name, files, 1, "ResNet-50's file");

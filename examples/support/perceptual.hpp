@@ -28,11 +28,11 @@ struct ChosenPerceptual {
 
 /// "none", and what `make_perceptual` knows.
 [[nodiscard]] inline std::vector<std::string> perceptual_names() {
-    return {"none", "gradient", "lpips", "resnet"};
+    return {"none", "gradient", "features", "lpips", "resnet"};
 }
 
-/// The loss of this name. `files` are its networks' weights: none for "gradient", VGG-16's and LPIPS's for "lpips",
-/// ResNet-50's for "resnet". Throws Error where they do not fit.
+/// The loss of this name. `files` are its networks' weights: none for "gradient", a classifier of train_classifier for
+/// "features", VGG-16's and LPIPS's for "lpips", ResNet-50's for "resnet". Throws Error where they do not fit.
 [[nodiscard]] ChosenPerceptual make_perceptual(const std::string& name, double weight,
                                                const std::vector<std::string>& files);
 

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "flowfar/optim/schedule.hpp"
 
 #include "cli.hpp"
+#include "compute_options.hpp"
 
 namespace flowfar::program {
 
@@ -26,9 +28,13 @@ struct TrainingArguments {
     std::string decay = "constant", export_dtype = "bf16";
     bool flip = true, resume = false;
     std::uint64_t seed = 0;
-    int resize = 0, threads = 0;
+    std::optional<std::uint64_t> split_seed;
+    int resize = 0;
+    ComputeArguments compute;
     Index validation = 64, evaluate_count = 64, evaluate_every = 1000, save_every = 500, log_every = 10;
 
+    /// The seed that chooses the held-back images.
+    [[nodiscard]] std::uint64_t choice() const { return split_seed.value_or(seed); }
     [[nodiscard]] RateSchedule rate() const {
         return {warmup, decay == "cosine" ? RateDecay::cosine : RateDecay::constant, steps, 0.0};
     }
@@ -56,13 +62,14 @@ inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<
     spec.flag("resume", a.resume, "continue from DIR/state.safetensors; start anew if there is none");
     spec.option("init", a.initial_model, "start from this model file instead of random parameters").placeholder("FILE");
     spec.option("seed", a.seed, "of parameters, data order, noise and the choice of held-back images");
-    spec.option("threads", a.threads, "of the computation; 0: one per processor").range(0, 1024);
+    add_compute_options(spec, a.compute);
 }
 inline void add_data_options(Spec& spec, TrainingArguments& a) {
     spec.section("Data");
     spec.option("resize", a.resize, "short side of the photos before the random crop; 0: the crop's size").at_least(0);
     spec.flag("flip", a.flip, "mirror every second image, by chance");
     spec.option("validation", a.validation, "images held back by a deterministic split; 0: none").at_least(0);
+    spec.option("split-seed", a.split_seed, "of their choice, where it is not --seed");
 }
 /// `betas` describes the optimiser, such as "Adam (beta 0.9, 0.95)".
 inline void add_optimiser_options(Spec& spec, TrainingArguments& a, const std::string& optimiser) {
@@ -117,6 +124,7 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
                            {"seed", text(a.seed)},
                            {"resize", text(a.resize)},
                            {"flip", text(a.flip)},
+                           {"precision", a.compute.precision},
                            {"validation", text(a.validation)},
                            {"batch", text(a.batch)},
                            {"lr", exact(a.learning_rate)},
@@ -125,6 +133,9 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
                            {"clip", exact(a.clip)},
                            {"ema-decay", exact(a.ema_decay)},
                            {"ema-every", text(a.ema_every)}};
+    if (a.split_seed) {
+        out["split-seed"] = text(*a.split_seed);
+    }
     if (a.decay == "cosine") {
         out["steps"] = text(a.steps);
     }

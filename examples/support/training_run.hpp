@@ -130,7 +130,7 @@ class TrainingRun {
     static io::ImageDataset::Split split(const io::ImageDataset& data, const TrainingArguments& a) {
         require(a.validation < data.size(), a.data, ": --validation ", a.validation, " leaves none of the ",
                 data.size(), " images for training");
-        return data.split(a.validation, a.seed);
+        return data.split(a.validation, a.choice());
     }
 
     void start() {
@@ -174,6 +174,7 @@ class TrainingRun {
         save_model(out_ / "model.safetensors", {{"step", text(training().step_count())},
                                                 {"seed", text(common_.seed)},
                                                 {"validation", text(common_.validation)},
+                                                {"split-seed", text(common_.choice())},
                                                 {"resize", text(common_.resize)},
                                                 {"data", options_.at("data")}});
     }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <doctest/doctest.h>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "metrics/feature_rows.hpp"
@@ -66,6 +67,31 @@ TEST_CASE("both trace forms equal scipy") {
         CHECK(frechet_distance(b, a).value == doctest::Approx(want.eigenvalues).epsilon(1e-7));
         CHECK(frechet_distance(a, b, TraceForm::sqrtm).value == doctest::Approx(want.sqrtm).epsilon(1e-7));
     }
+}
+
+TEST_CASE("the fast way to the sqrtm form equals the slow one, and is left alone at low rank") {
+    using flowfar::metrics::detail::ConstMatrix;
+    int fast = 0;
+    for (const Recorded& want : recorded) {
+        CAPTURE(want.width);
+        const FeatureStatistics a = statistics("metrics.real", want.real, want.width, want.offset);
+        const FeatureStatistics b = statistics("metrics.generated", want.generated, want.width, want.offset);
+        const ConstMatrix first(a.covariance.data(), a.width(), a.width());
+        const ConstMatrix second(b.covariance.data(), b.width(), b.width());
+        const std::optional<double> found = flowfar::metrics::detail::definite_root_trace(first, second);
+        CHECK(found.has_value() == (want.real > want.width && want.generated > want.width));
+        if (found) {
+            const double slow = flowfar::metrics::detail::product_root_trace(first, second).real();
+            CHECK(std::fabs(*found - slow) <= 1e-11 * slow);
+            ++fast;
+        }
+    }
+    CHECK(fast == 4);
+    // eigenvalues from 1 to 1e-15: definite, but their rounding would show
+    const FeatureStatistics steep = diagonal({0, 0}, {1, 1e-15});
+    const ConstMatrix matrix(steep.covariance.data(), 2, 2);
+    CHECK(!flowfar::metrics::detail::definite_root_trace(matrix, matrix));
+    CHECK(frechet_distance(steep, steep, TraceForm::sqrtm).value < 1e-10);
 }
 
 TEST_CASE("independent features have a closed form") {

@@ -1,7 +1,10 @@
 // flowmo_tokenize, flowmo_reconstruct, flowmo_demo and flowmo_baselines with a barely trained model.
 
+#include <algorithm>
+#include <cstdlib>
 #include <doctest/doctest.h>
 
+#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/image.hpp"
 #include "flowfar/io/token_file.hpp"
 
@@ -107,6 +110,27 @@ TEST_CASE("a photo becomes tokens and a photo again") {
                     .code == 0);
         CHECK(a != io::read_image(f.at("d.png")));
     }
+}
+
+TEST_CASE("products in bf16 give nearly the same photo") {
+    const Fixture& f = fixture();
+    const auto reconstruct = [&](const std::string& precision, const std::string& out) {
+        return run("flowmo_reconstruct",
+                   {f.photo, "-o", out, "--model", f.model, "--steps", "3", "--precision", precision});
+    };
+    REQUIRE(reconstruct("f32", f.at("f32.png")).code == 0);
+    const Outcome rounded = reconstruct("bf16", f.at("bf16.png"));
+    REQUIRE(rounded.code == 0);
+    CHECK(has(rounded.err, "this CPU has no bf16 products") != Bf16Products::available());
+    CHECK(reconstruct("int8", f.at("int8.png")).code == 2);
+    const io::Image exact = io::read_image(f.at("f32.png"));
+    const io::Image found = io::read_image(f.at("bf16.png"));
+    REQUIRE(found.pixels.size() == exact.pixels.size());
+    int largest = 0;
+    for (std::size_t i = 0; i < exact.pixels.size(); ++i) {
+        largest = std::max(largest, std::abs(int{exact.pixels[i]} - int{found.pixels[i]}));
+    }
+    CHECK(largest <= 4);
 }
 
 TEST_CASE("large photos go tile by tile, and previews show the way") {

@@ -105,7 +105,8 @@ void check_error(const std::string& what, double error, double bound);
 /// An input that was filled by formula rather than stored.
 template <AnyTensor X>
 [[nodiscard]] X filled(const std::string& name, const Extents& extents, double base = 0, double scale = 1) {
-    return X::from_host(fill(name, static_cast<std::size_t>(extents.count()), base, scale), extents);
+    const std::vector<float> values = fill(name, static_cast<std::size_t>(extents.count()), base, scale);
+    return X::from_host(std::vector<typename X::Element>(values.begin(), values.end()), extents);
 }
 
 /// A parameter's storage on the host.

@@ -127,6 +127,8 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     static void lerp(const Handle& target, const Handle& source, double weight);
     static void adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
                           const AdamOptions& options);
+    /// `adam_step` for all targets with the same bits, many of them in one kernel.
+    static void adam_steps(std::span<const AdamTarget<Handle>> targets);
 };
 
 static_assert(PlainBackend<Cuda>);

@@ -49,11 +49,11 @@ struct PoolShape {
         return shape;
     }
 
-    [[nodiscard]] Range rows(Index window) const {
+    [[nodiscard]] constexpr Range rows(Index window) const {
         const ConvOptions& o = options.around;
         return range(window * o.stride - o.top, options.height, windows.height, o.bottom);
     }
-    [[nodiscard]] Range columns(Index window) const {
+    [[nodiscard]] constexpr Range columns(Index window) const {
         const ConvOptions& o = options.around;
         return range(window * o.stride - o.left, options.width, windows.width, o.right);
     }
@@ -75,7 +75,7 @@ struct PoolShape {
         const Index windows = (distance + (options.ceil ? stride - 1 : 0)) / stride + 1;
         return (windows - 1) * stride < limit ? windows : windows - 1;
     }
-    [[nodiscard]] Range range(Index begin, Index size, Index pixels, Index after) const {
+    [[nodiscard]] constexpr Range range(Index begin, Index size, Index pixels, Index after) const {
         const Index first = std::max<Index>(begin, 0);
         const Index last = std::min(begin + size, pixels);
         const bool inside = options.kind == PoolKind::mean_inside;

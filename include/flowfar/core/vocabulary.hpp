@@ -114,6 +114,16 @@ struct AdamOptions {
     double gradient_scale = 1.0;  ///< gradients are multiplied by this first (clipping, accumulation)
 };
 
+/// What one Adam step works on, for backends that update many tensors at once.
+template <class H>
+struct AdamTarget {
+    H parameter;
+    H gradient;
+    H first;   ///< running mean of gradients
+    H second;  ///< running mean of squared gradients
+    AdamOptions options;
+};
+
 [[nodiscard]] constexpr UnaryOp unary_of(Activation activation) {
     switch (activation) {
         case Activation::silu:

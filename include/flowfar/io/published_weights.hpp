@@ -126,11 +126,11 @@ class FoldedWeights {
     }
     [[nodiscard]] TensorView folded_weight(const std::string& layer, const std::string& norm) const {
         TensorView view = stored(layer + ".weight");
-        folded_ = values<float>(view);
+        folded_ = values<double>(view);
         const std::vector<double> scale = scales(norm, view.shape[0]);
         const std::size_t row = folded_.size() / std::max<std::size_t>(scale.size(), 1);
         for (std::size_t i = 0; i < folded_.size(); ++i) {
-            folded_[i] = static_cast<float>(static_cast<double>(folded_[i]) * scale[i / row]);
+            folded_[i] *= scale[i / row];
         }
         return as_view(std::move(view.shape), std::move(view.label));
     }
@@ -138,13 +138,11 @@ class FoldedWeights {
         const TensorView bias = stored(norm + ".bias");
         std::vector<Index> shape = bias.shape;
         std::string label = bias.label;
-        const std::vector<double> shift = shifts(layer, norm, shape[0]);
-        folded_.assign(shift.size(), 0.0F);
-        std::ranges::transform(shift, folded_.begin(), [](double value) { return static_cast<float>(value); });
+        folded_ = shifts(layer, norm, shape[0]);
         return as_view(std::move(shape), std::move(label));
     }
     [[nodiscard]] TensorView as_view(std::vector<Index> shape, std::string label) const {
-        return {DType::f32, std::move(shape), std::as_bytes(std::span<const float>(folded_)), std::move(label)};
+        return {DType::f64, std::move(shape), std::as_bytes(std::span<const double>(folded_)), std::move(label)};
     }
 
     const File& file_;
@@ -152,7 +150,7 @@ class FoldedWeights {
     std::map<std::string, std::string> norms_;  ///< convolution → batch norm
     std::vector<std::string> names_;
     std::set<std::string> known_;
-    mutable std::vector<float> folded_;
+    mutable std::vector<double> folded_;  ///< not rounded before the network asks for it
     mutable Scratch scratch_;
 };
 

@@ -24,7 +24,7 @@ enum class TraceForm : std::uint8_t {
     eigenvalues,  ///< roots of the eigenvalues of C1^1/2 C2 C1^1/2, which is symmetric: fast, and stable at low rank
     /// roots of the eigenvalues of C1 C2, which is what the trace of scipy's sqrtm(C1 C2) consists of; 1e-6 is added to
     /// both diagonals only if that fails, as pytorch-fid and the ADM evaluator do. Where rounding cannot show, by a
-    /// faster way; at low rank, where it does, 50 times slower than the other form
+    /// faster way; at low rank, where it does, some 20 times slower than the other form
     sqrtm
 };
 

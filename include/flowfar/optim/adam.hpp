@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ class Adam {
     /// One step; learning rates are multiplied by `rate` (schedule) and gradients by `gradient_scale` (clipping).
     /// Clears the gradients.
     void step(double rate = 1.0, double gradient_scale = 1.0) {
+        std::vector<AdamTarget<H>> targets;
         for (Slot& slot : slots_) {
             const H gradient = slot.parameter.gradient();
             if (!gradient.defined()) {
@@ -58,10 +60,17 @@ class Adam {
                 slot.second = B::full(B::extents(value), B::dtype(value), 0.0);
             }
             const AdamSettings& s = groups_[slot.group];
-            B::adam_step(value, gradient, slot.first, slot.second,
-                         {s.learning_rate * rate, s.beta1, s.beta2, s.epsilon, s.weight_decay, s.decoupled,
-                          ++slot.steps, gradient_scale});
+            const AdamOptions options{s.learning_rate * rate, s.beta1,     s.beta2,      s.epsilon,
+                                      s.weight_decay,         s.decoupled, ++slot.steps, gradient_scale};
+            if constexpr (requires { B::adam_steps(std::span<const AdamTarget<H>>{}); }) {
+                targets.push_back({value, gradient, slot.first, slot.second, options});
+            } else {
+                B::adam_step(value, gradient, slot.first, slot.second, options);
+            }
             slot.parameter.clear_gradient();
+        }
+        if constexpr (requires { B::adam_steps(std::span<const AdamTarget<H>>{}); }) {
+            B::adam_steps(std::span<const AdamTarget<H>>(targets));
         }
     }
 

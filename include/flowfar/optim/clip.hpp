@@ -17,28 +17,57 @@ template <class B>
     return std::sqrt(square);
 }
 
+namespace detail {
+
+/// Σ x² of each tensor; a device is waited for once.
+template <class B>
+[[nodiscard]] std::vector<double> square_sums(const std::vector<typename B::Handle>& tensors) {
+    std::vector<typename B::Handle> squares;
+    for (const auto& h : tensors) {
+        const auto sum = B::reduce(ReduceOp::sum_squares, h, Axes::all(B::extents(h).rank()), false);
+        squares.push_back(B::reshape(B::cast(sum, DType::f64), {1}));
+    }
+    std::vector<double> out(squares.size());
+    if (!squares.empty()) {
+        B::to_host(B::concat(squares, 0), out.data());
+    }
+    return out;
+}
+
+/// L2 norm over all elements of several tensors.
+template <class B>
+[[nodiscard]] double joint_norm(const std::vector<typename B::Handle>& tensors) {
+    double total = 0.0;
+    for (const double sum : square_sums<B>(tensors)) {
+        total += sum;
+    }
+    return std::sqrt(total);
+}
+
+}  // namespace detail
+
 /// L2 norm over all gradients that the parameters have collected.
 template <class A>
 [[nodiscard]] double gradient_norm(const std::vector<ParameterRef<A>>& parameters) {
-    double square = 0.0;
+    std::vector<typename Plain<A>::Handle> gradients;
     for (const ParameterRef<A>& p : parameters) {
         if (const auto g = p.gradient(); g.defined()) {
-            square += std::pow(l2_norm<Plain<A>>(g), 2);
+            gradients.push_back(g);
         }
     }
-    return std::sqrt(square);
+    return detail::joint_norm<Plain<A>>(gradients);
 }
 
 /// L2 norm over the values of all parameters that have a gradient.
 template <class A>
 [[nodiscard]] double trained_norm(const std::vector<ParameterRef<A>>& parameters) {
-    double square = 0.0;
+    std::vector<typename Plain<A>::Handle> values;
     for (const ParameterRef<A>& p : parameters) {
         if (p.gradient().defined()) {
-            square += std::pow(l2_norm<Plain<A>>(p.value()), 2);
+            values.push_back(p.value());
         }
     }
-    return std::sqrt(square);
+    return detail::joint_norm<Plain<A>>(values);
 }
 
 /// Drops all gradients that the parameters have collected.

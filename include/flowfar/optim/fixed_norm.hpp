@@ -13,6 +13,7 @@ template <class A>
 class FixedNorms {
    public:
     using B = Plain<A>;
+    using H = typename B::Handle;
 
     struct Slot {
         ParameterRef<A> parameter;
@@ -26,11 +27,14 @@ class FixedNorms {
         }
     }
     void restore() const {
+        std::vector<H> values;
         for (const Slot& slot : slots_) {
-            const auto& value = slot.parameter.value();
-            const double norm = l2_norm<B>(value);
-            if (norm > 0.0) {
-                B::assign(value, B::unary({UnaryOp::affine, slot.norm / norm, 0.0}, value));
+            values.push_back(slot.parameter.value());
+        }
+        const std::vector<double> squares = detail::square_sums<B>(values);
+        for (std::size_t i = 0; i < slots_.size(); ++i) {
+            if (const double norm = std::sqrt(squares[i]); norm > 0.0) {
+                B::assign(values[i], B::unary({UnaryOp::affine, slots_[i].norm / norm, 0.0}, values[i]));
             }
         }
     }

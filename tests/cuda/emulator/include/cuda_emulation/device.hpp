@@ -1,0 +1,176 @@
+#pragma once
+
+/// The emulated device: its memory, the work that streams and graphs hold, and what happened so far.
+
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "block.hpp"
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorInvalidResourceHandle = 400,
+    cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorNotSupported = 801,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorGraphExecUpdateFailure = 910
+};
+
+struct CUgraph_st {
+    std::vector<std::function<void()>> work;
+};
+struct CUgraphExec_st {
+    std::vector<std::function<void()>> work;
+};
+struct CUstream_st {
+    CUgraph_st* capture = nullptr;
+};
+struct CUevent_st {
+    bool recorded = false;
+};
+struct CUmemPoolHandle_st {
+    std::size_t limit = 0;  ///< 0: none
+    std::size_t used = 0;
+    std::size_t used_high = 0;
+    std::uint64_t threshold = 0;
+};
+
+namespace cuda_emulation {
+
+/// What the library asked for so far.
+struct Counters {
+    std::size_t launches = 0;
+    std::size_t copies = 0;
+    std::size_t synchronisations = 0;
+    std::size_t graph_launches = 0;
+};
+
+class Device {
+   public:
+    static Device& instance() {
+        static Device* device = new Device;  // never destroyed: static tensors may be freed after main
+        return *device;
+    }
+
+    // What a test may set.
+    int count = 1;                              ///< 0: no device
+    std::size_t memory = std::size_t{4} << 30;  ///< bytes
+    std::size_t shared_limit = 99 * 1024;       ///< bytes per block, opted in: the least of sm_80, sm_90, sm_120
+    int capability_major = 8;
+    int capability_minor = 0;
+    int multiprocessors = 4;
+    bool lazy = false;  ///< streams do their work only when someone waits for them
+
+    Counters counters;
+    std::recursive_mutex mutex;
+    std::map<const void*, std::size_t> opted_in;  ///< kernels and the dynamic shared memory they may have
+
+    /// Does a stream's next work, or keeps it for a graph or for later.
+    void submit(CUstream_st* stream, std::function<void()> work) {
+        const std::lock_guard lock(mutex);
+        if (stream != nullptr && stream->capture != nullptr) {
+            stream->capture->work.push_back(std::move(work));
+        } else if (lazy) {
+            queue_.push_back(std::move(work));
+        } else {
+            work();
+        }
+    }
+    /// Does what all streams hold, in the order in which it came: one of the orders that streams allow.
+    void finish() {
+        const std::lock_guard lock(mutex);
+        std::vector<std::function<void()>> work;
+        work.swap(queue_);
+        for (const auto& step : work) {
+            step();
+        }
+    }
+
+    [[nodiscard]] void* allocate(std::size_t bytes, CUmemPoolHandle_st* pool) {
+        const std::lock_guard lock(mutex);
+        if (used_ + bytes > memory || (pool != nullptr && pool->limit != 0 && pool->used + bytes > pool->limit)) {
+            return nullptr;
+        }
+        // No rounding, so that the address sanitizer sees the end; the alignment is the device's.
+        void* const block = ::operator new (bytes, std::align_val_t{256});
+        std::memset(block, 0xFF, bytes);
+        blocks_[block] = {bytes, pool};
+        used_ += bytes;
+        if (pool != nullptr) {
+            pool->used += bytes;
+            pool->used_high = std::max(pool->used_high, pool->used);
+        }
+        return block;
+    }
+    [[nodiscard]] bool release(void* block) {
+        const std::lock_guard lock(mutex);
+        const auto found = blocks_.find(block);
+        if (found == blocks_.end()) {
+            return false;
+        }
+        used_ -= found->second.bytes;
+        if (found->second.pool != nullptr) {
+            found->second.pool->used -= found->second.bytes;
+        }
+        blocks_.erase(found);
+        ::operator delete (block, std::align_val_t{256});
+        return true;
+    }
+    [[nodiscard]] std::size_t used() const { return used_; }
+    /// Allocations that nobody freed yet.
+    [[nodiscard]] std::size_t blocks() const { return blocks_.size(); }
+
+    [[nodiscard]] cudaError_t set(cudaError_t error) {
+        if (error != cudaSuccess) {
+            last_ = error;
+        }
+        return error;
+    }
+    [[nodiscard]] cudaError_t last() const { return last_; }
+    [[nodiscard]] cudaError_t take_last() { return std::exchange(last_, cudaSuccess); }
+
+    /// Runs all blocks of a grid.
+    template <class Body>
+    void run(dim3 grid, dim3 block, std::size_t shared_bytes, Body& body) {
+        const std::lock_guard lock(mutex);
+        if (Block::current().running()) {
+            throw Fault("cuda emulation: a kernel launches a kernel");
+        }
+        gridDim = grid;
+        blockDim = block;
+        for (unsigned z = 0; z < grid.z; ++z) {
+            for (unsigned y = 0; y < grid.y; ++y) {
+                for (unsigned x = 0; x < grid.x; ++x) {
+                    blockIdx = {x, y, z};
+                    Block::current().run(block, shared_bytes, body);
+                }
+            }
+        }
+    }
+
+   private:
+    struct Allocation {
+        std::size_t bytes;
+        CUmemPoolHandle_st* pool;
+    };
+
+    std::map<const void*, Allocation> blocks_;
+    std::size_t used_ = 0;
+    std::vector<std::function<void()>> queue_;
+    cudaError_t last_ = cudaSuccess;
+};
+
+}  // namespace cuda_emulation
