@@ -25,7 +25,8 @@ add_library(flowfar_cuda INTERFACE)
 add_library(flowfar::cuda ALIAS flowfar_cuda)
 set_target_properties(flowfar_cuda PROPERTIES EXPORT_NAME cuda)
 target_sources(flowfar_cuda INTERFACE FILE_SET HEADERS BASE_DIRS include FILES ${flowfar_cuda_headers})
-target_link_libraries(flowfar_cuda INTERFACE flowfar CUDA::cudart CUDA::cublasLt)
+# The CUDA runtime comes with the language, linked as CMAKE_CUDA_RUNTIME_LIBRARY says: statically unless told otherwise.
+target_link_libraries(flowfar_cuda INTERFACE flowfar CUDA::toolkit CUDA::cublasLt)
 # CMake 3.25 does not know CUDA C++20, so the standard is passed as a plain option. Device code may contract a*b+c: random
 # numbers spell out their roundings. Host code of a .cu file gets the same option as elsewhere.
 target_compile_options(flowfar_cuda INTERFACE

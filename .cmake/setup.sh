@@ -60,14 +60,16 @@ flowfar_check_cmake() {
     fi
 }
 
-# flowfar_configure <preset>: quiet unless it fails. A build directory that belongs to another checkout starts anew.
+# flowfar_configure <preset>: quiet unless it fails. A build directory that belongs to another checkout starts anew. What
+# FLOWFAR_CMAKE_OPTIONS holds, separated by blanks, is passed on.
 flowfar_configure() {
-    local preset=$1 cache="build/$1/CMakeCache.txt" log
+    local preset=$1 cache="build/$1/CMakeCache.txt" log options
+    read -ra options <<<"${FLOWFAR_CMAKE_OPTIONS:-}"
     if [[ -f $cache ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$cache"; then
         rm -rf "build/$preset"
     fi
     log=$(mktemp)
-    if ! cmake --preset "$preset" >"$log" 2>&1; then
+    if ! cmake --preset "$preset" "${options[@]}" >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         return 1

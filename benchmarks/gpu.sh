@@ -1,7 +1,7 @@
 #!/bin/sh
-# Everything that needs a GPU, in one command: configures and builds the preset "cuda", runs the tests on the device,
-# compute-sanitizer on them where it is installed, and the benchmarks. Tables go to standard output, logs to
-# build/cuda/gpu. Exits with 1 if anything failed.
+# Everything that needs a GPU, in one command: configures and builds the preset "cuda", runs the tests on the device and
+# the programs with the library's own models, compute-sanitizer on the tests where it is installed, and the benchmarks.
+# Tables go to standard output, logs to build/cuda/gpu. Exits with 1 if anything failed.
 #
 #   benchmarks/gpu.sh [--quick]     without sanitizer and benchmarks
 set -u
@@ -30,15 +30,23 @@ nvcc --version 2>/dev/null | tail -n 1
 
 note "build"
 # FLOWFAR_CUDA_ARCHITECTURES=90a-real, say, builds for one device only ("native" would leave out what needs 90a).
-cmake --preset cuda -DFLOWFAR_BUILD_EXAMPLES=OFF \
+cmake --preset cuda "-DFLOWFAR_PROGRAM_CONFIGS=FlowMoTiny;FlowMoNano" "-DFLOWFAR_PROGRAM_FAR_CONFIGS=FarTiny;FarNano" \
     ${FLOWFAR_CUDA_ARCHITECTURES:+-DCMAKE_CUDA_ARCHITECTURES=$FLOWFAR_CUDA_ARCHITECTURES} \
     >"$logs/configure.log" 2>&1 || { tail -n 20 "$logs/configure.log"; exit 1; }
-cmake --build build/cuda --target cuda_tests bench_gpu >"$logs/build.log" 2>&1 || { tail -n 40 "$logs/build.log"; exit 1; }
+cmake --build build/cuda --target cuda_tests bench_gpu flowmo_demo far_generate >"$logs/build.log" 2>&1 || { tail -n 40 "$logs/build.log"; exit 1; }
 echo "built"
 
 note "tests on the device"
 log tests ctest --test-dir build/cuda -L gpu --output-on-failure
 grep -E 'tests passed|tests failed|Passed|Failed|Skipped' "$logs/tests.log"
+
+note "programs on the device"
+for precision in f32 bf16; do
+    log "flowmo_demo.$precision" build/cuda/examples/flowmo_demo --device cuda --precision "$precision" -o "$logs/demo_$precision"
+    log "far_generate.$precision" build/cuda/examples/far_generate --device cuda --precision "$precision" \
+        --out "$logs/far_$precision.png"
+done
+grep -h 'dB' "$logs"/flowmo_demo.*.log
 
 if [ "${1:-}" != --quick ]; then
     note "compute-sanitizer"

@@ -2,9 +2,11 @@
 // held against `copy`; items per second of gemm and attention are multiply-adds times two (FLOP). With bf16:1, products
 // take bf16 operands (Bf16Products).
 #include <benchmark/benchmark.h>
+#include <utility>
 #include <vector>
 
 #include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/bf16_kernel.hpp"
 
 namespace {
 
@@ -29,6 +31,49 @@ void copy(benchmark::State& state) {
 }
 BENCHMARK(copy)->Args({4352, 1152})->Args({4352, 4608})->UseRealTime();
 
+#if defined(FLOWFAR_AVX512_BF16)
+/// As many chains of multiply-adds in registers as K, which hides their latency: the peak that rates compare with.
+template <bool Bf16, int... K>
+FLOWFAR_AVX512_BF16 float multiply_add_registers(Index count, std::integer_sequence<int, K...>) {
+    __m512 sum[] = {_mm512_set1_ps(static_cast<float>(K))...};
+    const __m512 x = _mm512_set1_ps(1e-9F);
+    for (Index i = 0; i < count; ++i) {
+        if constexpr (Bf16) {
+            ((sum[K] = _mm512_dpbf16_ps(sum[K], (__m512bh)x, (__m512bh)x)), ...);
+        } else {
+            ((sum[K] = _mm512_fmadd_ps(x, sum[K], x)), ...);
+        }
+    }
+    __m512 total = _mm512_setzero_ps();
+    ((total = _mm512_add_ps(total, sum[K])), ...);
+    return _mm512_reduce_add_ps(total);
+}
+#endif
+
+/// All threads at once, where there is AVX-512 with bf16.
+void peak(benchmark::State& state) {
+#if defined(FLOWFAR_AVX512_BF16)
+    if (Bf16Products::available()) {
+        const bool bf16 = state.range(0) == 1;
+        constexpr Index repeats = 1 << 18;
+        constexpr auto chains = std::make_integer_sequence<int, 24>{};
+        const Index threads = Cpu::threads();
+        for (auto _ : state) {
+            cpu::parallel_for(threads, 1, [&](Index begin, Index end) {
+                for (Index i = begin; i < end; ++i) {
+                    benchmark::DoNotOptimize(bf16 ? multiply_add_registers<true>(repeats, chains)
+                                                  : multiply_add_registers<false>(repeats, chains));
+                }
+            });
+        }
+        state.SetItemsProcessed(state.iterations() * threads * repeats * 24 * 16 * (bf16 ? 4 : 2));
+        return;
+    }
+#endif
+    state.SkipWithError("this CPU has no AVX-512 with bf16");
+}
+BENCHMARK(peak)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime();
+
 void gemm(benchmark::State& state) {
     const Bf16Products products(state.range(3) == 1);
     const Handle x = random({state.range(0), state.range(2)}, 1);
@@ -51,6 +96,24 @@ BENCHMARK(gemm)
             b->Args({1, 1152, 1152, bf16});
         }
     }) -> UseRealTime();
+
+/// With weights that are kept quantised.
+void gemm_int8(benchmark::State& state) {
+    const Int8Products products;
+    const Handle x = random({state.range(0), state.range(2)}, 1);
+    const Handle w = random({state.range(1), state.range(2)}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {}));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
+}
+BENCHMARK(gemm_int8)
+    ->ArgNames({"M", "N", "K"})
+    ->Args({4352, 1152, 1152})
+    ->Args({4352, 1152, 4608})
+    ->Args({64, 1152, 1152})
+    ->Args({1, 1152, 1152})
+    ->UseRealTime();
 
 void attention(benchmark::State& state) {
     const Index heads = state.range(0);

@@ -54,8 +54,8 @@ Spec make_spec(Arguments& a) {
 }
 
 int generate(const Arguments& a) {
-    const Bf16Products products = a.compute.apply();
-    const FarFile file = load_far(a.file);
+    const Computing computing = a.compute.apply();
+    const FarFile file = load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
     std::vector<Index> classes = a.classes;
     for (Index i = 0; a.classes.empty() && i < std::min<Index>(10, facts.classes); ++i) {

@@ -34,7 +34,7 @@ struct Arguments : TrainingArguments {
 
 Spec make_spec(Arguments& a) {
     Spec spec("far_train",
-              "Trains a FAR, which generates images of classes from low to high frequency, on the CPU. The classes are "
+              "Trains a FAR, which generates images of classes from low to high frequency. The classes are "
               "the data's class folders.");
     add_run_options(spec, a, FarConfigs::names());
     spec.flag("masked", a.masked, "train with hidden tokens");
@@ -91,10 +91,10 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
 
 class Run final : public TrainingRun {
    public:
-    Run(const Arguments& a, const io::ImageDataset& data)
-        : TrainingRun(a, data), a_(a), model_(make_far(a.config, a.masked)) {
+    Run(const Arguments& a, Device device, const io::ImageDataset& data)
+        : TrainingRun(a, device, data), a_(a), model_(make_far(a.config, a.masked, {device})) {
         const FarFacts& facts = model_->facts();
-        tokenizer_ = make_tokenizer(facts.channels, facts.side, a.tokenizer);
+        tokenizer_ = make_tokenizer(facts.channels, facts.side, a.tokenizer, device);
         names_ = data.class_names();
         require(static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(), " classes, but ",
                 facts.name, " knows ", facts.classes);
@@ -115,7 +115,7 @@ class Run final : public TrainingRun {
 
    private:
     void make_training(bool resumed) override {
-        training_ = make_far_training(a_.config, a_.masked, settings_of(a_, resumed));
+        training_ = make_far_training(a_.config, a_.masked, device_, settings_of(a_, resumed));
         training_->lend_to(*model_);
     }
     AnyTraining& training() override { return *training_; }
@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
     Spec spec = make_spec(arguments);
     return run_program(argc, argv, spec, [&] {
         arguments.check();
-        const Bf16Products products = arguments.compute.apply();
-        return Run(arguments, io::ImageDataset(arguments.data))();
+        const Computing computing = arguments.compute.apply();
+        return Run(arguments, computing.device, io::ImageDataset(arguments.data))();
     });
 }

@@ -137,9 +137,9 @@ void fill_in(Arguments& a, const Spec& spec) {
 
 void run(Arguments& a, const Spec& spec) {
     FlowMoDecodeOptions options = a.sampling.options();
-    const Bf16Products products = a.sampling.compute.apply();
+    const Computing computing = a.sampling.compute.apply();
     fill_in(a, spec);
-    const auto model = load_flowmo(a.model);
+    const auto model = load_flowmo(a.model, computing.kind());
     FlowMoFacts frame = model->facts();  // of the compared images instead of one tile
     if (a.size > 0) {
         require(a.size % frame.height == 0 && a.size % frame.width == 0, "--size ", a.size,

@@ -56,8 +56,8 @@ std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
 
 void run(const Arguments& a) {
     FlowMoDecodeOptions options = a.sampling.options();
-    const Bf16Products products = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model);
+    const Computing computing = a.sampling.compute.apply();
+    const auto model = load_flowmo(a.model, computing.kind());
     const FlowMoFacts& facts = model->facts();
     const std::vector<Example> examples = examples_of(a, facts);
     fs::create_directories(a.out);

@@ -90,14 +90,14 @@ struct Example {
 
 class Evaluation {
    public:
-    Evaluation(const Arguments& a, const AnyFlowMo& model)
+    Evaluation(const Arguments& a, Device device, const AnyFlowMo& model)
         : a_(a),
           model_(model),
           photos_(model, open_images(a.images, a.limit), a.fit, a.sampling.options()),
-          pairs_(a.make_lpips()),
+          pairs_(a.make_lpips(device)),
           extremes_(static_cast<std::size_t>(a.shown)) {
         if (!a.inception.empty()) {
-            const InceptionJudge judge = a.make_judge();
+            const InceptionJudge judge = a.make_judge(device);
             quantised_ = judge.convention().quantised;
             real_.emplace(judge.start());
             again_.emplace(judge.start());
@@ -329,9 +329,9 @@ int run(const Arguments& a) {
     a.check();
     check_results(a);
     static_cast<void>(a.sampling.options());  // refuses impossible ones before the model is read
-    const Bf16Products products = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model);
-    return Evaluation(a, *model)();
+    const Computing computing = a.sampling.compute.apply();
+    const auto model = load_flowmo(a.model, computing.kind());
+    return Evaluation(a, computing.device, *model)();
 }
 
 }  // namespace

@@ -98,9 +98,9 @@ class Preview {
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
     const bool as_jpeg = names_jpeg(a.out);
-    const Bf16Products products = a.sampling.compute.apply();
+    const Computing computing = a.sampling.compute.apply();
     Stages stages;
-    const auto model = load_flowmo(a.model);
+    const auto model = load_flowmo(a.model, computing.kind());
     stages.done("load");
     io::TokenFile file;
     std::optional<io::Image> original;

@@ -56,9 +56,9 @@ std::vector<fs::path> destinations(const Arguments& a) {
 
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
-    const Bf16Products products = a.sampling.compute.apply();
+    const Computing computing = a.sampling.compute.apply();
     const std::vector<fs::path> paths = destinations(a);
-    const auto model = load_flowmo(a.model);
+    const auto model = load_flowmo(a.model, computing.kind());
     if (paths.front() != fs::path(a.out)) {
         fs::create_directories(a.out);
     }

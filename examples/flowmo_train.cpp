@@ -31,10 +31,9 @@ struct Arguments : TrainingArguments {
 };
 
 Spec make_spec(Arguments& a) {
-    Spec spec(
-        "flowmo_train",
-        "Trains a FlowMo image tokenizer on the CPU. Stage 1a: flow, quantizer and optional perceptual loss. Stage "
-        "1b, on a model of stage 1a: the decoder alone, with the perceptual loss of whole samples.");
+    Spec spec("flowmo_train",
+              "Trains a FlowMo image tokenizer. Stage 1a: flow, quantizer and optional perceptual loss. Stage "
+              "1b, on a model of stage 1a: the decoder alone, with the perceptual loss of whole samples.");
     add_run_options(spec, a, FlowMoConfigs::names());
     spec.option("stage", a.stage, "of training; 1b needs --init and --perceptual (published: lr 5e-5)")
         .choices({"1a", "1b"});
@@ -88,7 +87,7 @@ FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
     o.seed = a.seed;
     o.sample_steps = a.stage == "1b" ? a.sample_steps : 0;
     if (a.perceptual != "none") {
-        settings.perceptual = make_perceptual(a.perceptual, a.perceptual_weight, a.perceptual_weights);
+        settings.perceptual = {a.perceptual, a.perceptual_weight, a.perceptual_weights};
     }
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;
@@ -96,7 +95,8 @@ FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
 
 class Run final : public TrainingRun {
    public:
-    Run(const Arguments& a, const io::ImageDataset& data) : TrainingRun(a, data), a_(a), model_(make_flowmo(a.config)) {
+    Run(const Arguments& a, Device device, const io::ImageDataset& data)
+        : TrainingRun(a, device, data), a_(a), model_(make_flowmo(a.config, {device})) {
         options_["accumulate"] = text(a.accumulate);
         options_["freeze-after"] = text(a.freeze_after);
         options_["fixed-norms"] = text(a.fixed_norms);
@@ -117,7 +117,7 @@ class Run final : public TrainingRun {
 
    private:
     void make_training(bool resumed) override {
-        training_ = make_flowmo_training(a_.config, settings_of(a_, resumed));
+        training_ = make_flowmo_training(a_.config, device_, settings_of(a_, resumed));
         training_->lend_to(*model_);
     }
     AnyTraining& training() override { return *training_; }
@@ -245,7 +245,7 @@ int main(int argc, char** argv) {
         if (arguments.patience > 0 && arguments.validation == 0) {
             throw UsageError("--patience needs --validation");
         }
-        const Bf16Products products = arguments.compute.apply();
-        return Run(arguments, io::ImageDataset(arguments.data))();
+        const Computing computing = arguments.compute.apply();
+        return Run(arguments, computing.device, io::ImageDataset(arguments.data))();
     });
 }

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/dataset.hpp"
 
 #include "support/compute_options.hpp"
@@ -49,9 +48,10 @@ Spec make_spec(Arguments& a) {
     return spec;
 }
 
-void compare_pairs(const Arguments& a, const io::ImageDataset& reference, const io::ImageDataset& images, Json& json) {
+void compare_pairs(const Arguments& a, Device device, const io::ImageDataset& reference, const io::ImageDataset& images,
+                   Json& json) {
     Progress progress("pairs", images.size());
-    const PairReport found = measure_pairs(reference, images, a.by_order, a.make_lpips(),
+    const PairReport found = measure_pairs(reference, images, a.by_order, a.make_lpips(device),
                                            [&](Index i) { progress.update(i + 1, std::nan(""), 1); });
     progress.finish();
     std::printf("%lld pairs of 8-bit RGB images, %s against %s\n", static_cast<long long>(found.pairs),
@@ -59,9 +59,9 @@ void compare_pairs(const Arguments& a, const io::ImageDataset& reference, const 
     json["pairs"] = report_pairs(found, a);
 }
 
-void compare_sets(const Arguments& a, const std::optional<io::ImageDataset>& reference, const io::ImageDataset& images,
-                  Json& json) {
-    InceptionJudge judge = a.make_judge();
+void compare_sets(const Arguments& a, Device device, const std::optional<io::ImageDataset>& reference,
+                  const io::ImageDataset& images, Json& json) {
+    InceptionJudge judge = a.make_judge(device);
     const auto features_of = [&](const io::ImageDataset& set, const char* label) {
         Progress progress(label, set.size());
         Index before = 0;
@@ -86,7 +86,7 @@ void compare_sets(const Arguments& a, const std::optional<io::ImageDataset>& ref
 }
 
 void run(const Arguments& a) {
-    const Bf16Products products = a.compute.apply();
+    const Computing computing = a.compute.apply();
     const bool from_statistics = io::Path(a.reference).extension() == ".npz";
     a.check();
     if (a.inception.empty() && (from_statistics || !a.save_statistics.empty())) {
@@ -103,10 +103,10 @@ void run(const Arguments& a) {
     }
     Json json;
     if (pairs) {
-        compare_pairs(a, *reference, images, json);
+        compare_pairs(a, computing.device, *reference, images, json);
     }
     if (!a.inception.empty()) {
-        compare_sets(a, reference, images, json);
+        compare_sets(a, computing.device, reference, images, json);
     }
     if (!a.json.empty()) {
         write_json(a.json, json);

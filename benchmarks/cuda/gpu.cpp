@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cuda.hpp"
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/graph_sampler.hpp"
 #include "flowfar/flowmo/graph_sampler.hpp"
 #include "flowfar/flowmo/train.hpp"
 
@@ -145,6 +146,9 @@ void far_samples(const char* type) {
         const std::vector<Index> labels(static_cast<std::size_t>(batch), 7);
         print(text(C::name, " ", type, " sample, batch ", batch),
               seconds_of([&] { static_cast<void>(sampler(labels)); }), static_cast<double>(batch), "images/s");
+        FarGraphSampler<C, T> recorded(model, {});
+        print(text(C::name, " ", type, " sample, steps as graphs, batch ", batch),
+              seconds_of([&] { static_cast<void>(recorded(labels)); }), static_cast<double>(batch), "images/s");
     }
 }
 
@@ -154,6 +158,9 @@ void training() {
     const auto images = Lo::Images::zeros({8, 3, 256, 256});
     print("FlowMoSmall F32 training step, batch 8", seconds_of([&] { static_cast<void>(trainer.step(images)); }), 8.0,
           "images/s");
+    const Bf16Products products;
+    print("FlowMoSmall mixed precision training step, batch 8",
+          seconds_of([&] { static_cast<void>(trainer.step(images)); }), 8.0, "images/s");
 }
 
 }  // namespace

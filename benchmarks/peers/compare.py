@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's threads must no
 
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import models
 
@@ -169,6 +170,21 @@ def theirs(function, inputs):
     return statistics.median(spent)
 
 
+def peak(build, precision):
+    """What all threads multiply and add in registers, FLOP/s; None where the CPU has no such instructions."""
+    out = subprocess.run([f"{build}/benchmarks/primitives", f"--benchmark_filter=^peak/bf16:{int(precision == 'bf16')}/",
+                          "--benchmark_format=json", "--benchmark_min_time=0.2"], capture_output=True, text=True, check=True)
+    found = json.loads(out.stdout)["benchmarks"]
+    return None if "error_occurred" in found[0] else found[0]["items_per_second"]
+
+
+def operations(function, inputs):
+    """Multiplications and additions in matrix products, convolutions and attention, as PyTorch counts them."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        function(*inputs)
+    return counter.get_total_flops()
+
+
 def milliseconds(seconds):
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
@@ -183,7 +199,12 @@ def main():
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()} "
           f"({torch.backends.cpu.get_cpu_capability()}); medians of {arguments.runs} runs in turn, ms\n")
-    header = ["work", "precision", "flowfar", "PyTorch", "ratio"]
+    peaks = {precision: peak(arguments.build, precision) for precision in ("f32", "bf16")}
+    for precision, flops in peaks.items():
+        if flops:
+            print(f"peak of the CPU in {precision}: {1e-9 * flops:.0f} GFLOP/s, measured in registers")
+    print()
+    header = ["work", "precision", "flowfar", "of peak", "PyTorch", "ratio"]
     if arguments.compile:
         header += ["compiled", "ratio"]
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header), flush=True)
@@ -206,7 +227,9 @@ def main():
                     for candidate, into in zip(candidates, times[1:]):
                         into.append(theirs(candidate, inputs))
             medians = [statistics.median(t) for t in times]
-            cells = [title, precision, milliseconds(medians[0])]
+            flops = operations(function, inputs)
+            share = f"{100 * flops / medians[0] / peaks[precision]:.0f}%" if flops and peaks[precision] else ""
+            cells = [title, precision, milliseconds(medians[0]), share]
             for other in medians[1:]:
                 cells += [milliseconds(other), f"{other / medians[0]:.2f}"]
             print("| " + " | ".join(cells) + " |", flush=True)

@@ -45,8 +45,8 @@ Spec make_spec(Arguments& a) {
 }
 
 void judge(const Arguments& a) {
-    const Bf16Products products = a.compute.apply();
-    const FarFile file = load_far(a.file);
+    const Computing computing = a.compute.apply();
+    const FarFile file = load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
     FarSampleOptions options = a.options(facts.side, file.tokenizer->facts().limit);
     if (options.levels.empty()) {

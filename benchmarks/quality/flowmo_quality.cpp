@@ -85,8 +85,8 @@ std::string cells(const io::Path& file, std::span<const io::Image> originals, st
 }
 
 void judge(const Arguments& a) {
-    const Bf16Products products = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model);
+    const Computing computing = a.sampling.compute.apply();
+    const auto model = load_flowmo(a.model, computing.kind());
     const FlowMoFacts& facts = model->facts();
     require(facts.height == QualityJudge::side && facts.width == QualityJudge::side, a.model,
             ": the classifiers see 32 x 32 pixels, ", facts.name, " makes ", facts.height, " x ", facts.width);

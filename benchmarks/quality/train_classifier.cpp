@@ -11,7 +11,7 @@
 #include "classifier_training.hpp"
 #include "quality.hpp"
 #include "support/cli.hpp"
-#include "support/compute_options.hpp"
+#include "support/cpu_options.hpp"
 #include "support/jsonl.hpp"
 #include "support/progress.hpp"
 
@@ -27,7 +27,7 @@ struct Arguments {
     Index shift = 4;
     std::uint64_t seed = 0;
     std::optional<std::uint64_t> split_seed;
-    ComputeArguments compute{.threads = 1};
+    CpuArguments compute{.threads = 1};
 };
 
 Spec make_spec(Arguments& a) {
@@ -44,7 +44,7 @@ Spec make_spec(Arguments& a) {
     spec.option("validation", a.validation, "images held back by a deterministic split").at_least(2);
     spec.option("seed", a.seed, "of parameters, data order and shifts");
     spec.option("split-seed", a.split_seed, "of the choice of held-back images, where it is not --seed");
-    add_compute_options(spec, a.compute);
+    add_cpu_options(spec, a.compute, Use::training);
     spec.option("evaluate-every", a.evaluate_every, "steps between validations; 0: only at the end").at_least(0);
     spec.section("Optimisation");
     spec.option("batch", a.batch, "images per step").at_least(1);
@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
     return run_program(argc, argv, spec, [&] {
-        const Bf16Products products = arguments.compute.apply();
+        const ProductPrecision products = arguments.compute.apply();
         arguments.network == PlainClassifier<Cpu>::name ? run<PlainClassifier>(arguments)
                                                         : run<FeatureClassifier>(arguments);
     });

@@ -1,36 +1,65 @@
 #pragma once
 
-// Command-line options of all programs that compute with a model: how many threads, and how precise products are.
+// Command-line options of all programs that compute with a model: on which device, with how many threads, and how
+// precise products are.
 
 #include <cstdio>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
-
-#include "cli.hpp"
+#include "config_tables.hpp"
+#include "cpu_options.hpp"
+#include "device.hpp"
 
 namespace flowfar::program {
 
-struct ComputeArguments {
-    int threads = 0;
-    std::string precision = "f32";
+/// What a program was told about computing. While it lives, products of its thread are as precise as asked.
+struct Computing {
+    Device device;
+    bool narrow;  ///< --precision bf16
+    ProductPrecision products;
 
-    /// Sets the number of threads; products of this thread are as precise as asked while the result lives.
-    [[nodiscard]] Bf16Products apply() const {
-        if (threads > 0) {
-            Cpu::set_threads(threads);
+    /// Of models for inference: with bf16 weights on Cuda if the precision is bf16.
+    [[nodiscard]] ModelKind kind() const { return {device, narrow}; }
+};
+
+struct ComputeArguments : CpuArguments {
+    std::string device = "auto";
+
+    /// Chooses the device and sets the number of threads. Throws where the device that is asked for cannot be had.
+    [[nodiscard]] Computing apply() const {
+        const Device chosen = chosen_device();
+        if (chosen == Device::cpu) {
+            return {chosen, precision == "bf16", CpuArguments::apply()};
         }
-        if (precision == "bf16" && !Bf16Products::available()) {
-            std::fputs("this CPU has no bf16 products: computing in f32\n", stderr);
+        if (precision == "int8") {
+            throw UsageError("--precision int8: the weights are quantised on the CPU only; with a GPU, take bf16");
         }
-        return Bf16Products(precision == "bf16");
+        set_threads();
+        return {chosen, precision == "bf16", ProductPrecision(precision)};
+    }
+
+   private:
+    [[nodiscard]] Device chosen_device() const {
+        if (device == "cpu") {
+            return Device::cpu;
+        }
+        if constexpr (Backends::has_cuda) {
+            if (Cuda::available()) {
+                return Device::cuda;
+            }
+            require(device != "cuda", "--device cuda: this machine has no CUDA device, or no driver for one");
+            std::fputs("no CUDA device, or no driver for one: computing on the CPU\n", stderr);
+        } else if (device == "cuda") {
+            throw UsageError("--device cuda: this program was built without CUDA (CMake option FLOWFAR_CUDA)");
+        }
+        return Device::cpu;
     }
 };
 
-inline void add_compute_options(Spec& spec, ComputeArguments& a) {
-    spec.option("threads", a.threads, "of the computation; 0: one per processor").range(0, 1024);
-    spec.option("precision", a.precision, "of the operands of matrix products; bf16 is faster where the CPU has it")
-        .choices({"f32", "bf16"});
+inline void add_compute_options(Spec& spec, ComputeArguments& a, Use use = Use::inference) {
+    spec.option("device", a.device, "auto: the GPU if the program was built with CUDA and finds one, else the CPU")
+        .choices({"auto", "cpu", "cuda"});
+    add_cpu_options(spec, a, use);
 }
 
 }  // namespace flowfar::program

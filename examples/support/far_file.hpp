@@ -31,7 +31,7 @@ struct FarFileArguments {
     bool masked = false;
 };
 
-[[nodiscard]] inline FarFile load_far(const FarFileArguments& a) {
+[[nodiscard]] inline FarFile load_far(const FarFileArguments& a, ModelKind kind) {
     std::map<std::string, std::string> facts;
     if (a.config.empty()) {
         for (auto& [name, value] : io::WeightsFile(a.model).notes()) {
@@ -42,8 +42,8 @@ struct FarFileArguments {
     }
     FarFile out;
     const bool masked = a.masked || facts["masked"] == "1";
-    out.model = make_far(a.config.empty() ? facts["configuration"] : a.config, masked);
-    out.tokenizer = make_tokenizer(out.model->facts().channels, out.model->facts().side, a.tokenizer);
+    out.model = make_far(a.config.empty() ? facts["configuration"] : a.config, masked, kind);
+    out.tokenizer = make_tokenizer(out.model->facts().channels, out.model->facts().side, a.tokenizer, kind.device);
     if (!out.tokenizer->facts().fixed_scale) {
         const std::string& word = facts["latent_scale"];
         double scale = 0.0;

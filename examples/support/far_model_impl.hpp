@@ -1,22 +1,25 @@
 #pragma once
 
-// Defines make_far<C>(); included only by the units that examples/CMakeLists.txt generates per configuration.
+// Defines make_far<C, B, T>(); included only by the units that examples/CMakeLists.txt generates per configuration,
+// backend and element type.
 
+#include <type_traits>
 #include <utility>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far.hpp"
+#include "flowfar/far/graph_sampler.hpp"
 
-#include "far_model.hpp"
+#include "any_far.hpp"
+#include "floats.hpp"
 
 namespace flowfar::program {
 
-template <class C>
-class CpuFar final : public AnyFar {
+template <class C, class B, class T>
+class FarOn final : public AnyFar {
    public:
-    using Model = Far<C, Cpu>;
+    using Model = Far<C, B, T>;
 
-    CpuFar() {
+    FarOn() {
         facts_ = {std::string(C::name),    C::masked,          C::classes, C::channels, C::side, Model::tokens,
                   parameter_count(model_), default_levels<C>()};
     }
@@ -28,7 +31,7 @@ class CpuFar final : public AnyFar {
         metadata["masked"] = C::masked ? "1" : "0";
         io::save_parameters(model_, path, dtype, metadata);
     }
-    std::vector<ParameterRef<Cpu>> parameters() override { return flowfar::parameters(model_); }
+    AnyParameters parameters() override { return flowfar::parameters(model_); }
 
     std::vector<float> generate(const std::vector<Index>& labels, const FarSampleOptions& options,
                                 const Callback& callback) const override {
@@ -36,34 +39,44 @@ class CpuFar final : public AnyFar {
         if (callback) {
             inner = [&](const auto& step) {
                 return callback({step.step, step.steps, step.level,
-                                 [&step] { return Model::unpatchify(step.input).to_host(); },
-                                 [&step] { return step.estimate.to_host(); }});
+                                 [&step] { return to_floats(Model::unpatchify(step.input)); },
+                                 [&step] { return to_floats(step.estimate); }});
             };
         }
-        return model_.generate(labels, options, inner).to_host();
+        if constexpr (std::is_same_v<B, Cuda>) {
+            return to_floats(FarGraphSampler<C, T>(model_, options)(labels, inner));
+        } else {
+            return to_floats(model_.generate(labels, options, inner));
+        }
     }
-    FarTrainReport loss(const std::vector<float>& latents, const std::vector<Index>& labels,
-                        const FarTrainOptions& options) const override {
-        using Latents = typename Model::Latents;
-        FarLossOptions o = options.loss;
-        o.level_per_sample = true;
-        o.run = {};
-        const auto batch = static_cast<Index>(labels.size());
-        const auto draws = FarDraws::make<C>(batch, o, model_.head.process.steps(), fold(options.seed, "validation"));
-        const auto noise =
-            Model::Head::Rows::normal({o.multiplier * batch * Model::tokens, Model::token_dim}, draws.noise_seed);
-        const auto loss = far_loss(model_, Latents::from_host(latents, {batch, C::channels, C::side, C::side}), labels,
-                                   draws, noise, o);
-        return {loss.total.item(), loss.mse.item(), loss.vb.item(), 0.0, 0.0};
+    FarTrainReport loss([[maybe_unused]] const std::vector<float>& latents,
+                        [[maybe_unused]] const std::vector<Index>& labels,
+                        [[maybe_unused]] const FarTrainOptions& options) const override {
+        if constexpr (std::is_same_v<T, float>) {
+            using Latents = typename Model::Latents;
+            FarLossOptions o = options.loss;
+            o.level_per_sample = true;
+            o.run = {};
+            const auto batch = static_cast<Index>(labels.size());
+            const auto draws =
+                FarDraws::make<C>(batch, o, model_.head.process.steps(), fold(options.seed, "validation"));
+            const auto noise =
+                Model::Head::Rows::normal({o.multiplier * batch * Model::tokens, Model::token_dim}, draws.noise_seed);
+            const auto loss = far_loss(model_, from_floats<Latents>(latents, {batch, C::channels, C::side, C::side}),
+                                       labels, draws, noise, o);
+            return {loss.total.item(), loss.mse.item(), loss.vb.item(), 0.0, 0.0};
+        } else {
+            fail(C::name, ": the training loss needs a model of f32 weights");
+        }
     }
 
    private:
     Model model_;
 };
 
-template <class C>
+template <class C, class B, class T>
 std::unique_ptr<AnyFar> make_far() {
-    return std::make_unique<CpuFar<C>>();
+    return std::make_unique<FarOn<C, B, T>>();
 }
 
 }  // namespace flowfar::program

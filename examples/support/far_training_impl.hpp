@@ -1,19 +1,20 @@
 #pragma once
 
-// Defines make_far_training<C>(); included only by the units that examples/CMakeLists.txt generates per configuration.
+// Defines make_far_training<C, B>(); included only by the units that examples/CMakeLists.txt generates per
+// configuration and backend.
 
-#include "far_training.hpp"
+#include "any_far_training.hpp"
 #include "training_impl.hpp"
 
 namespace flowfar::program {
 
-template <class C>
-class CpuFarTraining final : public TrainingWith<AnyFarTraining, FarTrainer<C, Cpu>> {
+template <class C, class B>
+class FarTrainingOn final : public TrainingWith<AnyFarTraining, FarTrainer<C, B>> {
    public:
-    using Base = TrainingWith<AnyFarTraining, FarTrainer<C, Cpu>>;
-    using Latents = typename FarTrainer<C, Cpu>::Latents;
+    using Base = TrainingWith<AnyFarTraining, FarTrainer<C, B>>;
+    using Latents = typename FarTrainer<C, B>::Latents;
 
-    explicit CpuFarTraining(const FarTrainingSettings& settings)
+    explicit FarTrainingOn(const FarTrainingSettings& settings)
         : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed)) {}
 
     FarTrainReport step(const std::vector<float>& latents, const std::vector<Index>& labels) override {
@@ -23,9 +24,9 @@ class CpuFarTraining final : public TrainingWith<AnyFarTraining, FarTrainer<C, C
     void lend_to(AnyFar& model) override { Base::share_average(model.parameters()); }
 };
 
-template <class C>
+template <class C, class B>
 std::unique_ptr<AnyFarTraining> make_far_training(const FarTrainingSettings& settings) {
-    return std::make_unique<CpuFarTraining<C>>(settings);
+    return std::make_unique<FarTrainingOn<C, B>>(settings);
 }
 
 }  // namespace flowfar::program

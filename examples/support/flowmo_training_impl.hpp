@@ -1,25 +1,26 @@
 #pragma once
 
-// Defines make_flowmo_training<C, Perceptual>(); included only by the units that examples/CMakeLists.txt generates per
-// configuration and perceptual term.
+// Defines make_flowmo_training<C, B, WithPerceptual>(); included only by the units that examples/CMakeLists.txt
+// generates per configuration, backend and kind of perceptual term.
 
 #include <memory>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
-#include "flowmo_training.hpp"
+#include "any_flowmo_training.hpp"
 #include "training_impl.hpp"
 
 namespace flowfar::program {
 
-template <class C, class Perceptual>
-class CpuFlowMoTraining final : public TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, Cpu, Perceptual>> {
+template <class C, class B, class Perceptual>
+class FlowMoTrainingOn final : public TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, B, Perceptual>> {
    public:
-    using Base = TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, Cpu, Perceptual>>;
-    using Images = typename FlowMoTrainer<C, Cpu, Perceptual>::Images;
+    using Base = TrainingWith<AnyFlowMoTraining, FlowMoTrainer<C, B, Perceptual>>;
+    using Images = typename FlowMoTrainer<C, B, Perceptual>::Images;
 
-    CpuFlowMoTraining(const FlowMoTrainingSettings& settings, Perceptual perceptual)
-        : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed), perceptual) {}
+    FlowMoTrainingOn(const FlowMoTrainingSettings& settings, Perceptual perceptual)
+        : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed),
+               std::move(perceptual)) {}
 
     FlowMoTrainReport step(const std::vector<float>& images) override {
         constexpr Index size = 3 * C::image_height * C::image_width;
@@ -29,12 +30,13 @@ class CpuFlowMoTraining final : public TrainingWith<AnyFlowMoTraining, FlowMoTra
     void lend_to(AnyFlowMo& model) override { Base::share_average(model.parameters()); }
 };
 
-template <class C, class Perceptual>
+template <class C, class B, bool WithPerceptual>
 std::unique_ptr<AnyFlowMoTraining> make_flowmo_training(const FlowMoTrainingSettings& settings) {
-    if constexpr (std::is_same_v<Perceptual, NoPerceptualLoss>) {
-        return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, Perceptual{});
+    if constexpr (WithPerceptual) {
+        return std::make_unique<FlowMoTrainingOn<C, B, ChosenPerceptual<B>>>(settings,
+                                                                             make_perceptual<B>(settings.perceptual));
     } else {
-        return std::make_unique<CpuFlowMoTraining<C, Perceptual>>(settings, settings.perceptual);
+        return std::make_unique<FlowMoTrainingOn<C, B, NoPerceptualLoss>>(settings, NoPerceptualLoss{});
     }
 }
 

@@ -28,7 +28,9 @@ struct InceptionOutputs {
 /// A network whose input is prepared images [images, 3, 299, 299].
 using InceptionNetwork = std::function<InceptionOutputs(std::span<const float>)>;
 
-/// The Inception network of FID on the CPU, from a file as io::load_published takes it.
+/// The Inception network of FID on backend B, from a file as io::load_published takes it. Defined once per backend, see
+/// inception_network_impl.hpp.
+template <class B>
 [[nodiscard]] InceptionNetwork load_inception(const io::Path& weights);
 
 /// What the network says about a set of images.

@@ -13,6 +13,8 @@
 #include "flowfar/metrics/precision_recall.hpp"
 
 #include "cli.hpp"
+#include "config_tables.hpp"
+#include "device.hpp"
 #include "inception_measures.hpp"
 #include "jsonl.hpp"
 #include "pair_measures.hpp"
@@ -31,11 +33,18 @@ struct MeasureArguments {
         }
     }
     /// LPIPS, or nothing where its files were not given.
-    [[nodiscard]] PairDistance make_lpips() const {
-        return lpips_network.empty() ? PairDistance() : program::make_lpips(lpips, lpips_network, lpips_weights);
+    [[nodiscard]] PairDistance make_lpips(Device device) const {
+        PairDistance out;
+        if (!lpips_network.empty()) {
+            Backends::visit(device,
+                            [&]<class B>() { out = program::make_lpips<B>(lpips, lpips_network, lpips_weights); });
+        }
+        return out;
     }
-    [[nodiscard]] InceptionJudge make_judge() const {
-        return {load_inception(inception), metrics::fid_convention(convention)};
+    [[nodiscard]] InceptionJudge make_judge(Device device) const {
+        InceptionNetwork network;
+        Backends::visit(device, [&]<class B>() { network = load_inception<B>(inception); });
+        return {network, metrics::fid_convention(convention)};
     }
 };
 

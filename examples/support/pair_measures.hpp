@@ -18,8 +18,10 @@ namespace flowfar::program {
 /// A distance between two images of one size.
 using PairDistance = std::function<double(const io::Image&, const io::Image&)>;
 
-/// LPIPS v0.1 on the CPU with the backbone "vgg", "alex" or "squeeze"; `network` and `weights` are files as
-/// io::load_published takes them. Throws `Error` for another name and for files that do not fit.
+/// LPIPS v0.1 on backend B with the backbone "vgg", "alex" or "squeeze"; `network` and `weights` are files as
+/// io::load_published takes them. Throws `Error` for another name and for files that do not fit. Defined once per
+/// backend, see lpips_network_impl.hpp.
+template <class B>
 [[nodiscard]] PairDistance make_lpips(const std::string& backbone, const io::Path& network, const io::Path& weights);
 
 /// What is measured of one pair of 8-bit images.

@@ -7,15 +7,28 @@
 #include <vector>
 
 #include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/core/tensor.hpp"
 #include "flowfar/io/file.hpp"
 
 namespace flowfar::program {
 
+/// "none", and what `make_perceptual` knows.
+[[nodiscard]] inline std::vector<std::string> perceptual_names() {
+    return {"none", "gradient", "features", "lpips", "resnet"};
+}
+
+/// Which loss, with which factor, and its networks' weights: none for "gradient", a classifier of train_classifier for
+/// "features", VGG-16's and LPIPS's for "lpips", ResNet-50's for "resnet".
+struct PerceptualChoice {
+    std::string name = "none";
+    double weight = 0.0;
+    std::vector<std::string> files = {};
+};
+
+template <class B>
 struct ChosenPerceptual {
-    using Images = Tensor<Autodiff<Cpu>, Shape<dyn, 3, dyn, dyn>>;
-    using Scalar = Tensor<Autodiff<Cpu>, Shape<>>;
+    using Images = Tensor<Autodiff<B>, Shape<dyn, 3, dyn, dyn>>;
+    using Scalar = Tensor<Autodiff<B>, Shape<>>;
 
     double weight = 0.0;
     std::function<Scalar(const Images&, const Images&)> loss = {};
@@ -26,14 +39,9 @@ struct ChosenPerceptual {
     }
 };
 
-/// "none", and what `make_perceptual` knows.
-[[nodiscard]] inline std::vector<std::string> perceptual_names() {
-    return {"none", "gradient", "features", "lpips", "resnet"};
-}
-
-/// The loss of this name. `files` are its networks' weights: none for "gradient", a classifier of train_classifier for
-/// "features", VGG-16's and LPIPS's for "lpips", ResNet-50's for "resnet". Throws Error where they do not fit.
-[[nodiscard]] ChosenPerceptual make_perceptual(const std::string& name, double weight,
-                                               const std::vector<std::string>& files);
+/// Reads the loss's networks. Throws Error for "none", and for files that do not fit. Defined once per backend, see
+/// perceptual_impl.hpp.
+template <class B>
+[[nodiscard]] ChosenPerceptual<B> make_perceptual(const PerceptualChoice& choice);
 
 }  // namespace flowfar::program

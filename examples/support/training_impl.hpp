@@ -3,10 +3,10 @@
 // Implements AnyTraining with a trainer of the library; included only by the units that CMake generates.
 
 #include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/state_dict.hpp"
 #include "flowfar/io/train_state.hpp"
 
+#include "device.hpp"
 #include "training.hpp"
 
 namespace flowfar::program {
@@ -25,6 +25,9 @@ namespace flowfar::program {
 /// `Interface` derives from AnyTraining, `Trainer` from flowfar::Trainer.
 template <class Interface, class Trainer>
 class TrainingWith : public Interface {
+    using A = typename Trainer::A;
+    using References = std::vector<ParameterRef<Plain<A>>>;
+
    public:
     template <class... Arguments>
     explicit TrainingWith(Arguments&&... arguments) : trainer_(std::forward<Arguments>(arguments)...) {}
@@ -32,27 +35,29 @@ class TrainingWith : public Interface {
     std::int64_t step_count() const override { return trainer_.step_count(); }
     void save(const io::Path& path, std::map<std::string, std::string> facts) override {
         facts["step"] = std::to_string(trainer_.step_count());
-        io::save_train_state<Autodiff<Cpu>>(path, parts(), facts);
+        io::save_train_state<A>(path, parts(), facts);
     }
     void load(const io::Path& path) override {
-        const auto facts = io::load_train_state<Autodiff<Cpu>>(path, parts());
+        const auto facts = io::load_train_state<A>(path, parts());
         trainer_.set_step_count(io::fact_number(facts, "step", path));
     }
 
    protected:
-    /// Gives references to parameters of the same structure the averaged weights; they are shared, so they follow.
-    void share_average(const std::vector<ParameterRef<Cpu>>& target) {
+    /// Gives parameters of the same structure and backend the averaged weights; they are shared, so they follow.
+    void share_average(const AnyParameters& parameters_of_model) {
+        const auto* const target = std::get_if<References>(&parameters_of_model);
         const auto source = parameters(trainer_.model());
-        require(target.size() == source.size(), "training: a model of another configuration");
-        for (std::size_t i = 0; i < target.size(); ++i) {
-            target[i].replace(trainer_.ema() ? trainer_.ema()->slots()[i].average : source[i].value());
+        require(target != nullptr && target->size() == source.size(),
+                "training: a model of another configuration or device");
+        for (std::size_t i = 0; i < source.size(); ++i) {
+            (*target)[i].replace(trainer_.ema() ? trainer_.ema()->slots()[i].average : source[i].value());
         }
     }
 
     Trainer trainer_;
 
    private:
-    io::TrainParts<Autodiff<Cpu>> parts() {
+    io::TrainParts<A> parts() {
         return {parameters(trainer_.model()), &trainer_.adam(), trainer_.ema() ? &*trainer_.ema() : nullptr,
                 trainer_.norms() ? &*trainer_.norms() : nullptr};
     }

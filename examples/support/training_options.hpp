@@ -62,7 +62,7 @@ inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<
     spec.flag("resume", a.resume, "continue from DIR/state.safetensors; start anew if there is none");
     spec.option("init", a.initial_model, "start from this model file instead of random parameters").placeholder("FILE");
     spec.option("seed", a.seed, "of parameters, data order, noise and the choice of held-back images");
-    add_compute_options(spec, a.compute);
+    add_compute_options(spec, a.compute, Use::training);
 }
 inline void add_data_options(Spec& spec, TrainingArguments& a) {
     spec.section("Data");

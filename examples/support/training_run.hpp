@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/dataset.hpp"
 #include "flowfar/io/loader.hpp"
 
@@ -30,8 +29,9 @@ struct StepNumbers {
 
 class TrainingRun {
    public:
-    TrainingRun(const TrainingArguments& arguments, const io::ImageDataset& data)
+    TrainingRun(const TrainingArguments& arguments, Device device, const io::ImageDataset& data)
         : common_(arguments),
+          device_(device),
           out_(arguments.out),
           split_(split(data, arguments)),
           options_(options_of(arguments, data)) {}
@@ -119,6 +119,7 @@ class TrainingRun {
     }
 
     const TrainingArguments& common_;
+    const Device device_;
     const std::filesystem::path out_;
     const io::ImageDataset::Split split_;
     TrainingOptions options_;
@@ -155,6 +156,7 @@ class TrainingRun {
 
     void write_start(JsonlWriter& log, Index step) {
         Json line = {{"event", "start"}, {"step", step}, {"parameters", parameter_count()}};
+        line["device"] = name_of(device_);
         line["threads"] = Cpu::threads();
         for (const auto& [name, value] : options_) {
             line["options"][name] = value;

@@ -9,16 +9,22 @@
 #define FLOWFAR_HD
 #endif
 
-/// With FLOWFAR_SEPARATE_CPU defined for a whole program, the CPU backend's kernels are compiled only in the units that
-/// include flowfar/backend/cpu/definitions.hpp (there must be exactly one). Without it everything is header-only.
-#if defined(FLOWFAR_SEPARATE_CPU)
+/// With FLOWFAR_SEPARATE_DEFINITIONS defined for a whole program, what takes long to compile and depends on no template
+/// argument (the CPU backend's kernels, the linear algebra of the metrics) is compiled only in the units that include
+/// backend/cpu/definitions.hpp and, where metrics are used, metrics/definitions.hpp: exactly one of each. Without it
+/// everything is header-only.
+#if defined(FLOWFAR_SEPARATE_DEFINITIONS)
 #define FLOWFAR_INLINE
 #else
 #define FLOWFAR_INLINE inline
 #endif
 
-/// FLOWFAR_AVX512_BF16 compiles one function for CPUs with AVX-512 and its bf16 dot product, whatever the unit is
-/// compiled for; call such functions only where cpu::has_avx512_bf16() says so.
+/// These compile one function for CPUs with the named instructions, whatever the unit is compiled for; call such
+/// functions only where cpu::instruction_set(), cpu::has_avx512_bf16() or cpu::has_avx512_int8() says so. Lambdas
+/// inside such a function are not compiled for them.
 #if defined(__x86_64__) && defined(__GNUC__)
+#define FLOWFAR_AVX2 __attribute__((target("avx2,fma")))
+#define FLOWFAR_AVX512 __attribute__((target("avx512f,avx2,fma")))
 #define FLOWFAR_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
+#define FLOWFAR_AVX512_INT8 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")))
 #endif

@@ -83,6 +83,18 @@ TEST_CASE("gradients of where, not of its condition") {
     }
 }
 
+TEST_CASE("gradients of multiply-add") {
+    for (const bool plus_one : {false, true}) {
+        for (const auto& [x, factor, addend] : {std::array{Extents{3, 4}, Extents{3, 4}, Extents{3, 4}},
+                                                {Extents{2, 3, 4}, Extents{2, 1, 4}, Extents{4}},
+                                                {Extents{}, Extents{3, 1}, Extents{2, 1, 4}}}) {
+            check_gradient(text("multiply_add of ", x, ", ", factor, " and ", addend),
+                           [&](const auto& v) { return Tape::multiply_add(v[0], v[1], v[2], plus_one); },
+                           {random_handle(x, 15), random_handle(factor, 16), random_handle(addend, 17)});
+        }
+    }
+}
+
 TEST_CASE("gradients come back in the operand's element type") {
     const Tracked64 x = Tape::leaf(random_handle({5}, 12));
     const Tracked64 single = Tape::cast(x, DType::f32);

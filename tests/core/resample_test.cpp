@@ -20,7 +20,7 @@ namespace io = flowfar::io;
 
 namespace {
 
-using Weights = std::vector<double>;
+using Weights = flowfar::PoolVector<double>;
 
 void check_close(const Weights& found, const Weights& expected) {
     REQUIRE(found.size() == expected.size());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/bf16_conv.hpp"
 
 #include "approx.hpp"
 
@@ -125,6 +126,48 @@ TEST_CASE("a row's result does not depend on the other rows, nor on the number o
     Cpu::set_threads(before);
 }
 
+TEST_CASE("weights that are used again and again are kept packed, until they change") {
+    const Handle x = random({5, 70}, 41);
+    const Handle wide = random({90, 140}, 42);
+    const std::vector<Handle> views{wide,
+                                    Cpu::permute(wide, {1, 0}),
+                                    Cpu::slice(wide, 0, 0, 40),
+                                    Cpu::slice(wide, 0, 50, 90),
+                                    Cpu::permute(Cpu::slice(wide, 1, 3, 73), {1, 0}),
+                                    Cpu::slice(wide, 1, 70, 140)};
+    const auto fresh = [](const Handle& h) {  // in memory of its own, so packed anew
+        return Cpu::from_host(Cpu::contiguous(h).data<float>(), h.extents(), h.dtype);
+    };
+    const auto check_all = [&] {
+        const Bf16Products products;
+        for (int use = 0; use < 4; ++use) {
+            for (const Handle& view : views) {
+                const Handle left = random({3, view.extents()[0]}, 43);
+                check(Cpu::gemm(left, view, {}, {}), Cpu::gemm(left, fresh(view), {}, {}), 0.0);
+            }
+        }
+    };
+    check_all();
+    const Handle other = random({90, 140}, 44);
+    SUBCASE("by assignment") {
+        Cpu::assign(wide, other);
+    }
+    SUBCASE("by assignment to a part") {
+        Cpu::assign(Cpu::slice(wide, 1, 10, 20), Cpu::slice(other, 1, 10, 20));
+    }
+    SUBCASE("by addition") {
+        Cpu::add_into(wide, other);
+    }
+    SUBCASE("by averaging") {
+        Cpu::lerp(wide, other, 0.5);
+    }
+    SUBCASE("by the optimiser") {
+        const Handle zero = Cpu::full({90, 140}, DType::f32, 0.0);
+        Cpu::adam_step(wide, other, zero, Cpu::full({90, 140}, DType::f32, 0.0), {.learning_rate = 0.1, .step = 1});
+    }
+    check_all();
+}
+
 TEST_CASE("attention of rounded queries, keys and values") {
     for (const Index depth : {8, 24, 64, 72, 96, 128}) {
         for (const Index queries : {1, 31, 113, 240}) {
@@ -179,8 +222,16 @@ TEST_CASE("convolutions round images and weights") {
             const bool f32 = absent() || stride != 1 || width % 16 != 0;
             const Handle expected =
                 f32 ? Cpu::conv2d(x, w, bias, options) : Cpu::conv2d(rounded(x), rounded(w), bias, options);
-            check(with_rounding([&] { return Cpu::conv2d(x, w, bias, options); }), expected,
-                  approx::reduction(17 * kernel * kernel));
+            const Handle found = with_rounding([&] { return Cpu::conv2d(x, w, bias, options); });
+            check(found, expected, approx::reduction(17 * kernel * kernel));
+#if defined(FLOWFAR_AVX512_BF16)
+            if (!f32) {  // as tile registers would read the image
+                const ConvShape shape = ConvShape::of(x.extents(), w.extents(), options);
+                const Handle packed = Cpu::empty(shape.output(), DType::f32);
+                cpu::Bf16Conv(shape, true).forward(x, w, bias, packed);
+                check(packed, found, 0.0);
+            }
+#endif
         }
     }
 }

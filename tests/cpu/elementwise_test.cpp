@@ -26,6 +26,12 @@ TEST_CASE("cpu: where") {
     check_where<Cpu>(DType::bf16);
     check_where<Cpu>(DType::f64);
 }
+
+TEST_CASE("cpu: multiply-add") {
+    check_multiply_add<Cpu>(DType::f32);
+    check_multiply_add<Cpu>(DType::bf16);
+    check_multiply_add<Cpu>(DType::f64);
+}
 TEST_CASE("cpu: operands of different element types are refused") {
     const Handle a = Cpu::full({3}, DType::f32, 1.0);
     const Handle b = Cpu::full({3}, DType::f64, 1.0);

@@ -8,6 +8,8 @@
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
 
+#include "instruction_sets.hpp"
+
 using namespace flowfar;
 using namespace flowfar::testing;
 
@@ -89,6 +91,12 @@ void for_all_layouts(F&& f) {
     }
 }
 
+/// All layouts with all instruction sets.
+template <class F>
+void for_every_kernel(F&& f) {
+    for_all_instruction_sets([&] { for_all_layouts(f); });
+}
+
 /// Whether products of the last 1, 2, … rows of a have the bits of the whole product and write nothing else.
 [[nodiscard]] bool rows_agree(const Factors& f, float alpha) {
     const Matrix whole = f.product(alpha);
@@ -113,16 +121,16 @@ void for_all_layouts(F&& f) {
 }  // namespace
 
 TEST_CASE("cpu: matrix products of all storages and sizes") {
-    check_gemm_storage<Cpu>(DType::f32);
+    for_all_instruction_sets([] { check_gemm_storage<Cpu>(DType::f32); });
     check_gemm_storage<Cpu>(DType::bf16);
 }
 TEST_CASE("cpu: batched matrix products") {
-    check_gemm_batches<Cpu>(DType::f32);
+    for_all_instruction_sets([] { check_gemm_batches<Cpu>(DType::f32); });
     check_gemm_batches<Cpu>(DType::bf16);
     check_gemm_batches<Cpu>(DType::f64);
 }
 TEST_CASE("cpu: bias, activation and alpha") {
-    check_gemm_options<Cpu>(DType::f32);
+    for_all_instruction_sets([] { check_gemm_options<Cpu>(DType::f32); });
     check_gemm_options<Cpu>(DType::bf16);
 }
 TEST_CASE("cpu: any number of threads multiplies correctly") {
@@ -136,7 +144,7 @@ TEST_CASE("cpu: any number of threads multiplies correctly") {
 
 TEST_CASE("cpu: a row of a product does not depend on the other rows") {
     std::mt19937 engine(seed);
-    for_all_layouts([&](bool a_rows, bool b_rows) {
+    for_every_kernel([&](bool a_rows, bool b_rows) {
         for (const Index inner : {1, 7, 96, 385, 1000}) {
             for (const Index columns : {1, 5, 16, 33, 96, 384}) {
                 const Factors f(engine, a_rows, b_rows, 70, inner, columns);
@@ -157,7 +165,7 @@ TEST_CASE("cpu: a row of a product does not depend on the other rows") {
 
 TEST_CASE("cpu: a column of a product does not depend on the other columns") {
     std::mt19937 engine(seed);
-    for_all_layouts([&](bool a_rows, bool b_rows) {
+    for_every_kernel([&](bool a_rows, bool b_rows) {
         const Factors f(engine, a_rows, b_rows, 9, 450, 70);
         const Matrix whole = f.product();
         for (Index first = 0; first < f.columns; ++first) {
@@ -175,7 +183,7 @@ TEST_CASE("cpu: a column of a product does not depend on the other columns") {
 TEST_CASE("cpu: the bits of a product do not depend on the number of threads") {
     std::mt19937 engine(seed);
     const int before = cpu::ThreadPool::instance().threads();
-    for_all_layouts([&](bool a_rows, bool b_rows) {
+    for_every_kernel([&](bool a_rows, bool b_rows) {
         for (const std::array<Index, 3> shape : {std::array<Index, 3>{1, 768, 3072},
                                                  {4, 700, 1000},
                                                  {2000, 96, 50},
@@ -197,7 +205,7 @@ TEST_CASE("cpu: the bits of a product do not depend on the number of threads") {
 
 TEST_CASE("cpu: products scale and accumulate") {
     std::mt19937 engine(seed);
-    for_all_layouts([&](bool a_rows, bool b_rows) {
+    for_every_kernel([&](bool a_rows, bool b_rows) {
         const Factors short_chain(engine, a_rows, b_rows, 31, 100, 45);
         const Matrix c0 = draw(engine, 31 * 45);
         Matrix c = c0;
@@ -226,4 +234,38 @@ TEST_CASE("cpu: products scale and accumulate") {
         cpu::multiply(f.a, f.b, kept.data(), 45, 31, 0, 45, 1.0F);
         CHECK(std::all_of(kept.begin(), kept.end(), [](float value) { return value == 0.0F; }));
     });
+}
+
+TEST_CASE("cpu: all instruction sets with fused multiply-adds give the same bits") {
+    std::mt19937 engine(seed);
+    for_all_layouts([&](bool a_rows, bool b_rows) {
+        for (const Index rows : {1, 3, 8, 29, 61}) {
+            const Factors f(engine, a_rows, b_rows, rows, 395 + rows, 150 - rows);
+            const Matrix widest = f.product(0.7F);
+            for_all_instruction_sets([&] {
+                if (cpu::instruction_set() != cpu::InstructionSet::portable) {
+                    const Matrix c = f.product(0.7F);
+                    CHECK_MESSAGE(same_bits(c.data(), widest.data(), f.rows * f.columns), f.name);
+                }
+            });
+        }
+    });
+}
+
+TEST_CASE("cpu: tests can do without the wider instructions") {
+    const cpu::InstructionSet widest = cpu::widest_instruction_set();
+    CHECK(cpu::instruction_set() == widest);
+    {
+        const cpu::NarrowerInstructions some(cpu::InstructionSet::avx2);
+        CHECK(cpu::instruction_set() == std::min(widest, cpu::InstructionSet::avx2));
+        CHECK_FALSE(Bf16Products::available());
+        {
+            const cpu::NarrowerInstructions fewest(cpu::InstructionSet::portable);
+            CHECK(cpu::instruction_set() == cpu::narrowest_instruction_set);
+        }
+        CHECK(cpu::instruction_set() == std::min(widest, cpu::InstructionSet::avx2));
+        const cpu::NarrowerInstructions none_added(cpu::InstructionSet::avx512);
+        CHECK(cpu::instruction_set() == widest);
+    }
+    CHECK(cpu::instruction_set() == widest);
 }

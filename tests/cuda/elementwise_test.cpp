@@ -28,6 +28,12 @@ TEST_CASE("cuda: where") {
     check_where<Cuda>(DType::bf16);
     check_where<Cuda>(DType::f64);
 }
+
+TEST_CASE("cuda: multiply-add") {
+    check_multiply_add<Cuda>(DType::f32);
+    check_multiply_add<Cuda>(DType::bf16);
+    check_multiply_add<Cuda>(DType::f64);
+}
 TEST_CASE("cuda: f32 operands beside bf16 are not rounded first") {
     Maker<Cuda> make(DType::f32, 111);
     const auto x = make.from({1.0, 2.0, 3.0}, {3});

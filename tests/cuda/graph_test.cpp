@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "flowfar/far/graph_sampler.hpp"
 #include "flowfar/flowmo/graph_sampler.hpp"
 
 #include "twin.hpp"
@@ -93,4 +94,60 @@ TEST_CASE("cuda: FlowMo decodes to the same bits when every step is a graph") {
     const Tokens one = model().encode(Model::Images::normal({1, 3, 16, 16}, 1));
     CHECK_THROWS_WITH_AS(static_cast<void>(sampler.decode(one)), "FlowMoGraphSampler: made for a batch of 2, found 1",
                          Error);
+}
+
+namespace {
+
+template <class C, class T>
+void check_far_graphs(FarSampleOptions options) {
+    using OnCuda = FarModel<C, Cuda, T>;
+    OnCuda model;
+    copy_parameters(model, noisy_model<FarModel<C, Cpu>>(5));
+    options.levels = {0, 2, 4};
+    options.steps = DiffusionSteps::list({4, 5, 3});  // too few steps are not recorded
+    FarGraphSampler<C, T> recorded(model, options);
+    const FarSampler<OnCuda> direct(model, options);
+    for (const std::vector<Index>& labels : {std::vector<Index>{3, 9, no_class}, {1}, {4}}) {
+        int seen = 0;
+        const auto found = recorded(labels, [&](const auto& step) { return step.step == ++seen; });
+        CHECK(seen == 3);
+        CHECK(found.to_host() == direct(labels).to_host());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("cuda: FAR samples the same bits when diffusion steps are graphs") {
+    check_far_graphs<FarNano, float>({.guidance = 2.0, .seed = 7});
+    check_far_graphs<FarNano, float>({.guidance = 2.0, .temperature = 0.9, .limit = 2.0, .seed = 8});
+    check_far_graphs<FarNano, float>({.guidance = 1.0, .temperature = 0.0});
+    check_far_graphs<Masked<FarNano>, bf16>({.guidance = 3.0, .guidance_schedule = FarGuidance::constant, .seed = 9});
+}
+
+TEST_CASE("cuda: FAR's recorded steps can be stopped") {
+    FarModel<FarNano, Cuda> model;
+    copy_parameters(model, noisy_model<FarModel<FarNano, Cpu>>(5));
+    int asked = 0;
+    FarSampleOptions options{.levels = {0, 4}, .steps = DiffusionSteps::list({4, 6}), .guidance = 2.0};
+    options.stop = [&asked] { return ++asked > 7; };  // in the second level
+    const auto direct = FarSampler<FarModel<FarNano, Cuda>>(model, options)(std::vector<Index>{3});
+    asked = 0;
+    FarGraphSampler<FarNano> recorded(model, options);
+    CHECK(recorded(std::vector<Index>{3}).to_host() == direct.to_host());
+    CHECK(asked == 8);
+}
+
+TEST_CASE("cuda: a number on the device multiplies and shifts as a double does") {
+    const double a = 0.1;
+    const double b = -0.7;
+    const auto check = [&]<class T>() {
+        using X = Tensor<Cuda, Shape<dyn>, T>;
+        const X x = X::normal({1000}, 3);
+        const cuda::DeviceNumber first(a);
+        const cuda::DeviceNumber second(Cuda::full({3}, DType::f32, b), 2);
+        CHECK((x * first).to_host() == (x * a).to_host());
+        CHECK(affine(x, first, second).to_host() == affine(x, a, b).to_host());
+    };
+    check.template operator()<float>();
+    check.template operator()<bf16>();
 }

@@ -27,12 +27,12 @@ TEST_CASE("a mask hides the head of each order and knows the way back") {
     const TokenMask mask(orders, 4, 2);
     CHECK(mask.batch() == 2);
     CHECK(mask.visible() == 2);
-    CHECK(mask.flags() == std::vector<Index>{1, 0, 1, 0, 0, 1, 0, 1});
-    CHECK(mask.kept_rows() == std::vector<Index>{1, 3, 4, 6});
-    CHECK(mask.restoring_rows() == std::vector<Index>{4, 0, 4, 1, 2, 4, 3, 4});
+    CHECK(mask.flags() == PoolVector<Index>{1, 0, 1, 0, 0, 1, 0, 1});
+    CHECK(mask.kept_rows() == PoolVector<Index>{1, 3, 4, 6});
+    CHECK(mask.restoring_rows() == PoolVector<Index>{4, 0, 4, 1, 2, 4, 3, 4});
     const TokenMask twice = mask.doubled();
     CHECK(twice.batch() == 4);
-    CHECK(twice.kept_rows() == std::vector<Index>{1, 3, 4, 6, 9, 11, 12, 14});
+    CHECK(twice.kept_rows() == PoolVector<Index>{1, 3, 4, 6, 9, 11, 12, 14});
     CHECK(TokenMask(orders, 4, 4).kept_rows().empty());
     CHECK_THROWS_WITH_AS(TokenMask(orders, 4, 5), "TokenMask: cannot hide 5 of 4 tokens", Error);
     CHECK_THROWS_AS(TokenMask(orders, 3, 1), Error);

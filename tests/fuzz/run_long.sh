@@ -16,7 +16,8 @@ targets=("$@")
 [[ ${#targets[@]} -ne 0 ]] || targets=("${names[@]}")
 build=build/fuzz
 results=$build/long
-limits=(-malloc_limit_mb=512 -rss_limit_mb=2048 -timeout=10) # as in CMakeLists.txt
+# Memory as in CMakeLists.txt; the timeout is in wall time, in which other work on the machine must not look like a hang.
+limits=(-malloc_limit_mb=512 -rss_limit_mb=2048 -timeout=120)
 
 flowfar_configure fuzz
 cmake --build --preset fuzz -j "$(flowfar_jobs)" >/dev/null

@@ -60,7 +60,7 @@ void check(const std::string& name) {
         CHECK(std::abs(step.guidance - want[1]) < 1e-12);
         CHECK(static_cast<double>(step.level) == want[2]);
         if (C::masked) {
-            const std::vector<Index>& flags = step.mask->flags();
+            const auto& flags = step.mask->flags();
             CHECK(std::vector<double>(flags.begin(), flags.end()) == at_step(masks, k, 512));
         }
         return true;

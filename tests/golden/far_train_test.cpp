@@ -27,7 +27,8 @@ void check(const std::string& name, bool masked) {
     FarDraws draws;
     draws.levels = {6, 6};
     draws.keep = {0, 1};  // draws 0.05 and 0.5 against the drop rate 0.1
-    draws.steps = golden->integers("train.diff_t");
+    const std::vector<Index> steps = golden->integers("train.diff_t");
+    draws.steps.assign(steps.begin(), steps.end());
     if (masked) {
         draws.mask.emplace(golden->integers("orders"), 256, 159);  // ceil(0.62 · 256)
         golden->close("mask", {{2, 256}, {draws.mask->flags().begin(), draws.mask->flags().end()}}, 0.0);

@@ -1,9 +1,11 @@
 #include "flowfar/io/state_dict.hpp"
 
 #include <doctest/doctest.h>
+#include <filesystem>
 #include <map>
 
 #include "flowfar/backend/cpu.hpp"
+#include "flowfar/io/shared_weights.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "io_support.hpp"
@@ -150,4 +152,44 @@ TEST_CASE("other float types are converted, and a prefix selects a part of the f
     CHECK(contains(message, "missing first.weight"));
     CHECK(contains(message, "unexpected ema.first.weight"));
     CHECK(contains(message, "unexpected step"));
+}
+
+TEST_CASE("shared parameters lie in the file's mapping; changes stay with the process") {
+    const TempDir folder;
+    const io::Path path = folder / "m.safetensors";
+    Pair model(1);
+    io::save_parameters(model, path, DType::f32, {});
+    Pair other(2);
+    const Index values = 3 * 2 + 2 + 2 * 4 + 4;
+    CHECK(io::share_parameters(other, path) == static_cast<std::uint64_t>(values) * sizeof(float));
+    CHECK(values_of(other) == values_of(model));
+    const auto first_weight = [](const Pair& m) { return m.first.weight.handle(); };
+    Pair third(3);
+    io::share_parameters(third, path);
+    Cpu::add_into(first_weight(other), first_weight(model));
+    CHECK(values_of(other) != values_of(model));
+    CHECK(values_of(third) == values_of(model));  // another mapping: not the other's copy
+    Pair fourth(4);
+    io::load_parameters(fourth, path);
+    CHECK(values_of(fourth) == values_of(model));
+    std::filesystem::remove(path);  // the mapping keeps what it needs
+    CHECK(values_of(third) == values_of(model));
+    const auto x = Tensor<Cpu, Shape<dyn, 3>>::normal({5, 3}, 1);
+    CHECK(third.first(x).to_host() == model.first(x).to_host());
+}
+
+TEST_CASE("what cannot be shared is loaded, and what does not fit refused") {
+    const TempDir folder;
+    const io::Path path = folder / "m.safetensors";
+    Pair model(1);
+    io::save_parameters(model, path, DType::bf16, {});
+    Pair shared(2);
+    Pair loaded(2);
+    CHECK(io::share_parameters(shared, path) == 0);
+    io::load_parameters(loaded, path);
+    CHECK(values_of(shared) == values_of(loaded));
+    const Values before = values_of(shared);
+    CHECK_THROWS_WITH_AS(io::share_parameters(shared, path, "nothing."),
+                         doctest::Contains("missing nothing.first.weight"), Error);
+    CHECK(values_of(shared) == before);
 }

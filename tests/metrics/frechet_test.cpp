@@ -7,6 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "flowfar/metrics/covariance_root.hpp"
+
 #include "metrics/feature_rows.hpp"
 
 using flowfar::Index;

@@ -112,7 +112,27 @@ TEST_CASE("a photo becomes tokens and a photo again") {
     }
 }
 
-TEST_CASE("products in bf16 give nearly the same photo") {
+TEST_CASE("a device that is not there is an error or, with auto, replaced by the CPU") {
+    const Fixture& f = fixture();
+    const auto reconstruct = [&](const std::string& device) {
+        return run("flowmo_reconstruct",
+                   {f.photo, "-o", f.at(device + ".png"), "--model", f.model, "--steps", "2", "--device", device});
+    };
+    const Outcome on_cpu = reconstruct("cpu");
+    CAPTURE(on_cpu.err);
+    CHECK(on_cpu.code == 0);
+    CHECK_FALSE(has(on_cpu.err, "CUDA"));
+    CHECK(reconstruct("auto").code == 0);
+    const Outcome on_gpu = reconstruct("cuda");
+    if (on_gpu.code != 0) {  // the program was built without CUDA, or this machine has no GPU
+        CHECK(has(on_gpu.err, "--device cuda: this "));
+        CHECK_FALSE(fs::exists(f.at("cuda.png")));
+        CHECK(io::read_image(f.at("auto.png")) == io::read_image(f.at("cpu.png")));
+    }
+    CHECK(reconstruct("tpu").code == 2);
+}
+
+TEST_CASE("products in bf16 and int8 give nearly the same photo") {
     const Fixture& f = fixture();
     const auto reconstruct = [&](const std::string& precision, const std::string& out) {
         return run("flowmo_reconstruct",
@@ -122,15 +142,24 @@ TEST_CASE("products in bf16 give nearly the same photo") {
     const Outcome rounded = reconstruct("bf16", f.at("bf16.png"));
     REQUIRE(rounded.code == 0);
     CHECK(has(rounded.err, "this CPU has no bf16 products") != Bf16Products::available());
-    CHECK(reconstruct("int8", f.at("int8.png")).code == 2);
+    const Outcome quantised = reconstruct("int8", f.at("int8.png"));
+    REQUIRE(quantised.code == 0);
+    CHECK(has(quantised.err, "this CPU has no products of bytes") != Int8Products::available());
+    CHECK(reconstruct("int4", f.at("int4.png")).code == 2);
     const io::Image exact = io::read_image(f.at("f32.png"));
-    const io::Image found = io::read_image(f.at("bf16.png"));
-    REQUIRE(found.pixels.size() == exact.pixels.size());
-    int largest = 0;
-    for (std::size_t i = 0; i < exact.pixels.size(); ++i) {
-        largest = std::max(largest, std::abs(int{exact.pixels[i]} - int{found.pixels[i]}));
-    }
-    CHECK(largest <= 4);
+    const auto check_near = [&](const std::string& file, int most) {
+        const io::Image found = io::read_image(f.at(file));
+        REQUIRE(found.pixels.size() == exact.pixels.size());
+        int largest = 0;
+        for (std::size_t i = 0; i < exact.pixels.size(); ++i) {
+            largest =
+                std::max(largest, std::abs(static_cast<int>(exact.pixels[i]) - static_cast<int>(found.pixels[i])));
+        }
+        CHECK(largest <= most);
+        MESSAGE(file, ": ", largest, " of 255");
+    };
+    check_near("bf16.png", 4);
+    check_near("int8.png", 16);
 }
 
 TEST_CASE("large photos go tile by tile, and previews show the way") {

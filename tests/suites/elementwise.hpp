@@ -167,6 +167,30 @@ void check_binary_backward(DType dtype) {
 }
 
 template <class B>
+void check_multiply_add(DType dtype) {
+    Maker<B> make(dtype, 108);
+    const auto check = [&](const Twin<B>& x, const Twin<B>& factor, const Twin<B>& addend) {
+        for (const bool plus_one : {false, true}) {
+            agree<B>(
+                text("multiply_add of ", x.extents(), ", ", factor.extents(), " and ", addend.extents()), make,
+                2.0 * approx::of(dtype),
+                [plus_one](auto b, const auto& hx, const auto& hf, const auto& ha) {
+                    return b.multiply_add(hx, hf, ha, plus_one);
+                },
+                x, factor, addend);
+        }
+    };
+    for (const auto& [a, b] : binary_operands(make, false)) {
+        check(a, b, a);
+        check(b, a, b);
+    }
+    const auto chunks = make.uniform({6, 3 * 33});  // as modulations are cut from one product
+    check(make.uniform({6, 33}), chunks.slice(1, 33, 66), chunks.slice(1, 0, 33));
+    check(make.uniform({2, 40, 33}), make.uniform({2, 1, 33}), make.uniform({2, 40, 33}));
+    check(make.uniform({7}), make.uniform({}), make.uniform({3, 1}));
+}
+
+template <class B>
 void check_where(DType dtype) {
     Maker<B> make(dtype, 105);
     const auto choose = [](auto b, const auto& c, const auto& x, const auto& y) { return b.where(c, x, y); };

@@ -6,6 +6,7 @@
 #include "flowfar/autodiff/rules/matmul.hpp"
 #include "flowfar/autodiff/rules/reduce.hpp"
 #include "flowfar/autodiff/rules/shape.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -28,7 +29,7 @@ struct Autodiff : rules::Elementwise<B>,
 
     /// A leaf: gradients arrive here. It starts without one.
     [[nodiscard]] static Handle leaf(H value) {
-        auto node = std::make_shared<Node<B>>();
+        auto node = std::allocate_shared<Node<B>>(PoolAllocator<Node<B>>());
         node->leaf = true;
         return {std::move(value), std::move(node)};
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "flowfar/autodiff/checkpoint.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/core/tensor.hpp"
 
 namespace flowfar {
@@ -62,9 +63,9 @@ template <class F, AnyTensor X, AnyTensor... Rest>
             return [&]<std::size_t... I>(std::index_sequence<I...>) {
                 Result y = f(X(handles[0]), Rest(handles[I + 1])...);
                 if constexpr (is_tensor<Result>) {
-                    return std::vector{y.handle()};
+                    return PoolVector<typename B::Handle>{y.handle()};
                 } else {
-                    return std::vector{y.first.handle(), y.second.handle()};
+                    return PoolVector<typename B::Handle>{y.first.handle(), y.second.handle()};
                 }
             }
             (std::index_sequence_for<Rest...>{});

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <vector>
-
 #include "flowfar/autodiff/autodiff.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -10,15 +9,15 @@ namespace flowfar {
 /// (Chen et al. 2016). f must be a pure function of its inputs and of parameters that outlive the graph; random numbers
 /// are counter-based, so f draws the same ones again.
 template <PlainBackend B, class F>
-std::vector<Tracked<B>> checkpoint_handles(F f, const std::vector<Tracked<B>>& inputs) {
+PoolVector<Tracked<B>> checkpoint_handles(F f, const PoolVector<Tracked<B>>& inputs) {
     using H = typename B::Handle;
     struct State {
-        std::vector<H> values;
-        std::vector<bool> tracked;
-        std::vector<H> gradients;  // of the outputs, collected before the hub runs
+        PoolVector<H> values;
+        PoolVector<bool> tracked;
+        PoolVector<H> gradients;  // of the outputs, collected before the hub runs
     };
-    auto state = std::make_shared<State>();
-    std::vector<const Tracked<B>*> parents;
+    auto state = std::allocate_shared<State>(PoolAllocator<State>());
+    PoolVector<const Tracked<B>*> parents;
     for (const Tracked<B>& input : inputs) {
         state->values.push_back(input.value);
         state->tracked.push_back(input.node != nullptr);
@@ -26,14 +25,14 @@ std::vector<Tracked<B>> checkpoint_handles(F f, const std::vector<Tracked<B>>& i
     }
     // The first run records a graph of the interior and drops it on return: its peak is that of one recomputation.
     const auto rerun = [f, state] {
-        std::vector<Tracked<B>> leaves;
+        PoolVector<Tracked<B>> leaves;
         for (std::size_t i = 0; i < state->values.size(); ++i) {
             leaves.push_back(state->tracked[i] ? Autodiff<B>::leaf(state->values[i])
                                                : Autodiff<B>::constant(state->values[i]));
         }
         return std::pair{f(std::as_const(leaves)), leaves};
     };
-    std::vector<Tracked<B>> outputs = rerun().first;
+    PoolVector<Tracked<B>> outputs = rerun().first;
     state->gradients.resize(outputs.size());
 
     // Parameters inside f are leaves that the interior graph knows; a leaf without consumers keeps the hub recorded
@@ -43,7 +42,7 @@ std::vector<Tracked<B>> checkpoint_handles(F f, const std::vector<Tracked<B>>& i
     const Tracked<B> hub =
         record<B>(H{}, std::span<const Tracked<B>* const>(parents), [rerun, state](const H&, const Cotangents<B>& out) {
             const auto [results, leaves] = rerun();
-            std::vector<Root<B>> roots;
+            PoolVector<Root<B>> roots;
             for (std::size_t i = 0; i < results.size(); ++i) {
                 if (state->gradients[i].defined() && results[i].node != nullptr) {
                     roots.push_back({results[i].node, state->gradients[i]});
@@ -56,7 +55,7 @@ std::vector<Tracked<B>> checkpoint_handles(F f, const std::vector<Tracked<B>>& i
                 }
             }
         });
-    std::vector<Tracked<B>> results;
+    PoolVector<Tracked<B>> results;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         if (outputs[i].node == nullptr) {
             results.push_back(outputs[i]);

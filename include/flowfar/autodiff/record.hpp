@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "flowfar/autodiff/tape.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -36,7 +37,7 @@ Tracked<B> record(typename B::Handle value, std::span<const Tracked<B>* const> i
     if (!tracked) {
         return {std::move(value), nullptr};
     }
-    auto node = std::make_shared<Node<B>>();
+    auto node = std::allocate_shared<Node<B>>(PoolAllocator<Node<B>>());
     node->order = order;
     node->parents.reserve(inputs.size());
     for (const Tracked<B>* input : inputs) {

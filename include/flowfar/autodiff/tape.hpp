@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <span>
 #include <unordered_set>
 #include <utility>
-#include <vector>
 
 #include "flowfar/backend/concept.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -47,7 +48,7 @@ class Cotangents {
 /// How an operation turns the gradient of its output into gradients of its inputs. A rule captures values, never
 /// tracked handles, so graphs have no cycles and releasing one never recurses through rules.
 template <PlainBackend B>
-struct Rule {
+struct Rule : Pooled {
     Rule() = default;
     Rule(const Rule&) = delete;
     Rule& operator=(const Rule&) = delete;
@@ -60,7 +61,9 @@ template <PlainBackend B>
 struct Node {
     using H = typename B::Handle;
 
-    std::vector<std::shared_ptr<Node>> parents;  ///< one per input; null for constants
+    using Parents = PoolVector<std::shared_ptr<Node>>;
+
+    Parents parents;  ///< one per input; null for constants
     std::unique_ptr<Rule<B>> rule;
     std::uint64_t order = 0;  ///< 1 + the largest order of the parents: backward walks by descending order
     bool leaf = false;
@@ -73,7 +76,7 @@ struct Node {
 
     /// Releases the ancestors with a loop: a chain of 100,000 operations would overflow the stack otherwise.
     ~Node() {
-        std::vector<std::shared_ptr<Node>> pending = std::move(parents);
+        Parents pending = std::move(parents);
         while (!pending.empty()) {
             const std::shared_ptr<Node> node = std::move(pending.back());
             pending.pop_back();
@@ -130,8 +133,8 @@ struct Root {
 /// values that rules had saved are released on the way.
 template <PlainBackend B>
 void propagate(std::span<const Root<B>> roots) {
-    std::vector<Node<B>*> nodes;
-    std::unordered_set<Node<B>*> seen;
+    PoolVector<Node<B>*> nodes;
+    std::unordered_set<Node<B>*, std::hash<Node<B>*>, std::equal_to<>, PoolAllocator<Node<B>*>> seen;
     const auto visit = [&](Node<B>* node) {
         if (node != nullptr && seen.insert(node).second) {
             nodes.push_back(node);
@@ -153,7 +156,7 @@ void propagate(std::span<const Root<B>> roots) {
     }
     // Ties keep the order of discovery, so that sums are the same in every run. (std::stable_sort of libstdc++ 12 calls
     // a deprecated function, about which clang warns.)
-    std::vector<std::size_t> sorted(nodes.size());
+    PoolVector<std::size_t> sorted(nodes.size());
     std::iota(sorted.begin(), sorted.end(), std::size_t{0});
     std::sort(sorted.begin(), sorted.end(), [&nodes](std::size_t a, std::size_t b) {
         return nodes[a]->order != nodes[b]->order ? nodes[a]->order > nodes[b]->order : a < b;

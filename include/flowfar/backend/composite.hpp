@@ -17,6 +17,11 @@ namespace flowfar {
 /// inherits them and overrides those it can do faster; `Reference` keeps them all, so they are the tests' oracle.
 template <class B, class H>
 struct Composite : CompositeConv<B, H> {
+    /// x ∘ factor + addend, broadcast; with `plus_one` the factor is 1 + factor.
+    [[nodiscard]] static H multiply_add(const H& x, const H& factor, const H& addend, bool plus_one) {
+        return add(mul(x, plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor), addend);
+    }
+
     /// Softmax's gradient from its output y: y ∘ (g − Σ g ∘ y), over the last axis.
     [[nodiscard]] static H softmax_backward(const H& y, const H& g) {
         return mul(y, sub(g, last(ReduceOp::sum, mul(g, y))));

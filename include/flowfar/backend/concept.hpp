@@ -49,6 +49,7 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::gather_rows(h, h) } -> std::same_as<typename B::Handle>;
     { B::scatter_add_rows(h, h, Index{1}) } -> std::same_as<typename B::Handle>;
     // fused
+    { B::multiply_add(h, h, h, false) } -> std::same_as<typename B::Handle>;
     { B::layer_norm(h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rms_norm(h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rope(h, h, h, false) } -> std::same_as<typename B::Handle>;

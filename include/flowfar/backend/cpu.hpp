@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
@@ -25,6 +26,12 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
     static void set_threads(int count) { cpu::ThreadPool::instance().set_threads(count); }
     [[nodiscard]] static int threads() { return cpu::ThreadPool::instance().threads(); }
     /// Bytes of freed blocks that are kept for reuse at most (default 1 GiB); gives back what is unused now.
+    /// A contiguous tensor in memory of another owner, which lives as long as the tensor does. The memory must be
+    /// aligned for the element type, and writable if the tensor is ever changed in place.
+    [[nodiscard]] static Handle borrow(std::byte* memory, const Extents& extents, DType dtype,
+                                       std::shared_ptr<const void> owner) {
+        return {contiguous_layout(extents), dtype, cpu::BlockCache::borrow(memory, std::move(owner))};
+    }
     static void set_cache_limit(std::size_t bytes) { cpu::BlockCache::instance().set_limit(bytes); }
 
     static std::shared_ptr<std::byte> allocate(std::size_t bytes) {
@@ -42,6 +49,8 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu> {
     /// dL/da (`first`) or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
     [[nodiscard]] static Handle binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y,
                                                 const Handle& z, const Handle& g);
+    [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
+                                             bool plus_one);
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& x, const Handle& y);
     [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep);
     /// Softmax and log-softmax over the last axis.
@@ -96,6 +105,6 @@ static_assert(PlainBackend<Cpu>);
 
 }  // namespace flowfar
 
-#if !defined(FLOWFAR_SEPARATE_CPU)
+#if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
 #include "flowfar/backend/cpu/definitions.hpp"
 #endif

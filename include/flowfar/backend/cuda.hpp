@@ -26,8 +26,10 @@ struct MemoryUse {
 }  // namespace cuda
 
 /// The CUDA backend: own kernels, cuBLASLt for matrix products. It computes in f32 and, with f32 accumulation, in bf16;
-/// f64 serves tests and small exact computations. Operations are queued on the current stream and return before they
-/// are done; only `to_host` and `synchronize` wait, and row selection by indices that were computed on the device.
+/// f64 serves tests and small exact computations. While a Bf16Products (backend/cpu/precision.hpp) lives, products,
+/// convolutions and attention of f32 tensors round their operands to bf16, attention its results, too. Operations are
+/// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, and row
+/// selection by indices that were computed on the device.
 ///
 /// This header declares only and needs no CUDA headers: any host compiler can build a model over `Cuda`. One unit of
 /// the program, compiled by nvcc, includes flowfar/backend/cuda/definitions.cuh.

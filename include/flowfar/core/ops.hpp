@@ -30,6 +30,19 @@ template <AnyTensor A, AnyTensor B>
     }
 }
 
+template <AnyTensor X, AnyTensor F, AnyTensor A>
+[[nodiscard]] auto multiply_add(const X& x, const F& factor, const A& addend, bool plus_one) {
+    static_assert(std::is_same_v<typename X::Backend, typename F::Backend> &&
+                      std::is_same_v<typename X::Backend, typename A::Backend>,
+                  "multiply_add: the operands live on different backends");
+    static_assert(std::is_same_v<typename X::Element, typename F::Element> &&
+                      std::is_same_v<typename X::Element, typename A::Element>,
+                  "multiply_add: the operands have different element types; cast one of them");
+    constexpr auto product = shape_algebra::broadcast<typename X::Shape, typename F::Shape>();
+    using S = ShapeOf<shape_algebra::broadcast<ShapeOf<product>, typename A::Shape>()>;
+    return WithShape<X, S>(X::Backend::multiply_add(x.handle(), factor.handle(), addend.handle(), plus_one));
+}
+
 }  // namespace detail
 
 // clang-format off
@@ -200,6 +213,17 @@ template <AnyTensor X, AnyTensor R>
     static_assert(R::Shape::rank == 1 && X::Shape::rank >= 1, "gather_rows: the rows are a vector");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, 0, R::Shape::at(0)>()>;
     return WithShape<X, S>(X::Backend::gather_rows(table.handle(), rows.handle()));
+}
+
+/// x ∘ factor + addend in one pass, broadcast, in the shape of the result of these two operations.
+template <AnyTensor X, AnyTensor F, AnyTensor A>
+[[nodiscard]] auto multiply_add(const X& x, const F& factor, const A& addend) {
+    return detail::multiply_add(x, factor, addend, false);
+}
+/// x ∘ (1 + scale) + shift in one pass (adaptive modulation).
+template <AnyTensor X, AnyTensor F, AnyTensor A>
+[[nodiscard]] auto modulate(const X& x, const F& scale, const A& shift) {
+    return detail::multiply_add(x, scale, shift, true);
 }
 
 /// a where condition is not zero, else b.

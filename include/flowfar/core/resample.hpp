@@ -10,6 +10,7 @@
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -87,8 +88,8 @@ template <class Kernel>
 }
 
 /// Dense matrix [out][in] of the windows.
-[[nodiscard]] inline std::vector<double> dense_weights(const std::vector<ResampleWindow>& windows, Index in) {
-    std::vector<double> dense(windows.size() * static_cast<std::size_t>(in), 0.0);
+[[nodiscard]] inline PoolVector<double> dense_weights(const std::vector<ResampleWindow>& windows, Index in) {
+    PoolVector<double> dense(windows.size() * static_cast<std::size_t>(in), 0.0);
     for (std::size_t i = 0; i < windows.size(); ++i) {
         std::ranges::copy(windows[i].weights, dense.begin() + static_cast<Index>(i) * in + windows[i].first);
     }
@@ -99,9 +100,9 @@ namespace detail {
 
 /// Plain interpolation between the nearest samples, whatever the scale; indices beyond the ends use the end sample.
 template <class Kernel>
-std::vector<double> interpolation_weights(Index in, Index out, const Kernel& kernel) {
+PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kernel) {
     check_resample_sizes(in, out);
-    std::vector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
+    PoolVector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
     constexpr Index reach = static_cast<Index>(Kernel::support);
     for (Index i = 0; i < out; ++i) {
         const double position = resample_centre(i, in, out) - 0.5;
@@ -118,9 +119,9 @@ std::vector<double> interpolation_weights(Index in, Index out, const Kernel& ker
 
 /// Adaptive average pooling, [out][in]: output i is the mean of inputs floor(i in / out) .. ceil((i + 1) in / out) - 1.
 /// Also defined for out > in, where windows of one or two samples repeat.
-[[nodiscard]] inline std::vector<double> area_weights(Index in, Index out) {
+[[nodiscard]] inline PoolVector<double> area_weights(Index in, Index out) {
     detail::check_resample_sizes(in, out);
-    std::vector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
+    PoolVector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
     for (Index i = 0; i < out; ++i) {
         const Index first = i * in / out;
         const Index last = ((i + 1) * in + out - 1) / out;
@@ -132,15 +133,15 @@ std::vector<double> interpolation_weights(Index in, Index out, const Kernel& ker
 
 /// Bilinear resampling of one axis with half-pixel centres, [out][in]. Without `antialias`, two neighbours are
 /// interpolated and the borders are clamped (torch: align_corners=False).
-[[nodiscard]] inline std::vector<double> bilinear_weights(Index in, Index out, bool antialias) {
+[[nodiscard]] inline PoolVector<double> bilinear_weights(Index in, Index out, bool antialias) {
     return antialias ? dense_weights(antialiased_windows(in, out, TriangleKernel{}), in)
                      : detail::interpolation_weights(in, out, TriangleKernel{});
 }
 
 /// Bilinear interpolation as TensorFlow 1 does it, [out][in]: sample i lies at i · in / out, between the nearest two.
-[[nodiscard]] inline std::vector<double> corner_bilinear_weights(Index in, Index out) {
+[[nodiscard]] inline PoolVector<double> corner_bilinear_weights(Index in, Index out) {
     detail::check_resample_sizes(in, out);
-    std::vector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
+    PoolVector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
     for (Index i = 0; i < out; ++i) {
         const Index left = i * in / out;
         const double part = static_cast<double>(i * in % out) / static_cast<double>(out);
@@ -152,7 +153,7 @@ std::vector<double> interpolation_weights(Index in, Index out, const Kernel& ker
 
 /// Bicubic resampling of one axis with half-pixel centres, [out][in]. torch uses a = -0.75 without antialiasing
 /// (borders clamped); Pillow, and torch when antialiasing, use a = -0.5.
-[[nodiscard]] inline std::vector<double> bicubic_weights(Index in, Index out, bool antialias, double a) {
+[[nodiscard]] inline PoolVector<double> bicubic_weights(Index in, Index out, bool antialias, double a) {
     return antialias ? dense_weights(antialiased_windows(in, out, CubicKernel{a}), in)
                      : detail::interpolation_weights(in, out, CubicKernel{a});
 }

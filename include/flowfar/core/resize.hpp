@@ -3,9 +3,9 @@
 /// Images of another size as products with two small matrices, one per axis: differentiable without rules of their own.
 
 #include <cstdint>
-#include <vector>
 
 #include "flowfar/core/ops.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/core/resample.hpp"
 
@@ -20,7 +20,7 @@ enum class Resize : std::uint8_t {
 };
 
 /// The matrix [out, in] of one axis, row-major.
-[[nodiscard]] inline std::vector<double> resize_weights(Index in, Index out, Resize method) {
+[[nodiscard]] inline PoolVector<double> resize_weights(Index in, Index out, Resize method) {
     switch (method) {
         case Resize::bilinear:
             return bilinear_weights(in, out, false);
@@ -38,7 +38,7 @@ namespace detail {
 
 /// x [batch, channels, h, n] times the transpose of `matrix` [rows, n] → [batch, channels, h, rows].
 template <AnyTensor X>
-[[nodiscard]] auto resample_last(const X& x, const std::vector<double>& matrix, Index rows) {
+[[nodiscard]] auto resample_last(const X& x, const PoolVector<double>& matrix, Index rows) {
     using Matrix = Tensor<typename X::Backend, Shape<dyn, dyn>, double>;
     const auto weights = cast<typename X::Element>(Matrix::from_host(matrix, {rows, x.extent(3)}));
     return matmul(x, transpose(weights));

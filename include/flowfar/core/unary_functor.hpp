@@ -30,6 +30,20 @@ FLOWFAR_HD inline T log_one_plus_exp(T x) {
     return (x > T(0) ? x : T(0)) + std::log1p(std::exp(-std::fabs(x)));
 }
 
+/// a b, rounded before anything is added to it: device code would otherwise fuse both.
+template <class T>
+FLOWFAR_HD inline T rounded_product(T a, T b) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (sizeof(T) == sizeof(float)) {
+        return __fmul_rn(a, b);
+    } else {
+        return __dmul_rn(a, b);
+    }
+#else
+    return a * b;
+#endif
+}
+
 inline constexpr double gelu_cubic = 0.044715;
 inline constexpr double two_sqrt_two_over_pi = 1.5957691216057307117;  // 2 sqrt(2 / pi)
 inline constexpr double inverse_sqrt_two = 0.70710678118654752440;
@@ -47,7 +61,7 @@ template <>
 struct UnaryFunctor<UnaryOp::affine> {
     template <class T>
     FLOWFAR_HD static T forward(T x, T a, T b) {
-        return a * x + b;
+        return detail::rounded_product(a, x) + b;
     }
     /// d(ax + b) = a
     template <class T>

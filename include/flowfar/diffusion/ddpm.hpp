@@ -5,10 +5,10 @@
 
 #include <cmath>
 #include <span>
-#include <vector>
 
 #include "flowfar/autodiff/backward.hpp"
 #include "flowfar/core/ops.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/diffusion/gaussian.hpp"
 
@@ -16,9 +16,9 @@ namespace flowfar::ddpm {
 
 /// The table's entry for each row's step, [rows, 1]. Throws `Error` for a step outside the process.
 template <AnyTensor X>
-[[nodiscard]] auto per_row(const DdpmSchedule::Table& table, std::span<const Index> steps) {
+[[nodiscard]] auto per_row(std::span<const double> table, std::span<const Index> steps) {
     using T = typename X::Element;
-    std::vector<T> values;
+    PoolVector<T> values;
     values.reserve(steps.size());
     for (const Index step : steps) {
         require(step >= 0 && step < static_cast<Index>(table.size()), "ddpm: step ", step, ", expected 0 to ",
@@ -92,9 +92,9 @@ template <AnyTensor X, AnyTensor Y>
             steps.size(), " steps");
     // Tables per step; at step 0 the likelihood replaces the divergence.
     const std::size_t count = process.betas.size();
-    DdpmSchedule::Table range(count);
-    DdpmSchedule::Table gap_scale(count);
-    DdpmSchedule::Table later(count, 1.0);
+    PoolVector<double> range(count);
+    PoolVector<double> gap_scale(count);
+    PoolVector<double> later(count, 1.0);
     later[0] = 0.0;
     for (std::size_t t = 0; t < count; ++t) {
         range[t] = process.log_betas[t] - process.posterior_log_variance_clipped[t];
@@ -112,7 +112,7 @@ template <AnyTensor X, AnyTensor Y>
     out.mse = mean<1>(square(epsilon - noise));
     const X divergence = (excess - 1.0 + exp(-excess) + square(gap) * exp(-log_variance)) * 0.5;
     out.vb = Rows(mean<1>(divergence)) * per_row<X>(later, steps);
-    std::vector<Index> first;
+    PoolVector<Index> first;
     for (Index row = 0; row < rows; ++row) {
         if (steps[static_cast<std::size_t>(row)] == 0) {
             first.push_back(row);
@@ -142,28 +142,63 @@ template <AnyTensor X>
     return clip > 0.0 ? clamp(start, -clip, clip) : start;
 }
 
+/// The numbers of a reverse step. S is double or, where steps are recorded to be run with other numbers, what stands
+/// for one on the device: something that `tensor * s` and `affine(tensor, s, s)` take.
+template <class S>
+struct StepNumbers {
+    S start_of_x, start_of_epsilon;    ///< predicted x_0 = start_of_x x − start_of_epsilon ε
+    S mean_of_start, mean_of_x;        ///< posterior mean = mean_of_start x_0 + mean_of_x x
+    S direct_of_x, direct_of_epsilon;  ///< the same without x_0: direct_of_x x − direct_of_epsilon ε
+    S slope, offset;                   ///< logarithm of the deviation = slope v + offset
+    S temperature;                     ///< factor of the noise
+};
+
+/// Those of step t, a position in `process`.
+[[nodiscard]] inline StepNumbers<double> step_numbers(const DdpmSchedule& process, int t, double temperature) {
+    const auto at = static_cast<std::size_t>(t);
+    const double first = process.posterior_mean_coef1[at];
+    const double second = process.posterior_mean_coef2[at];
+    const double of_x = process.sqrt_recip_alphas_cumprod[at];
+    const double of_epsilon = process.sqrt_recipm1_alphas_cumprod[at];
+    const double small = process.posterior_log_variance_clipped[at];
+    const double range = process.log_betas[at] - small;
+    return {of_x,
+            of_epsilon,
+            first,
+            second,
+            first * of_x + second,
+            first * of_epsilon,
+            range / 4.0,
+            small / 2.0 + range / 4.0,
+            temperature};
+}
+
+/// x_{t−1} by the numbers of a step; without noise, its mean. `clip` as in StepOptions.
+template <AnyTensor X, class S>
+[[nodiscard]] X reverse_step(const StepNumbers<S>& n, const X& x, const X& epsilon, const X& v, const X& noise,
+                             double clip) {
+    X mean;
+    if (clip > 0.0) {
+        const X start = clamp(x * n.start_of_x - epsilon * n.start_of_epsilon, -clip, clip);
+        mean = start * n.mean_of_start + x * n.mean_of_x;
+    } else {
+        mean = x * n.direct_of_x - epsilon * n.direct_of_epsilon;
+    }
+    if (!noise.defined()) {
+        return mean;
+    }
+    const X deviation = exp(affine(v, n.slope, n.offset));
+    return mean + deviation * noise * n.temperature;
+}
+
 /// x_{t−1} = mean + [t > 0] exp(log variance / 2) · temperature · noise (Ho et al. 2020). All [rows, channels]; t is a
 /// position in `process`. At t = 0 the noise is not read and may be absent.
 template <AnyTensor X>
 [[nodiscard]] X ancestral_step(const DdpmSchedule& process, int t, const X& x, const X& epsilon, const X& v,
                                const X& noise, StepOptions options = {}) {
-    const auto at = static_cast<std::size_t>(t);
-    const double first = process.posterior_mean_coef1[at];
-    const double second = process.posterior_mean_coef2[at];
-    X mean;
-    if (options.clip > 0.0) {
-        mean = predict_start(process, t, x, epsilon, options.clip) * first + x * second;
-    } else {
-        mean = x * (first * process.sqrt_recip_alphas_cumprod[at] + second) -
-               epsilon * (first * process.sqrt_recipm1_alphas_cumprod[at]);
-    }
-    if (t == 0 || options.temperature == 0.0) {
-        return mean;
-    }
-    const double small = process.posterior_log_variance_clipped[at];
-    const double range = process.log_betas[at] - small;
-    const X deviation = exp(affine(v, range / 4.0, small / 2.0 + range / 4.0));
-    return mean + deviation * noise * options.temperature;
+    const bool noisy = t > 0 && options.temperature != 0.0;
+    return reverse_step(step_numbers(process, t, options.temperature), x, epsilon, v, noisy ? noise : X(),
+                        options.clip);
 }
 
 /// DDIM (Song et al. 2020) from x_t to x_{t−1}; `eta` 0 is deterministic and needs no noise.

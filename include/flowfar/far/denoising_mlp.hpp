@@ -23,8 +23,8 @@ struct DenoisingBlock {
     /// x and `activated`, SiLU of the condition: [rows, width] each.
     [[nodiscard]] Rows operator()(const Rows& x, const Rows& activated) const {
         const auto m = modulation(activated);  // shift, scale, gate
-        const Rows h = in_ln(x) * (slice<1, Width, 2 * Width>(m) + 1.0) + slice<1, 0, Width>(m);
-        return x + slice<1, 2 * Width, 3 * Width>(m) * mlp(h);
+        const Rows h = modulate(in_ln(x), slice<1, Width, 2 * Width>(m), slice<1, 0, Width>(m));
+        return multiply_add(mlp(h), slice<1, 2 * Width, 3 * Width>(m), x);
     }
     void initialise(std::uint64_t seed) {
         in_ln.initialise(0);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
 #include "flowfar/far/denoising_mlp.hpp"
@@ -53,8 +54,9 @@ struct DiffusionHead {
         Rows v;
     };
     /// ε = ε_null + guidance (ε_cond − ε_null), both at the same x [rows, channels]; y [2·rows, width] holds the
-    /// conditional rows, then the null ones.
-    [[nodiscard]] Guided guided(const Rows& x, const Hidden& y, double guidance) const {
+    /// conditional rows, then the null ones. S as in ddpm::StepNumbers.
+    template <class S>
+    [[nodiscard]] Guided guided(const Rows& x, const Hidden& y, const S& guidance) const {
         const Index rows = x.extent(0);
         const Hidden projected = net.project(x);
         const auto out = net.projected(concat<0>(projected, projected), y);
@@ -62,6 +64,21 @@ struct DiffusionHead {
         const Rows with = slice<0>(epsilon, 0, rows);
         const Rows without = slice<0>(epsilon, rows, 2 * rows);
         return {without + (with - without) * guidance, slice<1, Channels, 2 * Channels>(out)};
+    }
+
+    /// One reverse step of x [rows, channels] at condition y, the time's included: [2·rows, width] with guidance, whose
+    /// null rows come last, or [rows, width]. Without noise it is the step's mean.
+    template <class S>
+    [[nodiscard]] Rows step(const Rows& x, const Hidden& y, const S& guidance, const ddpm::StepNumbers<S>& numbers,
+                            const Rows& noise, double clip) const {
+        const Index rows = x.extent(0);
+        if (y.extent(0) == 2 * rows) {
+            const Guided both = guided(x, y, guidance);
+            return ddpm::reverse_step(numbers, x, both.epsilon, Rows(slice<0>(both.v, 0, rows)), noise, clip);
+        }
+        const auto out = net(x, y);
+        return ddpm::reverse_step(numbers, x, Rows(slice<1, 0, Channels>(out)),
+                                  Rows(slice<1, Channels, 2 * Channels>(out)), noise, clip);
     }
 
     /// Ancestral sampling of one token per row. `condition` is `net.condition(z, level)` of all rows; with a guidance
@@ -80,7 +97,6 @@ struct DiffusionHead {
         const bool two = guidance != 1.0;
         require(!two || condition.extent(0) % 2 == 0, "sample: guidance needs one null condition per row, found ",
                 condition.extent(0), " conditions");
-        const Index rows = condition.extent(0) / (two ? 2 : 1);
         const int steps = prepared.process.steps();
         Rows x = noise(0);
         for (int t = steps - 1; t >= 0; --t) {
@@ -88,19 +104,9 @@ struct DiffusionHead {
                 return {};
             }
             const Hidden y = condition + slice<0>(prepared.times, t, t + 1);
-            Rows epsilon;
-            Rows v;
-            if (two) {
-                const Guided both = guided(x, y, guidance);
-                epsilon = both.epsilon;
-                v = slice<0>(both.v, 0, rows);
-            } else {
-                const auto out = net(x, y);
-                epsilon = slice<1, 0, Channels>(out);
-                v = slice<1, Channels, 2 * Channels>(out);
-            }
-            const Rows fresh = t > 0 ? Rows(noise(steps - t)) : Rows();
-            x = ddpm::ancestral_step(prepared.process, t, x, epsilon, v, fresh, options);
+            const bool noisy = t > 0 && options.temperature != 0.0;
+            x = step(x, y, guidance, ddpm::step_numbers(prepared.process, t, options.temperature),
+                     noisy ? Rows(noise(steps - t)) : Rows(), options.clip);
         }
         return x;
     }
@@ -125,7 +131,7 @@ struct DiffusionHead {
         return reshape<Shape<dyn, width>>(all, {count * rows, width});
     }
     [[nodiscard]] static Tensor<B, Shape<dyn>, T> step_numbers(std::span<const Index> steps) {
-        std::vector<T> numbers;
+        PoolVector<T> numbers;
         numbers.reserve(steps.size());
         for (const Index step : steps) {
             numbers.push_back(static_cast<T>(static_cast<float>(step)));

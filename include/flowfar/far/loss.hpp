@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/far/model.hpp"
 
 namespace flowfar {
@@ -34,9 +34,9 @@ struct FarLossOptions {
 
 /// The random quantities of one loss evaluation.
 struct FarDraws {
-    std::vector<Index> levels;      ///< [batch]
-    std::vector<Index> keep;        ///< [batch], 0 drops the label
-    std::vector<Index> steps;       ///< [multiplier · batch · tokens], diffusion steps
+    PoolVector<Index> levels;       ///< [batch]
+    PoolVector<Index> keep;         ///< [batch], 0 drops the label
+    PoolVector<Index> steps;        ///< [multiplier · batch · tokens], diffusion steps
     std::optional<TokenMask> mask;  ///< hidden tokens; none if the configuration is not masked
     std::uint64_t noise_seed = 0;   ///< ε is the N(0, 1) stream of this seed
     std::uint64_t dropout_seed = 0;
@@ -64,7 +64,7 @@ struct FarDraws {
             const Index hidden = options.mask == FarMaskPolicy::linear
                                      ? LinearMask{}.hidden(tokens, level, C::side, masks)
                                      : TruncatedNormalMask{}.hidden(tokens, level, C::side, masks);
-            std::vector<Index> orders;
+            PoolVector<Index> orders;
             for (Index i = 0; i < batch; ++i) {
                 const std::vector<Index> order = masks.permutation(tokens);
                 orders.insert(orders.end(), order.begin(), order.end());
@@ -111,10 +111,10 @@ template <class Model>
             " label draws for ", batch, " latents");
     require(options.multiplier >= 1 && static_cast<Index>(draws.steps.size()) == options.multiplier * rows,
             "far_loss: ", draws.steps.size(), " diffusion steps for ", options.multiplier, " times ", rows, " tokens");
-    std::vector<Index> seen;
-    std::vector<Index> next;
-    std::vector<T> row_levels;
-    std::vector<T> weights;
+    PoolVector<Index> seen;
+    PoolVector<Index> next;
+    PoolVector<T> row_levels;
+    PoolVector<T> weights;
     for (Index i = 0; i < batch; ++i) {
         const auto at = static_cast<std::size_t>(i);
         const Index level = draws.levels[at];

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/diffusion_head.hpp"
 #include "flowfar/far/token_mask.hpp"
@@ -65,8 +66,8 @@ class FarModel {
 
     /// One vector per label, [batch, hidden]: the class's, or the null condition's for `no_class`.
     [[nodiscard]] Vectors class_vectors(std::span<const Index> labels) const {
-        std::vector<Index> rows;
-        std::vector<T> keep;
+        PoolVector<Index> rows;
+        PoolVector<T> keep;
         for (const Index label : labels) {
             require(label == no_class || (label >= 0 && label < C::classes), C::name, ": label ", label,
                     ", expected 0 to ", C::classes - 1, " or ", no_class, " for no class");
@@ -197,7 +198,7 @@ class FarModel {
         const Block* const at = &block;
         return checkpoint([at, skip, dropout](const Sequence& in) { return (*at)(in, skip, dropout); }, x);
     }
-    [[nodiscard]] static Integers rows_tensor(const std::vector<Index>& rows) {
+    [[nodiscard]] static Integers rows_tensor(std::span<const Index> rows) {
         return Integers::from_host(rows, {static_cast<Index>(rows.size())});
     }
     [[nodiscard]] static Sequence keep_visible(const Conditions& x, const TokenMask& mask) {

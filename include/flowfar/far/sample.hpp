@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/far/model.hpp"
 #include "flowfar/far/schedule.hpp"
 
@@ -12,7 +13,7 @@ namespace flowfar {
 
 /// How labels become latents. The defaults are the published ones.
 struct FarSampleOptions {
-    std::vector<Index> levels;  ///< increasing, below the latent's side; empty: the configuration's
+    std::vector<Index> levels = {};  ///< increasing, below the latent's side; empty: the configuration's
     DiffusionSteps steps = DiffusionSteps::constant(100);
     double guidance = 3.0;  ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
     FarGuidance guidance_schedule = FarGuidance::linear;
@@ -61,7 +62,7 @@ class FarSampleDraws {
     [[nodiscard]] Rows noise(int k, int draw) const {
         using B = typename Model::Backend;
         constexpr Index values = Model::tokens * Model::token_dim;
-        std::vector<typename B::Handle> parts;
+        PoolVector<typename B::Handle> parts;
         for (const std::uint64_t seed : seeds_) {
             const auto offset = static_cast<std::uint64_t>(draw) * static_cast<std::uint64_t>(values);
             parts.push_back(B::normal({Model::tokens, Model::token_dim}, dtype_of<typename Model::Element>,
@@ -126,6 +127,13 @@ class FarSampler {
     /// The same with other random numbers: an object like `FarSampleDraws`.
     template <class Draws>
     [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback = {}) const {
+        return run(labels, draws, callback,
+                   [this](const auto&... arguments) { return model_->head.sample(arguments...); });
+    }
+    /// The same with another way to take the head's diffusion steps: `chain` has the arguments of its `sample`.
+    template <class Draws, class Chain>
+    [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback,
+                              Chain&& chain) const {
         require(!labels.empty(), "sample: expected at least one label");
         const auto batch = static_cast<Index>(labels.size());
         const Buffers buffers = class_buffers(labels);
@@ -143,10 +151,10 @@ class FarSampler {
                 temperature_at(options_.temperature_schedule, options_.temperature, C::masked, k, n);
             const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
             const Index level = options_.levels[static_cast<std::size_t>(k)];
-            const auto rows = model_->head.sample(
+            const typename Head::Rows rows = chain(
                 condition(buffers, input, mask, level, guidance), prepared.head, guidance,
-                {.temperature = temperature, .clip = options_.limit}, [&](int draw) { return draws.noise(k, draw); },
-                options_.stop);
+                ddpm::StepOptions{.temperature = temperature, .clip = options_.limit},
+                [&](int draw) { return draws.noise(k, draw); }, options_.stop);
             if (!rows.defined()) {
                 return estimate.defined() ? estimate : Latents::zeros({batch, C::channels, C::side, C::side});
             }

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
-#include <vector>
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/philox.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 
@@ -23,7 +23,7 @@ class TokenMask {
         batch_ = static_cast<Index>(orders.size()) / tokens;
         flags_.assign(orders.size(), 0);
         for (Index sample = 0; sample < batch_; ++sample) {
-            std::vector<bool> seen(static_cast<std::size_t>(tokens), false);
+            PoolVector<bool> seen(static_cast<std::size_t>(tokens), false);
             for (Index i = 0; i < tokens; ++i) {
                 const Index token = orders[static_cast<std::size_t>(sample * tokens + i)];
                 require(token >= 0 && token < tokens && !seen[static_cast<std::size_t>(token)],
@@ -39,11 +39,11 @@ class TokenMask {
     [[nodiscard]] Index hidden() const { return hidden_; }
     [[nodiscard]] Index visible() const { return tokens_ - hidden_; }
     /// 1 where hidden, [batch, tokens].
-    [[nodiscard]] const std::vector<Index>& flags() const { return flags_; }
+    [[nodiscard]] const PoolVector<Index>& flags() const { return flags_; }
 
     /// Rows of a flattened [batch·tokens, …] that stay, in raster order.
-    [[nodiscard]] std::vector<Index> kept_rows() const {
-        std::vector<Index> rows;
+    [[nodiscard]] PoolVector<Index> kept_rows() const {
+        PoolVector<Index> rows;
         for (Index row = 0; row < batch_ * tokens_; ++row) {
             if (flags_[static_cast<std::size_t>(row)] == 0) {
                 rows.push_back(row);
@@ -52,8 +52,8 @@ class TokenMask {
         return rows;
     }
     /// For every token its row among the kept ones, or their number, [batch·tokens].
-    [[nodiscard]] std::vector<Index> restoring_rows() const {
-        std::vector<Index> rows;
+    [[nodiscard]] PoolVector<Index> restoring_rows() const {
+        PoolVector<Index> rows;
         const Index none = batch_ * visible();
         Index next = 0;
         for (const Index flag : flags_) {
@@ -73,7 +73,7 @@ class TokenMask {
     Index batch_ = 0;
     Index tokens_;
     Index hidden_;
-    std::vector<Index> flags_;
+    PoolVector<Index> flags_;
 };
 
 /// A mask policy says how many tokens training hides at a level. Here the fraction falls linearly from 0.7 at the

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/graph.hpp"
 #include "flowfar/flowmo/model.hpp"
 
@@ -27,9 +27,7 @@ class FlowMoGraphSampler {
           batch_(batch),
           state_(Images::zeros({batch, 3, C::image_height, C::image_width})),
           code_(Model::null_code(2 * batch)),
-          times_(Cuda::full({2 * batch}, dtype_of<T>, 0.0)),
-          step_(Cuda::full({}, DType::f32, 0.0)),
-          guidance_(Cuda::full({}, DType::f32, 1.0)) {}
+          times_(Cuda::full({2 * batch}, dtype_of<T>, 0.0)) {}
 
     /// Tokens of this batch size → images [batch, 3, height, width] in [−1, 1], as the model's `decode`.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {}) {
@@ -46,22 +44,16 @@ class FlowMoGraphSampler {
         const Handle images = state_.handle();
         Cuda::assign(images, Cuda::normal(images.extents(), images.dtype, options.seed, 0));
         Cuda::assign(slice<0>(code_, 0, batch_).handle(), Model::with_mask(Model::code_of(tokens)).handle());
-        set(guidance_, options.guidance);
+        guidance_.set(options.guidance);
         for (int i = 0; i < schedule.steps(); ++i) {
-            set(times_, schedule.times()[static_cast<std::size_t>(i)]);
-            set(step_, schedule.step(i));
+            Cuda::assign(times_, Cuda::full({}, times_.dtype, schedule.times()[static_cast<std::size_t>(i)]));
+            step_.set(schedule.step(i));
             graphs_[guided(i) ? 1 : 0]->replay();
         }
         return clamp(state_, -1.0, 1.0);
     }
 
    private:
-    static void set(const Handle& target, double value) { Cuda::assign(target, Cuda::full({}, target.dtype, value)); }
-    /// x · factor with an f32 factor on the device, as `x * double` computes it.
-    [[nodiscard]] static Images scaled(const Images& x, const Handle& factor) {
-        return Images(Cuda::binary(BinaryOp::mul, x.handle(), factor));
-    }
-
     /// Records one Euler step on the buffers, with or without guidance.
     void record(bool guided) {
         std::optional<cuda::Graph>& graph = graphs_[guided ? 1 : 0];
@@ -77,12 +69,12 @@ class FlowMoGraphSampler {
                 const Images pair = model_.velocity(concat<0>(state_, state_), code_, Times(times_), angles);
                 const Images with(slice<0>(pair, 0, batch_));
                 const Images without(slice<0>(pair, batch_, 2 * batch_));
-                v = without + scaled(with - without, guidance_);
+                v = without + (with - without) * guidance_;
             } else {
                 v = model_.velocity(state_, typename Model::CodeInputs(slice<0>(code_, 0, batch_)),
                                     Times(Cuda::slice(times_, 0, 0, batch_)), angles);
             }
-            const Images next = state_ - scaled(v, step_);
+            const Images next = state_ - v * step_;
             Cuda::assign(state_.handle(), next.handle());
             return next;
         }));
@@ -94,8 +86,8 @@ class FlowMoGraphSampler {
     Images state_;
     typename Model::CodeInputs code_;  ///< the condition, then the null code
     Handle times_;
-    Handle step_;
-    Handle guidance_;
+    cuda::DeviceNumber step_;
+    cuda::DeviceNumber guidance_;
     std::array<std::optional<cuda::Graph>, 2> graphs_;  ///< without and with guidance
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <vector>
-
+#include "flowfar/core/pool.hpp"
 #include "flowfar/diffusion/rectified_flow.hpp"
 #include "flowfar/flowmo/model.hpp"
 
@@ -54,8 +53,8 @@ struct MultiScaleGradientLoss {
 /// The random quantities of one loss evaluation.
 template <class T>
 struct FlowMoDraws {
-    std::vector<T> times;          ///< [batch], t ∈ (0, 1)
-    std::vector<T> keep;           ///< [batch], 1 keeps the code, 0 drops it for guidance
+    PoolVector<T> times;           ///< [batch], t ∈ (0, 1)
+    PoolVector<T> keep;            ///< [batch], 1 keeps the code, 0 drops it for guidance
     std::uint64_t noise_seed = 0;  ///< ε is the N(0, 1) stream of this seed
 
     /// Draws for a batch: a pure function of `seed`. Times come from a policy type or from its run-time twin.

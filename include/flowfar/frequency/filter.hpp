@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "flowfar/core/math.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/core/resize.hpp"
 
 namespace flowfar {
@@ -15,8 +15,8 @@ namespace flowfar {
 /// A low-pass of one axis: `up` [n, rank] times `down` [rank, n], row-major. Rank 0 gives zeros.
 struct LowPassFactors {
     Index rank = 0;
-    std::vector<double> down;
-    std::vector<double> up;
+    PoolVector<double> down;
+    PoolVector<double> up;
 };
 
 namespace detail {

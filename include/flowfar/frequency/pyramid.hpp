@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/frequency/filter.hpp"
 
 namespace flowfar {
@@ -58,7 +59,7 @@ template <class Filter, AnyTensor X>
     if (batch == 0) {
         return x;
     }
-    std::vector<typename X::Handle> parts;
+    PoolVector<typename X::Handle> parts;
     for (Index begin = 0; begin < batch;) {
         Index end = begin + 1;
         while (end < batch && levels[static_cast<std::size_t>(end)] == levels[static_cast<std::size_t>(begin)]) {

@@ -71,7 +71,14 @@ inline Descriptor open_for_reading(const Path& path) {
 
 }  // namespace detail
 
-/// A file mapped read-only into memory. The bytes stay valid while this object (or the one it was moved to) lives.
+/// What a process may do with the bytes of a mapping.
+enum class Access : std::uint8_t {
+    read,
+    change_copy  ///< changes are the process's own and never reach the file; what is unchanged is shared by all
+                 ///< processes
+};
+
+/// A file mapped into memory. The bytes stay valid while this object (or the one it was moved to) lives.
 /// Another process that shortens the file meanwhile causes SIGBUS on access, as with every mapping; files written by
 /// `write_atomically` are replaced, never shortened. Classes that read files also take one of these, so that they work
 /// on bytes in memory too.
@@ -79,7 +86,7 @@ class MappedFile {
    public:
     MappedFile() = default;
     /// Throws `Error` with the path and the system's reason if `path` is not a readable regular file.
-    explicit MappedFile(const Path& path) : path_(path) {
+    explicit MappedFile(const Path& path, Access access = Access::read) : path_(path) {
         const detail::Descriptor file = detail::open_for_reading(path);
         struct stat status {};
         if (::fstat(file.number(), &status) != 0) {
@@ -90,7 +97,8 @@ class MappedFile {
         if (size_ == 0) {
             return;  // an empty range cannot be mapped
         }
-        void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number(), 0);
+        const int protection = access == Access::read ? PROT_READ : PROT_READ | PROT_WRITE;
+        void* address = ::mmap(nullptr, size_, protection, MAP_PRIVATE, file.number(), 0);
         if (address == MAP_FAILED) {
             detail::fail_with_errno(path, "map");
         }

@@ -62,6 +62,42 @@ template <class File>
     }
 }
 
+/// Throws `Error` that names all missing, unexpected (below the prefix) and mismatched tensors, if there are any. Gives
+/// the model's size in bytes.
+template <class B, class File>
+std::uint64_t check_parameters(const std::vector<ParameterRef<B>>& targets, const File& file,
+                               const std::string& prefix) {
+    std::set<std::string> expected;
+    std::string report;
+    std::uint64_t total = 0;
+    for (const auto& p : targets) {
+        total += static_cast<std::uint64_t>(p.count()) * size_of(p.dtype());
+        expected.insert(prefix + p.name);
+        if (!file.contains(prefix + p.name)) {
+            report += "\n  missing " + prefix + p.name + " " + to_string(p.extents());
+            continue;
+        }
+        const TensorInfo info = info_of(file, prefix + p.name);
+        Extents found;
+        const bool fits_rank = info.shape.size() <= static_cast<std::size_t>(max_rank);
+        for (std::size_t i = 0; fits_rank && i < info.shape.size(); ++i) {
+            found.push_back(info.shape[i]);
+        }
+        const bool floating = info.type == "F32" || info.type == "F64" || info.type == "BF16" || info.type == "F16";
+        if (!fits_rank || !(found == p.extents()) || !floating) {
+            report += "\n  mismatched " + prefix + p.name + ": expected " + to_string(p.extents()) +
+                      " of floats, found " + shape_text(info.shape) + " of " + std::string(info.type);
+        }
+    }
+    for (const std::string& name : file.names()) {
+        if (name.starts_with(prefix) && !expected.contains(name)) {
+            report += "\n  unexpected " + name;
+        }
+    }
+    require(report.empty(), name_in_messages(file), ": the tensors do not fit the model:", report);
+    return total;
+}
+
 }  // namespace detail
 
 /// The names of all parameters of a model.
@@ -88,34 +124,7 @@ requires requires(const File& f) {
 void load_parameters(Model& model, const File& file, const std::string& prefix = "",
                      const LoadProgress& progress = {}) {
     const auto targets = parameters(model);
-    std::set<std::string> expected;
-    std::string report;
-    std::uint64_t total = 0;
-    for (const auto& p : targets) {
-        total += static_cast<std::uint64_t>(p.count()) * size_of(p.dtype());
-        expected.insert(prefix + p.name);
-        if (!file.contains(prefix + p.name)) {
-            report += "\n  missing " + prefix + p.name + " " + to_string(p.extents());
-            continue;
-        }
-        const TensorInfo info = detail::info_of(file, prefix + p.name);
-        Extents found;
-        const bool fits_rank = info.shape.size() <= static_cast<std::size_t>(max_rank);
-        for (std::size_t i = 0; fits_rank && i < info.shape.size(); ++i) {
-            found.push_back(info.shape[i]);
-        }
-        const bool floating = info.type == "F32" || info.type == "F64" || info.type == "BF16" || info.type == "F16";
-        if (!fits_rank || !(found == p.extents()) || !floating) {
-            report += "\n  mismatched " + prefix + p.name + ": expected " + to_string(p.extents()) +
-                      " of floats, found " + shape_text(info.shape) + " of " + std::string(info.type);
-        }
-    }
-    for (const std::string& name : file.names()) {
-        if (name.starts_with(prefix) && !expected.contains(name)) {
-            report += "\n  unexpected " + name;
-        }
-    }
-    require(report.empty(), detail::name_in_messages(file), ": the tensors do not fit the model:", report);
+    const std::uint64_t total = detail::check_parameters(targets, file, prefix);
     Scratch scratch;
     std::uint64_t done = 0;
     for (const auto& p : targets) {

@@ -4,20 +4,18 @@
 /// after it. Their numbers differ by whole points on the same images, so a number means something only with a name from
 /// here.
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "flowfar/config.hpp"
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/core/resample.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/metrics/frechet.hpp"
 
 namespace flowfar::metrics {
@@ -74,60 +72,25 @@ class FidInput {
    public:
     static constexpr Index side = 299;
 
-    FidInput(const FidConvention& convention, Index height, Index width)
-        : convention_(convention),
-          rows_(matrix(convention.resize, height)),
-          columns_(matrix(convention.resize, width).transpose()) {}
+    FidInput(const FidConvention& convention, Index height, Index width);
 
     /// Images [n, 3, height, width] in [-1, 1] → [n, 3, 299, 299] for the network. Throws `Error` for parts of images
     /// and for values that are not finite or outside [-1, 1].
-    [[nodiscard]] std::vector<float> operator()(std::span<const float> images) const {
-        const auto plane = static_cast<std::size_t>(rows_.cols() * columns_.rows());
-        require(images.size() % (3 * plane) == 0, "FidInput: ", images.size(), " values are no images of 3 x ",
-                rows_.cols(), " x ", columns_.rows());
-        std::vector<float> out;
-        out.reserve(images.size() / plane * static_cast<std::size_t>(side * side));
-        for (; !images.empty(); images = images.subspan(plane)) {
-            append(images.first(plane), out);
-        }
-        return out;
-    }
+    [[nodiscard]] std::vector<float> operator()(std::span<const float> images) const;
 
    private:
-    using Plane = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-    static Plane matrix(FidResize resize, Index in) {
-        require(in >= 1, "FidInput: expected images of at least one pixel, found an extent of ", in);
-        const std::vector<double> weights = resize == FidResize::bilinear ? bilinear_weights(in, side, false)
-                                            : resize == FidResize::corner_bilinear
-                                                ? corner_bilinear_weights(in, side)
-                                                : bicubic_weights(in, side, true, -0.5);
-        return Eigen::Map<const Plane>(weights.data(), side, in);
-    }
-
-    /// The value of one pixel on the scale 0..255.
-    [[nodiscard]] double level(float value) const {
-        require(std::fabs(value) <= 1.0F + 1e-5F, "FidInput: expected pixels in [-1, 1], found ", value);
-        const double out = std::clamp((static_cast<double>(value) + 1) * 127.5, 0.0, 255.0);
-        return convention_.quantised ? std::round(out) : out;
-    }
-
-    void append(std::span<const float> pixels, std::vector<float>& out) const {
-        Plane plane(rows_.cols(), columns_.rows());
-        for (std::size_t i = 0; i < pixels.size(); ++i) {
-            plane.data()[i] = level(pixels[i]);
-        }
-        const Plane resized = rows_ * plane * columns_;
-        for (const double value : resized.reshaped<Eigen::RowMajor>()) {
-            const double kept =
-                convention_.resize == FidResize::bicubic_antialiased ? std::clamp(value, 0.0, 255.0) : value;
-            out.push_back(static_cast<float>(convention_.symmetric ? kept / 127.5 - 1 : (kept - 128) / 128));
-        }
-    }
+    [[nodiscard]] double level(float value) const;
+    void append(std::span<const float> pixels, std::vector<float>& out) const;
 
     FidConvention convention_;
-    Plane rows_;     ///< [299, height]
-    Plane columns_;  ///< [width, 299]
+    Index height_;
+    Index width_;
+    PoolVector<double> rows_;     ///< [299, height]
+    PoolVector<double> columns_;  ///< [299, width]
 };
 
 }  // namespace flowfar::metrics
+
+#if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
+#include "flowfar/metrics/fid_convention_definitions.hpp"
+#endif

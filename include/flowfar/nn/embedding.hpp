@@ -1,6 +1,7 @@
 #pragma once
 
-#include <vector>
+#include <array>
+#include <cstddef>
 
 #include "flowfar/core/math.hpp"
 #include "flowfar/core/rearrange.hpp"
@@ -18,12 +19,12 @@ template <Index Width, AnyTensor X>
     using B = typename X::Backend;
     using T = typename X::Element;
     constexpr Index half = Width / 2;
-    std::vector<T> frequencies;
+    std::array<T, static_cast<std::size_t>(half)> frequencies;
     // The published models form the exponent in float; at t·factor = 1000 its rounding moves angles by some 2e-5.
     constexpr auto rate = static_cast<float>(-cx::log(10000.0));
     for (Index i = 0; i < half; ++i) {
         const float exponent = rate * static_cast<float>(i) / static_cast<float>(half);
-        frequencies.push_back(T(static_cast<float>(cx::exp(static_cast<double>(exponent)))));
+        frequencies[static_cast<std::size_t>(i)] = T(static_cast<float>(cx::exp(static_cast<double>(exponent))));
     }
     const auto omega = Tensor<B, Shape<1, half>, T>::from_host(frequencies, {1, half});
     const auto angle = reshape<Shape<X::Shape::at(0), 1>>(affine(t, factor, 0.0), {t.extent(0), 1}) * omega;

@@ -33,7 +33,7 @@ struct Modulation {
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] X gated_add(const X& x, const G& gate, const X& y) {
     const auto spread = reshape<Shape<dyn, 1, G::Shape::at(1)>>(gate, {gate.extent(0), 1, gate.extent(1)});
-    return x + y * spread;
+    return multiply_add(y, spread, x);
 }
 
 }  // namespace flowfar

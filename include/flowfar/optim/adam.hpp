@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 namespace flowfar {
@@ -48,7 +49,7 @@ class Adam {
     /// One step; learning rates are multiplied by `rate` (schedule) and gradients by `gradient_scale` (clipping).
     /// Clears the gradients.
     void step(double rate = 1.0, double gradient_scale = 1.0) {
-        std::vector<AdamTarget<H>> targets;
+        PoolVector<AdamTarget<H>> targets;
         for (Slot& slot : slots_) {
             const H gradient = slot.parameter.gradient();
             if (!gradient.defined()) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 namespace flowfar {
@@ -21,13 +22,13 @@ namespace detail {
 
 /// Σ x² of each tensor; a device is waited for once.
 template <class B>
-[[nodiscard]] std::vector<double> square_sums(const std::vector<typename B::Handle>& tensors) {
-    std::vector<typename B::Handle> squares;
+[[nodiscard]] PoolVector<double> square_sums(const PoolVector<typename B::Handle>& tensors) {
+    PoolVector<typename B::Handle> squares;
     for (const auto& h : tensors) {
         const auto sum = B::reduce(ReduceOp::sum_squares, h, Axes::all(B::extents(h).rank()), false);
         squares.push_back(B::reshape(B::cast(sum, DType::f64), {1}));
     }
-    std::vector<double> out(squares.size());
+    PoolVector<double> out(squares.size());
     if (!squares.empty()) {
         B::to_host(B::concat(squares, 0), out.data());
     }
@@ -36,7 +37,7 @@ template <class B>
 
 /// L2 norm over all elements of several tensors.
 template <class B>
-[[nodiscard]] double joint_norm(const std::vector<typename B::Handle>& tensors) {
+[[nodiscard]] double joint_norm(const PoolVector<typename B::Handle>& tensors) {
     double total = 0.0;
     for (const double sum : square_sums<B>(tensors)) {
         total += sum;
@@ -49,7 +50,7 @@ template <class B>
 /// L2 norm over all gradients that the parameters have collected.
 template <class A>
 [[nodiscard]] double gradient_norm(const std::vector<ParameterRef<A>>& parameters) {
-    std::vector<typename Plain<A>::Handle> gradients;
+    PoolVector<typename Plain<A>::Handle> gradients;
     for (const ParameterRef<A>& p : parameters) {
         if (const auto g = p.gradient(); g.defined()) {
             gradients.push_back(g);
@@ -61,7 +62,7 @@ template <class A>
 /// L2 norm over the values of all parameters that have a gradient.
 template <class A>
 [[nodiscard]] double trained_norm(const std::vector<ParameterRef<A>>& parameters) {
-    std::vector<typename Plain<A>::Handle> values;
+    PoolVector<typename Plain<A>::Handle> values;
     for (const ParameterRef<A>& p : parameters) {
         if (p.gradient().defined()) {
             values.push_back(p.value());

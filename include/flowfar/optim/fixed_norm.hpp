@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/optim/clip.hpp"
 
 namespace flowfar {
@@ -27,11 +28,11 @@ class FixedNorms {
         }
     }
     void restore() const {
-        std::vector<H> values;
+        PoolVector<H> values;
         for (const Slot& slot : slots_) {
             values.push_back(slot.parameter.value());
         }
-        const std::vector<double> squares = detail::square_sums<B>(values);
+        const PoolVector<double> squares = detail::square_sums<B>(values);
         for (std::size_t i = 0; i < slots_.size(); ++i) {
             if (const double norm = std::sqrt(squares[i]); norm > 0.0) {
                 B::assign(values[i], B::unary({UnaryOp::affine, slots_[i].norm / norm, 0.0}, values[i]));

@@ -34,7 +34,7 @@ struct Tokens {
         out.indices.resize(static_cast<std::size_t>(batch * length * out.per_token));
         for (std::size_t i = 0; i < code.size(); ++i) {
             const auto [position, bit] = out.locate(i);
-            out.indices[position] |= static_cast<std::uint32_t>(code[i] > T(0)) << bit;
+            out.indices[position] |= static_cast<std::uint32_t>(static_cast<float>(code[i]) > 0.0F) << bit;
         }
         return out;
     }

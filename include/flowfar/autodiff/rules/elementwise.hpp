@@ -66,6 +66,27 @@ struct Elementwise {
         }
     }
 
+    [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
+                                             bool plus_one) {
+        const H vx = factor.node != nullptr ? x.value : H{};
+        const H vf = x.node != nullptr ? factor.value : H{};
+        return record<B>(B::multiply_add(x.value, factor.value, addend.value, plus_one), {&x, &factor, &addend},
+                         [vx, vf, plus_one, ex = B::extents(x.value), ef = B::extents(factor.value),
+                          ea = B::extents(addend.value)](const H& g, const Cotangents<B>& out) {
+                             if (out.wants(0)) {
+                                 const H gx =
+                                     plus_one ? B::multiply_add(g, vf, g, false) : B::binary(BinaryOp::mul, g, vf);
+                                 out.add(0, detail::sum_to<B>(gx, ex));
+                             }
+                             if (out.wants(1)) {
+                                 out.add(1, detail::sum_to<B>(B::binary(BinaryOp::mul, g, vx), ef));
+                             }
+                             if (out.wants(2)) {
+                                 out.add(2, detail::sum_to<B>(g, ea));
+                             }
+                         });
+    }
+
     /// a where condition is not zero, else b. The condition has no gradient.
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& a, const Handle& b) {
         return record<B>(B::where(condition.value, a.value, b.value), {&a, &b},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "flowfar/autodiff/record.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar::rules {
 
@@ -40,9 +41,9 @@ struct Shape {
         return record<B>(B::contiguous(x.value), {&x}, [](const H& g, const Cotangents<B>& out) { out.add(0, g); });
     }
     [[nodiscard]] static Handle concat(std::span<const Handle> parts, int axis) {
-        std::vector<H> values;
-        std::vector<const Handle*> inputs;
-        std::vector<Index> lengths;
+        PoolVector<H> values;
+        PoolVector<const Handle*> inputs;
+        PoolVector<Index> lengths;
         for (const Handle& part : parts) {
             values.push_back(part.value);
             inputs.push_back(&part);

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <limits>
-#include <vector>
 
 #include "flowfar/backend/cpu/gemm.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar::cpu {
 
@@ -46,7 +46,7 @@ class Attention {
         parallel_for(pairs_, 1, [&](Index begin, Index end) {
             const Scratch p(query_block * key_block);
             const Scratch ds(query_block * key_block);
-            std::vector<float> delta(static_cast<std::size_t>(queries_));
+            PoolVector<float> delta(static_cast<std::size_t>(queries_));
             for (Index pair = begin; pair < end; ++pair) {
                 const MatrixView mq = matrix(q, pair);
                 const MatrixView mk = matrix(k, pair);
@@ -72,7 +72,7 @@ class Attention {
                         for (Index i = 0; i < nq; ++i) {
                             const Index seen = visible(qb + i, kb, nk);
                             Row row(p.data() + i * nk, seen);
-                            row = (row - log_sum_exp[pair * queries_ + qb + i]).exp();
+                            exponentials(row.data(), seen, log_sum_exp[pair * queries_ + qb + i], row.data());
                             Row dot(ds.data() + i * nk, seen);
                             dot = scale_ * row * (dot - delta[static_cast<std::size_t>(qb + i)]);
                             Row(p.data() + i * nk + seen, nk - seen).setZero();
@@ -140,16 +140,16 @@ class Attention {
                 if (seen == 0) {
                     continue;
                 }
-                Row row(logit + i * nk, seen);
+                float* const row = logit + i * nk;
                 const float before = peak[n];
-                peak[n] = std::max(before, row.maxCoeff());
-                row = (row - peak[n]).exp();
+                peak[n] = std::max(before, row_peak(row, seen));
+                const float part = exponentials(row, seen, peak[n], row);
                 if (kb > 0 && before != peak[n]) {
                     const float correction = std::exp(before - peak[n]);
                     total[n] *= correction;
                     Row(sum + i * depth_, depth_) *= correction;
                 }
-                total[n] += row.sum();
+                total[n] += part;
             }
             multiply({logit, nk, true}, at(v, kb), sum, depth_, nq, nk, depth_, 1.0F, kb > 0);
         }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "flowfar/backend/cpu/bf16_attention.hpp"
+#include "flowfar/core/pool.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 
@@ -139,7 +140,7 @@ class Bf16AttentionBackward {
         pack(k, keys_, depth_, task.keys);
         pack(q, queries_, depth_, task.queries);
         pack(gradient, queries_, depth_, task.gradients);
-        std::vector<float> delta(static_cast<std::size_t>(queries_));
+        PoolVector<float> delta(static_cast<std::size_t>(queries_));
         for (Index i = 0; i < queries_; ++i) {
             delta[static_cast<std::size_t>(i)] =
                 ConstRow(gradient.data + i * gradient.ld, depth_)

@@ -15,7 +15,9 @@ class Words {
    public:
     explicit Words(Index count)
         : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(Pair))) {}
+    explicit Words(std::shared_ptr<std::byte> block) : block_(std::move(block)) {}
     [[nodiscard]] Pair* data() const { return reinterpret_cast<Pair*>(block_.get()); }
+    [[nodiscard]] const std::shared_ptr<std::byte>& block() const { return block_; }
 
    private:
     std::shared_ptr<std::byte> block_;
@@ -23,13 +25,21 @@ class Words {
 
 /// Rows of f32 numbers into f32 or bf16 memory.
 FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, float* to) {
-    for (Index i = 0; i < count; i += lanes) {
+    Index i = 0;
+    for (; i + lanes <= count; i += lanes) {  // masked stores take three times as long on Zen 5, whatever the mask
+        _mm512_storeu_ps(to + i, _mm512_loadu_ps(from + i));
+    }
+    if (i < count) {
         const __mmask16 used = first(count - i);
         _mm512_mask_storeu_ps(to + i, used, _mm512_maskz_loadu_ps(used, from + i));
     }
 }
 FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, bf16* to) {
-    for (Index i = 0; i < count; i += lanes) {
+    Index i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+    }
+    if (i < count) {
         const __mmask16 used = first(count - i);
         _mm256_mask_storeu_epi16(to + i, used, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(used, from + i)));
     }
@@ -64,9 +74,13 @@ void with_view(const Handle& h, Index offset, F&& f) {
 
 }  // namespace bf16_product
 
-/// Products of matrices whose elements are rounded to bf16 and summed in f32, on all threads. Operands and result are
-/// f32 or bf16 each. To be used only where has_avx512_bf16() says so.
-struct Bf16Gemm {
+/// Products of matrices that `Kernel` multiplies from copies in its own order, on all threads; sums are f32 when they
+/// leave it. A kernel says how large its copies are (32-bit words of a left row and of a panel of 32 columns), makes
+/// them and multiplies them. Operands and result are f32 or bf16 each.
+template <class Kernel>
+struct PackedGemm {
+    using Word = std::uint32_t;
+
     /// out[batch…, M, N] = act(alpha · a b + bias); b may be a single matrix, bias [N] is f32 or undefined.
     static void run(const Handle& out, Handle a, Handle b, const Handle& bias, GemmOptions options,
                     Handle (*contiguous)(const Handle&)) {
@@ -88,28 +102,21 @@ struct Bf16Gemm {
             a = a.with(tall);
         }
         const Index rights = b.rank() == 2 ? 1 : batches;
-        p.pairs = pair_count(p.inner);
+        p.left_words = Kernel::left_words(p.inner);
+        p.panel_words = Kernel::panel_words(p.inner);
         p.panels = panel_count(p.columns);
-        const Words right(rights * p.panels * panel_words(p.pairs));
-        parallel_for(rights * p.panels, 1, [&](Index begin, Index end) {
-            for (Index i = begin; i < end; ++i) {
-                with_view(b, rights == 1 ? 0 : Gemm::batch_offset(b, i / p.panels), [&](const auto& matrix) {
-                    const Index column = i % p.panels * panel_columns;
-                    pack_panel(matrix, column, p.columns - column, p.inner, right.data() + i * panel_words(p.pairs));
-                });
-            }
-        });
+        const Words right = pack_right(p, b, rights);
         p.alpha = static_cast<float>(options.alpha);
         p.bias = bias.defined() ? bias.data<float>() : nullptr;
         p.activation = options.activation;
 
-        const Index height = block_rows(p.pairs, rows);
+        const Index height = block_rows(p.left_words, rows);
         const Index blocks = (rows + height - 1) / height;
         const Index wanted = 16 * ThreadPool::instance().threads();
         const Index groups = std::clamp<Index>((wanted + batches * blocks - 1) / (batches * blocks), 1, p.panels);
         parallel_for(batches * blocks * groups, 1, [&](Index begin, Index end) {
-            const TileScope tiles;
-            const Words left(padded_rows(height) * left_stride(p.pairs));
+            [[maybe_unused]] const typename Kernel::Scope scope;
+            const Words left(padded_rows(height) * p.left_words);
             Index packed = -1;
             for (Index i = begin; i < end; ++i) {
                 const Index group = i % groups;
@@ -119,10 +126,10 @@ struct Bf16Gemm {
                 if (packed != i / groups) {
                     packed = i / groups;
                     with_view(a, a.rank() == 2 ? 0 : Gemm::batch_offset(a, batch), [&](const auto& matrix) {
-                        pack_left(matrix.from_row(row), count, p.inner, left.data());
+                        Kernel::pack_left(matrix.from_row(row), count, p.inner, left.data());
                     });
                 }
-                const Pair* const panels = right.data() + (rights == 1 ? 0 : batch * p.panels * panel_words(p.pairs));
+                const Word* const panels = right.data() + (rights == 1 ? 0 : batch * p.panels * p.panel_words);
                 const Index first = p.panels * group / groups;
                 const Index last = p.panels * (group + 1) / groups;
                 const Index offset = (batch * rows + row) * p.columns;
@@ -141,34 +148,59 @@ struct Bf16Gemm {
     struct Product {
         Index inner = 0;
         Index columns = 0;
-        Index pairs = 0;
+        Index left_words = 0;
+        Index panel_words = 0;
         Index panels = 0;
         float alpha = 1.0F;
         const float* bias = nullptr;
         Activation activation = Activation::none;
     };
 
+    /// The panels of b; a single matrix that is used again and again is kept packed.
+    static bf16_product::Words pack_right(const Product& p, const Handle& b, Index rights) {
+        using namespace bf16_product;
+        PackedCopies* const copies = b.rank() == 2 ? BlockCache::copies(b) : nullptr;
+        bool wanted = false;
+        if (copies != nullptr) {
+            if (std::shared_ptr<std::byte> packed = copies->find(b, Kernel::copy_kind, wanted)) {
+                return Words(std::move(packed));
+            }
+        }
+        Words out(rights * p.panels * p.panel_words);
+        parallel_for(rights * p.panels, 1, [&](Index begin, Index end) {
+            for (Index i = begin; i < end; ++i) {
+                with_view(b, rights == 1 ? 0 : Gemm::batch_offset(b, i / p.panels), [&](const auto& matrix) {
+                    const Index column = i % p.panels * panel_columns;
+                    Kernel::pack_panel(matrix, column, p.columns - column, p.inner, out.data() + i * p.panel_words);
+                });
+            }
+        });
+        if (wanted) {
+            copies->keep(b, Kernel::copy_kind, out.block());
+        }
+        return out;
+    }
+
     /// Rows that are packed at a time: whole tiles within half of a second-level cache of 1 MiB.
-    static Index block_rows(Index pairs, Index rows) {
+    static Index block_rows(Index left_words, Index rows) {
         using namespace bf16_product;
         constexpr Index tiles = most_rows / tile_rows;
         constexpr Index words = Index{1} << 17;
-        const Index fit = std::clamp<Index>(words / left_stride(pairs) / tile_rows, 1, tiles) * tile_rows;
+        const Index fit = std::clamp<Index>(words / left_words / tile_rows, 1, tiles) * tile_rows;
         return std::min(fit, rows);
     }
 
     template <class T>
-    static void multiply_block(const Product& p, const bf16_product::Pair* left, Index rows,
-                               const bf16_product::Pair* panels, Index first_panel, Index last_panel, T* out) {
+    static void multiply_block(const Product& p, const Word* left, Index rows, const Word* panels, Index first_panel,
+                               Index last_panel, T* out) {
         using namespace bf16_product;
         for (Index panel = first_panel; panel < last_panel; ++panel) {
             const Index column = panel * panel_columns;
             const Index columns = std::min(panel_columns, p.columns - column);
-            const Pair* const right = panels + panel * panel_words(p.pairs);
             const float* const bias = p.bias == nullptr ? nullptr : p.bias + column;
-            const Index stride = left_stride(p.pairs);
             alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache
-            multiply_rows(left, stride, rows, right, p.pairs, {sums, panel_columns, panel_columns, p.alpha});
+            Kernel::multiply(left, rows, panels + panel * p.panel_words, p.inner,
+                             {sums, panel_columns, panel_columns, p.alpha});
             finish(sums, rows, columns, bias, p.activation, out + column, p.columns);
         }
     }
@@ -186,6 +218,35 @@ struct Bf16Gemm {
         }
     }
 };
+
+/// bf16 operands; see bf16_kernel.hpp.
+struct Bf16Kernel {
+    using Scope = bf16_product::TileScope;
+    static constexpr int copy_kind = 0;
+
+    [[nodiscard]] static Index left_words(Index inner) {
+        return bf16_product::left_stride(bf16_product::pair_count(inner));
+    }
+    [[nodiscard]] static Index panel_words(Index inner) {
+        return bf16_product::panel_words(bf16_product::pair_count(inner));
+    }
+    template <class T>
+    static void pack_left(const bf16_product::View<T>& a, Index rows, Index inner, bf16_product::Pair* to) {
+        bf16_product::pack_left(a, rows, inner, to);
+    }
+    template <class T>
+    static void pack_panel(const bf16_product::View<T>& b, Index column, Index columns, Index inner,
+                           bf16_product::Pair* to) {
+        bf16_product::pack_panel(b, column, columns, inner, to);
+    }
+    static void multiply(const bf16_product::Pair* left, Index rows, const bf16_product::Pair* panel, Index inner,
+                         const bf16_product::Target& to) {
+        bf16_product::multiply_rows(left, left_words(inner), rows, panel, bf16_product::pair_count(inner), to);
+    }
+};
+
+/// Products of matrices whose elements are rounded to bf16. To be used only where has_avx512_bf16() says so.
+using Bf16Gemm = PackedGemm<Bf16Kernel>;
 
 }  // namespace flowfar::cpu
 

@@ -1,8 +1,8 @@
 #pragma once
 
 /// The definitions of `Cpu`'s operations: which loops serve which element type. backend/cpu.hpp includes this file,
-/// unless FLOWFAR_SEPARATE_CPU is defined; then one unit of the program includes it instead, and the others need
-/// neither Eigen nor the time to compile its kernels.
+/// unless FLOWFAR_SEPARATE_DEFINITIONS is defined; then one unit of the program includes it instead, and the others
+/// need neither Eigen nor the time to compile its kernels.
 
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/backend/cpu/float.hpp"
@@ -66,6 +66,7 @@ void in_place(DType dtype, const char* what, F&& f) {
 }  // namespace cpu
 
 FLOWFAR_INLINE void Cpu::assign(const Handle& target, const Handle& source) {
+    cpu::BlockCache::changes(target);
     const auto computes = [](DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::f64; };
     if (target.dtype == source.dtype || (computes(target.dtype) && computes(source.dtype))) {
         cpu::Copy::assign(target, source);
@@ -93,6 +94,12 @@ FLOWFAR_INLINE Handle Cpu::binary_backward(BinaryOp op, bool first, const Handle
     return cpu::route([op, first](auto b, const Handle& hx, const Handle& hy, const Handle& hz,
                                   const Handle& hg) { return b.binary_backward(op, first, hx, hy, hz, hg); },
                       x, y, z, g);
+}
+
+FLOWFAR_INLINE Handle Cpu::multiply_add(const Handle& x, const Handle& factor, const Handle& addend, bool plus_one) {
+    return cpu::route([plus_one](auto b, const Handle& hx, const Handle& hf,
+                                 const Handle& ha) { return b.multiply_add(hx, hf, ha, plus_one); },
+                      x, factor, addend);
 }
 
 FLOWFAR_INLINE Handle Cpu::where(const Handle& condition, const Handle& x, const Handle& y) {
@@ -235,6 +242,7 @@ FLOWFAR_INLINE Handle Cpu::pool2d_backward(const Handle& x, const Handle& g, con
 }
 
 FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {
+    cpu::BlockCache::changes(target);
     if (target.dtype == DType::f32) {
         cpu::Float::add_into(target, cast(source, DType::f32));
     } else {
@@ -243,11 +251,15 @@ FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {
 }
 
 FLOWFAR_INLINE void Cpu::lerp(const Handle& target, const Handle& source, double weight) {
+    cpu::BlockCache::changes(target);
     cpu::in_place(target.dtype, "lerp", [&](auto b) { b.lerp(target, cast(source, target.dtype), weight); });
 }
 
 FLOWFAR_INLINE void Cpu::adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
                                    const AdamOptions& options) {
+    for (const Handle& changed : {p, m, v}) {
+        cpu::BlockCache::changes(changed);
+    }
     cpu::in_place(p.dtype, "adam_step", [&](auto b) { b.adam_step(p, cast(g, p.dtype), m, v, options); });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "flowfar/backend/cpu/exponential.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
 #include "flowfar/backend/host.hpp"
 #include "flowfar/core/vocabulary.hpp"
@@ -85,6 +86,11 @@ void vector_forward_chunk(const float* in, float* out) {
 
 template <UnaryOp Op>
 void vector_forward(const float* in, float* out, Index count) {
+    if constexpr (Op != UnaryOp::tanh) {
+        if (with_vectors([&]<class V>() { V::template apply<Op>(in, out, count); })) {
+            return;
+        }
+    }
     Index i = 0;
     for (; i + vector_chunk <= count; i += vector_chunk) {
         vector_forward_chunk<Op>(in + i, out + i);
@@ -95,6 +101,30 @@ void vector_forward(const float* in, float* out, Index count) {
         vector_forward_chunk<Op>(rest.data(), rest.data());
         std::copy_n(rest.data(), count - i, out + i);
     }
+}
+
+/// to[i] = exp(from[i] − shift); gives their sum.
+inline float exponentials(const float* from, Index count, float shift, float* to) {
+    float total = 0.0F;
+    if (!with_vectors([&]<class V>() { total = V::exponentials(from, count, shift, to); })) {
+        for (Index i = 0; i < count; i += vector_chunk) {
+            VectorChunk x = VectorChunk::Constant(shift);
+            const Index used = std::min(vector_chunk, count - i);
+            std::copy_n(from + i, used, x.data());
+            x = (x - shift).exp();
+            std::copy_n(x.data(), used, to + i);
+            total += x.head(used).sum();
+        }
+    }
+    return total;
+}
+/// The largest of count > 0 numbers.
+[[nodiscard]] inline float row_peak(const float* x, Index count) {
+    float peak = 0.0F;
+    if (!with_vectors([&]<class V>() { peak = V::largest(x, count); })) {
+        peak = ConstRow(x, count).maxCoeff();
+    }
+    return peak;
 }
 
 /// Gradient for the vector forms, from the input.
@@ -111,7 +141,9 @@ void vector_backward(const float* in, const float* result, const float* cotangen
         d = g * y * (1.0F - y);
     } else if constexpr (Op == UnaryOp::silu) {
         const ConstRow x(in, count);
-        d = 1.0F / (1.0F + (-x).exp());
+        d = -x;
+        static_cast<void>(exponentials(out, count, 0.0F, out));
+        d = 1.0F / (1.0F + d);
         d = g * d * (1.0F + x * (1.0F - d));
     } else if constexpr (Op == UnaryOp::gelu_erf) {
         for (Index i = 0; i < count; i += vector_chunk) {  // Φ(x) + x φ(x)
@@ -124,7 +156,9 @@ void vector_backward(const float* in, const float* result, const float* cotangen
     } else {
         // s = sigmoid(2u): d/dx [x s] = s + x s (1 − s) 2u'
         const ConstRow x(in, count);
-        d = 1.0F / (1.0F + (x * (-1.5957691216F - 0.0713548163F * x.square())).exp());
+        d = x * (-1.5957691216F - 0.0713548163F * x.square());
+        static_cast<void>(exponentials(out, count, 0.0F, out));
+        d = 1.0F / (1.0F + d);
         d = g * d * (1.0F + x * (1.0F - d) * (1.5957691216F + 0.2140644488F * x.square()));
     }
 }
@@ -242,7 +276,46 @@ struct Elementwise {
         return out;
     }
 
+    static Handle multiply_add(const Handle& out, const Handle& x, const Handle& factor, const Handle& addend,
+                               bool plus_one) {
+        Layout to = with_row_axis(out.layout);
+        Layout first = with_row_axis(expanded(x.layout, out.extents()));
+        Layout second = with_row_axis(expanded(factor.layout, out.extents()));
+        Layout third = with_row_axis(expanded(addend.layout, out.extents()));
+        merge_axes<4>({&to, &first, &second, &third});
+        const int inner = to.rank() - 1;
+        const Index length = to.extents[inner];
+        const std::array<Index, 4> strides{to.stride(inner), first.stride(inner), second.stride(inner),
+                                           third.stride(inner)};
+        const float extra = plus_one ? 1.0F : 0.0F;
+        const auto row = [&](const std::array<Index, 4>& offset, Index begin, Index end) {
+            const auto at = [&](const Handle& h, std::size_t i) {
+                return h.data<float>() + offset[i] + begin * strides[i];
+            };
+            multiply_add_row(at(out, 0), at(x, 1), at(factor, 2), at(addend, 3), extra, end - begin, strides);
+        };
+        if (to.rank() == 1) {
+            parallel_for(length, elementwise_grain, [&](Index begin, Index end) { row({}, begin, end); });
+        } else {
+            parallel_rows<4>(to.extents, {&to, &first, &second, &third},
+                             [&](const std::array<Index, 4>& offset) { row(offset, 0, length); });
+        }
+        return out;
+    }
+
    private:
+    static void multiply_add_row(float* out, const float* x, const float* factor, const float* addend, float extra,
+                                 Index count, const std::array<Index, 4>& strides) {
+        if (strides == std::array<Index, 4>{1, 1, 1, 1}) {
+            for (Index i = 0; i < count; ++i) {
+                out[i] = x[i] * (factor[i] + extra) + addend[i];
+            }
+        } else {
+            for (Index i = 0; i < count; ++i) {
+                out[i * strides[0]] = x[i * strides[1]] * (factor[i * strides[2]] + extra) + addend[i * strides[3]];
+            }
+        }
+    }
     template <BinaryOp Op>
     static void binary_row(float* o, const float* x, const float* y, Index n, const std::array<Index, 3>& strides) {
         if (strides == std::array<Index, 3>{1, 1, 1}) {

@@ -13,6 +13,7 @@
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
 #include "flowfar/backend/cpu/group_norm.hpp"
+#include "flowfar/backend/cpu/int8_kernel.hpp"
 #include "flowfar/backend/cpu/norm.hpp"
 #include "flowfar/backend/cpu/optimiser.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
@@ -54,6 +55,12 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
                                                 const Handle& y, const Handle& g) {
         return Elementwise::binary_backward(empty(g.extents(), g.dtype), op, first, contiguous(expand(a, g.extents())),
                                             contiguous(expand(b, g.extents())), contiguous(y), contiguous(g));
+    }
+    [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
+                                             bool plus_one) {
+        const Extents product = broadcast(x.extents(), factor.extents(), "multiply_add");
+        const Extents extents = broadcast(product, addend.extents(), "multiply_add");
+        return Elementwise::multiply_add(empty(extents, x.dtype), x, factor, addend, plus_one);
     }
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& a, const Handle& b) {
         const Extents extents = broadcast(condition.extents(), broadcast(a.extents(), b.extents(), "where"), "where");
@@ -121,6 +128,11 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         const Handle out = empty(extents, a.dtype);
         const Handle right = b.rank() == 2 ? b : expand(b, batched);
 #if defined(FLOWFAR_AVX512_BF16)
+        if (quantises_products() && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
+            a.extents().back() <= int8_product::most_inner) {
+            Int8Gemm::run(out, a, right, dense(bias), options, &contiguous);
+            return out;
+        }
         if (multiplies_bf16(a.dtype)) {
             Bf16Gemm::run(out, a, right, dense(bias), options, &contiguous);
             return out;
@@ -295,7 +307,7 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         return h.defined() ? contiguous(h) : h;
     }
     [[nodiscard]] static Handle dense_rows(const Handle& h) {
-        return h.layout.stride(h.rank() - 1) == 1 || h.extents().back() == 1 ? h : contiguous(h);
+        return !h.defined() || h.layout.stride(h.rank() - 1) == 1 || h.extents().back() == 1 ? h : contiguous(h);
     }
     /// [batch, heads, tokens, D] stored as [batch, tokens, heads, D], so that merging the heads again costs nothing.
     [[nodiscard]] static Handle token_major(const Extents& e, DType dtype) {
@@ -310,7 +322,7 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
     [[nodiscard]] static Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
                                      bool centre) {
         const Handle out = empty(x.extents(), x.dtype);
-        Norm::forward(dense_rows(x), dense(scale), dense(shift), out, options, centre);
+        Norm::forward(dense_rows(x), dense_rows(scale), dense_rows(shift), out, options, centre);
         return out;
     }
     [[nodiscard]] static NormGradients<Handle> norm_backward(const Handle& x, const Handle& scale, const Handle& shift,

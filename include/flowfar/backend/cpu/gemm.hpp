@@ -1,22 +1,80 @@
 #pragma once
 
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/gemm_avx512.hpp"
 #include "flowfar/backend/cpu/gemm_block.hpp"
 
 namespace flowfar::cpu {
 
+/// Calls `f.operator()<Isa>()` with the product's kernels for the instructions in use.
+template <class F>
+void with_product_kernels(F&& f) {
+#if defined(FLOWFAR_AVX512)
+    const InstructionSet set = instruction_set();
+    if (set == InstructionSet::avx512) {
+        f.template operator()<product::Avx512>();
+        return;
+    }
+    if (set == InstructionSet::avx2) {
+        f.template operator()<product::Avx2>();
+        return;
+    }
+#endif
+    if constexpr (narrowest_instruction_set == InstructionSet::portable) {
+        f.template operator()<product::Portable>();
+    }
+}
+
 /// c[rows, columns] = alpha · a[rows, inner] b[inner, columns] (added to c with `accumulate`) on one thread; c is
 /// row-major with leading stride `ldc`. An element's bits depend on its row of a, its column of b, alpha and what it is
-/// added to; not on the other rows and columns, nor on how the operands lie in memory.
+/// added to; not on the other rows and columns, nor on how the operands lie in memory. All CPUs with fused
+/// multiply-adds (on x86-64: AVX2 and FMA) give the same bits.
 inline void multiply(MatrixView a, MatrixView b, float* c, Index ldc, Index rows, Index inner, Index columns,
                      float alpha, bool accumulate = false) {
-    product::multiply_part({a, b, c, ldc, rows, inner, columns, alpha, accumulate}, 0, rows, 0, columns);
+    with_product_kernels([&]<class Isa>() {
+        product::multiply_part<Isa>({a, b, c, ldc, rows, inner, columns, alpha, accumulate}, 0, rows, 0, columns);
+    });
 }
+
+namespace product {
+
+/// Divides the result of a product into a grid of tasks.
+template <class Isa>
+void multiply_parts(const Operands& p, Index wanted) {
+    // Every task packs its part of b, and its rows of a for each block of columns: of all grids, the one that copies
+    // least is taken.
+    constexpr Index unit = 2 * Isa::lanes;
+    const Index row_units = (p.rows + tile_rows<Isa> - 1) / tile_rows<Isa>;
+    const Index column_units = (p.columns + unit - 1) / unit;
+    Index row_parts = 1;
+    Index column_parts = 1;
+    Index least = -1;
+    for (Index n = 1; n <= std::min(wanted, column_units); ++n) {
+        const Index m = std::min((wanted + n - 1) / n, row_units);
+        const Index copies = m * p.inner * p.columns + std::max(n, p.columns / column_block) * p.inner * p.rows;
+        if (n * m >= std::min(wanted, row_units * column_units) && (least < 0 || copies < least)) {
+            least = copies;
+            row_parts = m;
+            column_parts = n;
+        }
+    }
+    parallel_for(row_parts * column_parts, 1, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+            const Index m = i % row_parts;
+            const Index n = i / row_parts;
+            const Index row = p.rows * m / row_parts;
+            const Index column = column_units * n / column_parts * unit;
+            multiply_part<Isa>(p, row, p.rows * (m + 1) / row_parts - row, column,
+                               std::min(column_units * (n + 1) / column_parts * unit, p.columns) - column);
+        }
+    });
+}
+
+}  // namespace product
 
 /// The same with the same bits on all threads, for a c without gaps between its rows.
 inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, Index inner, Index columns,
                               float alpha) {
-    using namespace product;
     constexpr Index task = Index{1} << 19;  // multiply-adds that are worth a task
     const Index threads = ThreadPool::instance().threads();
     const Index wanted = std::min(rows * inner * columns / task, 4 * threads);
@@ -24,33 +82,8 @@ inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, 
         multiply(a, b, c, columns, rows, inner, columns, alpha);
         return;
     }
-    // Every task packs its part of b, and its rows of a for each block of columns: of all grids, the one that copies
-    // least is taken.
-    const Index unit = 2 * lanes;
-    const Index row_units = (rows + tile_rows - 1) / tile_rows;
-    const Index column_units = (columns + unit - 1) / unit;
-    Index row_parts = 1;
-    Index column_parts = 1;
-    Index least = -1;
-    for (Index n = 1; n <= std::min(wanted, column_units); ++n) {
-        const Index m = std::min((wanted + n - 1) / n, row_units);
-        const Index copies = m * inner * columns + std::max(n, columns / column_block) * inner * rows;
-        if (n * m >= std::min(wanted, row_units * column_units) && (least < 0 || copies < least)) {
-            least = copies;
-            row_parts = m;
-            column_parts = n;
-        }
-    }
-    const Operands operands{a, b, c, columns, rows, inner, columns, alpha, false};
-    parallel_for(row_parts * column_parts, 1, [&](Index begin, Index end) {
-        for (Index i = begin; i < end; ++i) {
-            const Index m = i % row_parts;
-            const Index n = i / row_parts;
-            const Index row = rows * m / row_parts;
-            const Index column = column_units * n / column_parts * unit;
-            multiply_part(operands, row, rows * (m + 1) / row_parts - row, column,
-                          std::min(column_units * (n + 1) / column_parts * unit, columns) - column);
-        }
+    with_product_kernels([&]<class Isa>() {
+        product::multiply_parts<Isa>({a, b, c, columns, rows, inner, columns, alpha, false}, wanted);
     });
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/core/vocabulary.hpp"
 
 namespace flowfar::cpu {
@@ -39,8 +39,8 @@ class GroupNorm {
     /// With n the normalised input and h = g · weight: dx = rstd (h − mean(h) − n mean(h n)), means over the group;
     /// dweight = Σ g n and dbias = Σ g over batch and pixels.
     void backward(const Handle& x, const Handle& weight, const Handle& g, const NormGradients<Handle>& out) const {
-        std::vector<double> sums(static_cast<std::size_t>(batch_ * channels_));
-        std::vector<double> products(sums.size());
+        PoolVector<double> sums(static_cast<std::size_t>(batch_ * channels_));
+        PoolVector<double> products(sums.size());
         parallel_for(batch_ * groups_, 1, [&](Index begin, Index end) {
             for (Index task = begin; task < end; ++task) {
                 const Index first = task * per_group_;  // of (sample, channel) pairs

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar::cpu {
 
@@ -12,11 +12,11 @@ struct Norm {
     /// Row r of a [C] or [batch, C] operand, for x with `rows_per_batch` rows per batch element.
     struct PerRow {
         const float* data = nullptr;
-        Index columns = 0;
+        Index stride = 0;          ///< from one row to the next
         Index rows_per_group = 0;  ///< 0: one row for all
 
         [[nodiscard]] const float* row(Index r) const {
-            return data == nullptr || rows_per_group == 0 ? data : data + r / rows_per_group * columns;
+            return data == nullptr || rows_per_group == 0 ? data : data + r / rows_per_group * stride;
         }
     };
     static PerRow per_row(const Handle& operand, const Extents& x) {
@@ -28,11 +28,10 @@ struct Norm {
         const Index rows = row_count(x);
         require(e.back() == columns && (e.rank() == 1 || (e.rank() == 2 && (e[0] == x[0] || e[0] == 1))),
                 "norm: scale or shift ", e, " for input ", x);
-        return {operand.data<float>(), columns,
-                operand.rank() == 2 ? rows / std::max<Index>(operand.extents()[0], 1) : 0};
+        return {operand.data<float>(), operand.layout.stride(0), e.rank() == 2 ? rows / std::max<Index>(e[0], 1) : 0};
     }
 
-    /// x has dense rows; scale, shift and y are contiguous. `centre` chooses layer norm, else RMS norm.
+    /// x, scale and shift have dense rows; y is contiguous. `centre` chooses layer norm, else RMS norm.
     static void forward(const Handle& x, const Handle& scale, const Handle& shift, const Handle& y, NormOptions options,
                         bool centre) {
         const Index columns = x.extents().back();
@@ -87,8 +86,8 @@ struct Norm {
             std::min(std::max<Index>(per_group, 1), std::max<Index>(16, 32768 / std::max<Index>(columns, 1)));
         const Index blocks = (per_group + block - 1) / block;
         const std::size_t partial = static_cast<std::size_t>(groups * blocks * columns);
-        std::vector<float> scale_sums(d_scale.defined() ? partial : 0);
-        std::vector<float> shift_sums(d_shift.defined() ? partial : 0);
+        PoolVector<float> scale_sums(d_scale.defined() ? partial : 0);
+        PoolVector<float> shift_sums(d_shift.defined() ? partial : 0);
         parallel_for(groups * blocks, 1, [&](Index task_begin, Index task_end) {
             for (Index task = task_begin; task < task_end; ++task) {
                 const Index first = task / blocks * per_group + task % blocks * block;
@@ -101,7 +100,7 @@ struct Norm {
                 });
             }
         });
-        const auto collect = [&](const std::vector<float>& sums, const Handle& out) {
+        const auto collect = [&](const PoolVector<float>& sums, const Handle& out) {
             for (Index group = 0; out.defined() && group < groups; ++group) {
                 for (Index i = 0; i < columns; ++i) {
                     double total = 0.0;

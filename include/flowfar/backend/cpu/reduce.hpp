@@ -1,9 +1,9 @@
 #pragma once
 
 #include <limits>
-#include <vector>
 
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/core/pool.hpp"
 
 namespace flowfar::cpu {
 
@@ -17,7 +17,7 @@ struct Reduce {
         const double divisor = op == ReduceOp::mean ? static_cast<double>(middle) : 1.0;
         if (inner == 1) {
             const Index pieces = std::max<Index>(1, (middle + reduction_piece - 1) / reduction_piece);
-            std::vector<double> partial(static_cast<std::size_t>(outer * pieces));
+            PoolVector<double> partial(static_cast<std::size_t>(outer * pieces));
             const Index grain =
                 std::max<Index>(1, elementwise_grain / std::min(std::max<Index>(middle, 1), reduction_piece));
             parallel_for(outer * pieces, grain, [&](Index begin, Index end) {

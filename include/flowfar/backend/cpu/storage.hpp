@@ -6,9 +6,74 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
+#include "flowfar/core/handle.hpp"
+#include "flowfar/core/pool.hpp"
+
 namespace flowfar::cpu {
+
+/// Copies of matrices in the order in which products read them, kept with the memory that they were copied from. A
+/// matrix is copied for keeping when it is used for the second time: weights are, activations seldom. Thread-safe.
+class PackedCopies {
+   public:
+    /// The copy of this view for kernels of this kind, if there is one. Otherwise null, and `wanted` says whether it is
+    /// worth keeping.
+    [[nodiscard]] std::shared_ptr<std::byte> find(const Handle& h, int kind, bool& wanted) {
+        Copy oldest;  // freed, as below, when the lock no longer is held: freeing memory asks for it
+        const std::lock_guard lock(mutex());
+        for (const Copy& copy : copies_) {
+            if (copy.matches(h, kind)) {
+                wanted = copy.packed == nullptr;
+                return copy.packed;
+            }
+        }
+        wanted = false;
+        if (copies_.size() == most) {
+            oldest = std::move(copies_.front());
+            copies_.erase(copies_.begin());
+        }
+        copies_.push_back({h.layout, kind, nullptr});
+        return nullptr;
+    }
+    void keep(const Handle& h, int kind, std::shared_ptr<std::byte> packed) {
+        const std::lock_guard lock(mutex());
+        for (Copy& copy : copies_) {
+            if (copy.matches(h, kind)) {
+                packed.swap(copy.packed);
+                return;
+            }
+        }
+    }
+    /// To be called before the memory changes.
+    void clear() {
+        std::vector<Copy> old;
+        const std::lock_guard lock(mutex());
+        old.swap(copies_);
+    }
+
+   private:
+    struct Copy {
+        Layout layout;
+        int kind = 0;
+        std::shared_ptr<std::byte> packed;
+
+        [[nodiscard]] bool matches(const Handle& h, int wanted) const {
+            return kind == wanted && layout.extents == h.extents() && layout.offset == h.layout.offset &&
+                   layout.stride(0) == h.layout.stride(0) && layout.stride(1) == h.layout.stride(1);
+        }
+    };
+    static constexpr std::size_t most = 4;  // views per block: parts of one matrix, as they are or transposed
+
+    /// One for all: it is held for a few instructions per product.
+    static std::mutex& mutex() {
+        static std::mutex one;
+        return one;
+    }
+
+    std::vector<Copy> copies_;
+};
 
 /// Keeps freed blocks for the next request of the same size: a model asks for the same sizes in every step, and fresh
 /// pages from the kernel cost more than most row operations on them. Thread-safe.
@@ -30,7 +95,24 @@ class BlockCache {
                 block = static_cast<std::byte*>(::operator new(size, alignment));
             }
         }
-        return {block, [this, size](std::byte* p) { give(p, size); }};
+        return {block, Owner{this, size, {}, {}}, PoolAllocator<std::byte>()};
+    }
+
+    /// Memory of another owner, which lives as long as the result does.
+    [[nodiscard]] static std::shared_ptr<std::byte> borrow(std::byte* memory, std::shared_ptr<const void> owner) {
+        return {memory, Owner{nullptr, 0, {}, std::move(owner)}, PoolAllocator<std::byte>()};
+    }
+
+    /// Where copies of the matrices in this handle's memory are kept; null for memory from elsewhere.
+    [[nodiscard]] static PackedCopies* copies(const Handle& h) {
+        Owner* const owner = std::get_deleter<Owner>(h.storage);
+        return owner == nullptr ? nullptr : &owner->copies;
+    }
+    /// To be called before these elements are changed in place.
+    static void changes(const Handle& h) {
+        if (PackedCopies* const kept = copies(h)) {
+            kept->clear();
+        }
     }
 
     /// Returns all unused blocks to the system.
@@ -60,6 +142,20 @@ class BlockCache {
     }
 
    private:
+    struct Owner {
+        BlockCache* cache;
+        std::size_t size;
+        PackedCopies copies;
+        std::shared_ptr<const void> other;  ///< whose memory it is, where it is not the cache's
+
+        void operator()(std::byte* block) {
+            copies.clear();
+            if (cache != nullptr) {
+                cache->give(block, size);
+            }
+        }
+    };
+
     static constexpr std::align_val_t alignment{64};
 
     static std::size_t rounded(std::size_t bytes) {

@@ -111,8 +111,8 @@ struct AddMap {
     }
 };
 
-/// All operands are contiguous and of element type T.
-template <class T>
+/// All operands are contiguous and of element type T, results and a bias of type Out: T, or f32 where T is bf16.
+template <class T, class Out = T>
 class Conv {
    public:
     /// Bytes that the gathered matrix may take, unless one image and one channel or 64 pixels need more.
@@ -126,7 +126,7 @@ class Conv {
           plan_(ConvPlan::of(shape)),
           pixels_(shape.pixels()),
           inner_(shape.in * shape.taps()),
-          limit_(static_cast<Index>(scratch_limit() / sizeof(T))) {
+          limit_(static_cast<Index>(scratch_limit() / sizeof(Out))) {
         const ConvOptions& o = shape.options;
         direct_ = shape.taps() == 1 && o.stride == 1 && o.top + o.left + o.bottom + o.right == 0;
     }
@@ -137,7 +137,7 @@ class Conv {
         const Index images = direct_ ? s_.batch : std::clamp<Index>(limit_ / whole, 1, std::max<Index>(s_.batch, 1));
         const Index fitting = std::max<Index>(limit_ / inner_ / 64 * 64, 64);
         const Index pixels = direct_ || images > 1 ? pixels_ : std::min(pixels_, fitting);
-        const Scratch columns(direct_ ? 0 : images * inner_ * pixels);
+        const Scratch<T> columns(direct_ ? 0 : images * inner_ * pixels);
         for (Index n = 0; n < s_.batch; n += images) {
             for (Index first = 0; first < pixels_; first += pixels) {
                 ConvPart part{std::min(images, s_.batch - n), 0, s_.in, first, std::min(pixels, pixels_ - first)};
@@ -151,15 +151,16 @@ class Conv {
                 MatrixProduct p = product(s_.out, inner_, part.pixels, part.images);
                 p.a = {weight.data<T>(), inner_, true, 0};
                 p.b = {seen, part.row_stride, true, part.image_stride};
-                p.c = y.data<T>() + n * s_.out * pixels_ + first;
+                p.out = dtype_of<Out>;
+                p.c = y.data<Out>() + n * s_.out * pixels_ + first;
                 p.ldc = pixels_;
                 p.c_stride = s_.out * pixels_;
                 Gemm::multiply(p);
             }
         }
         if (bias.defined()) {
-            map(AddMap<T>{}, View<T>::of(y), View<const T>::of(y),
-                View<const T>::of(Cuda::reshape(bias, {s_.out, 1, 1}), y.extents()));
+            map(AddMap<Out>{}, View<Out>::of(y), View<const Out>::of(y),
+                View<const Out>::of(Cuda::reshape(bias, {s_.out, 1, 1}), y.extents()));
         }
     }
 
@@ -168,24 +169,25 @@ class Conv {
         const Index images =
             direct_ ? s_.batch : std::clamp<Index>(limit_ / (s_.in * one), 1, std::max<Index>(s_.batch, 1));
         const Index channels = direct_ || images > 1 ? s_.in : std::clamp<Index>(limit_ / one, 1, s_.in);
-        const Scratch columns(direct_ ? 0 : images * channels * one);
+        const Scratch<Out> columns(direct_ ? 0 : images * channels * one);
         for (Index n = 0; n < s_.batch; n += images) {
             for (Index channel = 0; channel < s_.in; channel += channels) {
                 ConvPart part{std::min(images, s_.batch - n), channel, std::min(channels, s_.in - channel), 0, pixels_};
                 part.row_stride = pixels_;
                 part.image_stride = part.channels * one;
-                T* const image = dx.data<T>() + n * s_.in * s_.height * s_.width;
+                Out* const image = dx.data<Out>() + n * s_.in * s_.height * s_.width;
                 MatrixProduct p = product(part.channels * s_.taps(), s_.out, pixels_, part.images);
                 p.a = {weight.data<T>() + channel * s_.taps(), inner_, false, 0};
                 p.b = {g.data<T>() + n * s_.out * pixels_, pixels_, true, s_.out * pixels_};
+                p.out = dtype_of<Out>;
                 p.c = direct_ ? image : columns.data();
                 p.ldc = pixels_;
                 p.c_stride = part.image_stride;
                 Gemm::multiply(p);
                 if (!direct_) {
                     const auto count = checked(part.images * part.channels * s_.height * s_.width);
-                    launch(scatter_taps_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, image,
-                           static_cast<const T*>(columns.data()), plan_, part, FastDivide::by(part.channels), count);
+                    launch(scatter_taps_kernel<Out>, dim3(map_blocks(count)), dim3(map_threads), 0, image,
+                           static_cast<const Out*>(columns.data()), plan_, part, FastDivide::by(part.channels), count);
                 }
             }
         }
@@ -202,7 +204,7 @@ class Conv {
         const Index images = std::clamp<Index>(limit_ / (inner_ * pixels_), 1, s_.batch);
         const Index fitting = std::max<Index>(limit_ / inner_ / 64 * 64, 64);
         const Index pixels = images > 1 ? pixels_ : std::min(pixels_, fitting);
-        const Scratch columns(images * inner_ * pixels);
+        const Scratch<T> columns(images * inner_ * pixels);
         bool begun = false;
         for (Index n = 0; n < s_.batch; n += images) {
             for (Index first = 0; first < pixels_; first += pixels, begun = true) {
@@ -227,10 +229,11 @@ class Conv {
     }
 
    private:
+    template <class E>
     class Scratch {
        public:
-        explicit Scratch(Index count) : block_(allocate(static_cast<std::size_t>(count) * sizeof(T))) {}
-        [[nodiscard]] T* data() const { return reinterpret_cast<T*>(block_.get()); }
+        explicit Scratch(Index count) : block_(allocate(static_cast<std::size_t>(count) * sizeof(E))) {}
+        [[nodiscard]] E* data() const { return reinterpret_cast<E*>(block_.get()); }
 
        private:
         std::shared_ptr<std::byte> block_;

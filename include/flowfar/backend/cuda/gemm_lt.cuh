@@ -75,8 +75,8 @@ struct Gemm {
         }
     }
 
-    /// out [batch…, M, N] = act(alpha · a b + bias), of one element type; out and bias are contiguous. b is one matrix,
-    /// or its batch axes broadcast to a's.
+    /// out [batch…, M, N] = act(alpha · a b + bias). a and b have one element type, out and bias the same, or f32 if
+    /// that is bf16; out and bias are contiguous. b is one matrix, or its batch axes broadcast to a's.
     static void run(const Handle& out, const Handle& a, const Handle& b, const Handle& bias,
                     const GemmOptions& options) {
         if (out.count() == 0) {
@@ -93,7 +93,8 @@ struct Gemm {
             }
         } else {
             MatrixProduct p;
-            p.in = p.out = out.dtype;
+            p.in = a.dtype;
+            p.out = out.dtype;
             p.inner = a.extents().back();
             p.columns = p.ldc = out.extents().back();
             p.alpha = options.alpha;

@@ -2,6 +2,10 @@
 
 /// Which element type an operation computes in.
 
+#include <algorithm>
+#include <array>
+
+#include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cuda.hpp"
 
 namespace flowfar::cuda {
@@ -47,6 +51,39 @@ auto route(F&& f, const Handle& first, const Rest&... rest) {
     require(first.dtype == DType::f32 || first.dtype == DType::f64, "cuda: expected F32, F64 or BF16 elements, found ",
             name_of(first.dtype));
     return f(first, rest...);
+}
+
+/// Whether products, convolutions and attention of tensors of this type round their operands to bf16 (Bf16Products).
+[[nodiscard]] inline bool rounds_operands(DType dtype) {
+    return dtype == DType::f32 && cpu::rounds_products();
+}
+/// h as another element type, its elements in the same order in memory: a transposed operand stays one, a repeated one
+/// is converted once. Undefined if `h` is.
+[[nodiscard]] inline Handle cast_in_order(const Handle& h, DType dtype) {
+    if (!h.defined() || h.dtype == dtype) {
+        return h;
+    }
+    Handle once = h;
+    std::array<Index, max_rank> sorted{};
+    for (int axis = 0; axis < h.rank(); ++axis) {
+        sorted[static_cast<std::size_t>(axis)] = axis;
+        if (h.layout.stride(axis) == 0 && h.extents()[axis] > 1) {
+            once = Cuda::slice(once, axis, 0, 1);
+        }
+    }
+    std::sort(sorted.begin(), sorted.begin() + h.rank(), [&](Index a, Index b) {
+        const Index first = h.layout.stride(static_cast<int>(a));
+        const Index second = h.layout.stride(static_cast<int>(b));
+        return first != second ? first > second : a < b;
+    });
+    Extents order;
+    Extents back = h.extents();
+    for (int i = 0; i < h.rank(); ++i) {
+        const Index axis = sorted[static_cast<std::size_t>(i)];
+        order.push_back(axis);
+        back[static_cast<int>(axis)] = i;
+    }
+    return Cuda::expand(Cuda::permute(Cuda::cast(Cuda::permute(once, order), dtype), back), h.extents());
 }
 
 /// Calls `f.template operator()<T>()` for f32 and bf16.

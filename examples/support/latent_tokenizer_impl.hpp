@@ -1,20 +1,25 @@
-// Defines make_tokenizer().
+#pragma once
 
-#include "latent_tokenizer.hpp"
+// Defines make_tokenizer<B>(); included only by the units that examples/CMakeLists.txt generates per backend.
 
-#include "flowfar/backend/cpu.hpp"
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include "flowfar/far/tokenizer.hpp"
 #include "flowfar/flowmo/code_tokenizer.hpp"
 #include "flowfar/io/state_dict.hpp"
 
+#include "any_tokenizer.hpp"
+
 namespace flowfar::program {
 
-namespace {
+namespace detail {
 
 template <Tokenizer K>
-class CpuTokenizer final : public AnyTokenizer {
+class TokenizerOf final : public AnyTokenizer {
    public:
-    explicit CpuTokenizer(K tokenizer) : tokenizer_(std::move(tokenizer)) {
+    explicit TokenizerOf(K tokenizer) : tokenizer_(std::move(tokenizer)) {
         facts_ = {std::string(K::name),
                   static_cast<int>(K::image_size),
                   K::channels,
@@ -59,7 +64,7 @@ class CpuTokenizer final : public AnyTokenizer {
 
 template <class K>
 std::unique_ptr<AnyTokenizer> tokenizer(K value) {
-    return std::make_unique<CpuTokenizer<K>>(std::move(value));
+    return std::make_unique<TokenizerOf<K>>(std::move(value));
 }
 
 template <class Model>
@@ -69,28 +74,29 @@ std::shared_ptr<const Model> loaded(const io::Path& weights) {
     return model;
 }
 
-}  // namespace
+}  // namespace detail
 
+template <class B>
 std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index side, const io::Path& weights) {
     if (channels == 3) {
         require(weights.empty(), weights.string(), ": this configuration generates pixels and needs no tokenizer");
         if (side == 16) {
-            return tokenizer(PixelTokenizer<Cpu, 16>());
+            return detail::tokenizer(PixelTokenizer<B, 16>());
         }
         require(side == 32, "no tokenizer for pixels ", side, " x ", side, ": expected 16 or 32");
-        return tokenizer(PixelTokenizer<Cpu, 32>());
+        return detail::tokenizer(PixelTokenizer<B, 32>());
     }
     require(!weights.empty(), "latents of ", channels, " channels need --tokenizer FILE: ",
             channels == Kl16::latent_channels ? "the KL-16 autoencoder, such as kl16.ckpt" : "a FlowMo model");
     if (channels == Kl16::latent_channels) {
-        using Kind = VaeTokenizer<Kl16, Cpu>;
+        using Kind = VaeTokenizer<Kl16, B>;
         require(side == Kind::side, "no tokenizer for latents of ", channels, " channels, ", side, " x ", side);
-        return tokenizer(Kind(loaded<Kind::Model>(weights)));
+        return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)));
     }
-    using Kind = FlowMoTokenizer<FlowMoTiny64, Cpu>;
+    using Kind = FlowMoTokenizer<FlowMoTiny64, B>;
     require(channels == Kind::channels && side == Kind::side, "no tokenizer for latents of ", channels, " channels, ",
             side, " x ", side);
-    return tokenizer(Kind(loaded<Kind::Model>(weights)));
+    return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)));
 }
 
 }  // namespace flowfar::program

@@ -1,8 +1,10 @@
-// LPIPS with its three backbones, compiled once for all programs that measure with it.
+#pragma once
+
+// Defines make_lpips<B>() with its three backbones; included only by the units that examples/CMakeLists.txt generates
+// per backend.
 
 #include <memory>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/published_weights.hpp"
 #include "flowfar/perceptual/lpips.hpp"
 
@@ -10,10 +12,10 @@
 
 namespace flowfar::program {
 
-namespace {
+namespace detail {
 
 template <class Network>
-PairDistance load(const io::Path& network, const io::Path& weights) {
+PairDistance load_lpips(const io::Path& network, const io::Path& weights) {
     const auto lpips = std::make_shared<Lpips<Network>>();
     io::load_published(lpips->network, network);
     io::load_published(lpips->weights, weights);
@@ -23,17 +25,18 @@ PairDistance load(const io::Path& network, const io::Path& weights) {
     };
 }
 
-}  // namespace
+}  // namespace detail
 
+template <class B>
 PairDistance make_lpips(const std::string& backbone, const io::Path& network, const io::Path& weights) {
     if (backbone == "vgg") {
-        return load<Vgg16<Cpu>>(network, weights);
+        return detail::load_lpips<Vgg16<B>>(network, weights);
     }
     if (backbone == "alex") {
-        return load<AlexNet<Cpu>>(network, weights);
+        return detail::load_lpips<AlexNet<B>>(network, weights);
     }
     require(backbone == "squeeze", "LPIPS: expected vgg, alex or squeeze, found \"", backbone, '"');
-    return load<SqueezeNet<Cpu>>(network, weights);
+    return detail::load_lpips<SqueezeNet<B>>(network, weights);
 }
 
 }  // namespace flowfar::program

@@ -1,8 +1,9 @@
-// The Inception network of FID, compiled once for all programs that measure with it.
+#pragma once
+
+// Defines load_inception<B>(); included only by the units that examples/CMakeLists.txt generates per backend.
 
 #include <memory>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/published_weights.hpp"
 #include "flowfar/perceptual/inception.hpp"
 
@@ -10,8 +11,9 @@
 
 namespace flowfar::program {
 
+template <class B>
 InceptionNetwork load_inception(const io::Path& weights) {
-    using Network = FidInception<Cpu>;
+    using Network = FidInception<B>;
     const auto network = std::make_shared<Network>();
     io::load_published(*network, weights);
     return [network](std::span<const float> input) {

@@ -1,0 +1,1 @@
+#include "flowfar/metrics/definitions.hpp"

@@ -1,0 +1,17 @@
+#pragma once
+
+// What examples/CMakeLists.txt makes for programs, for tests of their run-time interface on both backends.
+
+#include "flowfar/far/config.hpp"
+#include "flowfar/flowmo/config.hpp"
+
+#include "../../../examples/support/config_table.hpp"
+#include "../../../examples/support/device.hpp"
+
+namespace flowfar::program {
+
+using FlowMoConfigs = ConfigTable<FlowMoNano>;
+using FarConfigs = ConfigTable<FarNano>;
+using Backends = BackendTable<Cpu, Cuda>;
+
+}  // namespace flowfar::program

@@ -1,0 +1,75 @@
+// After the first, a step of sampling or training takes nothing from the heap.
+#include <doctest/doctest.h>
+#include <vector>
+
+#include "flowfar/backend/cpu.hpp"
+#include "flowfar/flowmo.hpp"
+#include "flowfar/flowmo/train.hpp"
+
+#include "allocations.hpp"
+
+using namespace flowfar;
+using flowfar::testing::heap_allocations;
+
+using Model = FlowMo<FlowMoNano, Cpu>;
+
+namespace {
+
+Model::Images images() {
+    return Model::Images::normal({2, 3, FlowMoNano::image_height, FlowMoNano::image_width}, 1);
+}
+
+}  // namespace
+
+TEST_CASE("sampling steps do not allocate") {
+    if (!Pool::keeps) {
+        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+        return;
+    }
+    Cpu::set_threads(1);  // with several, each allocates its workspace in the first step that it takes part in
+    Model model;
+    model.initialise(1);
+    const Tokens tokens = model.encode(images());
+    for (const bool rounds : {false, true}) {
+        const Bf16Products products(rounds);
+        for (int run = 0; run < 2; ++run) {
+            std::vector<long> counts;
+            counts.reserve(100);
+            const Model::Callback note = [&](const Model::Step&) {
+                counts.push_back(heap_allocations);
+                return true;
+            };
+            static_cast<void>(model.decode(tokens, {.steps = 8}, note));
+            REQUIRE(counts.size() == 8);
+            for (std::size_t i = run == 0 ? 6 : 1; i < counts.size(); ++i) {
+                CAPTURE(i);
+                CHECK(counts[i] == counts[i - 1]);
+            }
+        }
+    }
+}
+
+TEST_CASE("training steps do not allocate") {
+    if (!Pool::keeps) {
+        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+        return;
+    }
+    Cpu::set_threads(1);
+    const Model::Images batch = images();
+    for (const bool checkpointed : {false, true}) {
+        FlowMoTrainOptions options;
+        options.checkpoint_blocks = checkpointed;
+        options.clip = 1.0;
+        FlowMoTrainer<FlowMoNano, Cpu, MultiScaleGradientLoss<>> trainer(options,
+                                                                         [](auto& model) { model.initialise(1); });
+        long before = 0;
+        for (int step = 0; step < 8; ++step) {
+            before = heap_allocations;
+            static_cast<void>(trainer.step(batch));
+            CAPTURE(step);
+            if (step >= 4) {
+                CHECK(heap_allocations == before);
+            }
+        }
+    }
+}
