@@ -16,6 +16,7 @@
 
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/philox.hpp"
+#include "flowfar/core/pool.hpp"
 #include "flowfar/io/image.hpp"
 #include "flowfar/io/npy.hpp"
 #include "flowfar/io/safetensors_writer.hpp"
@@ -235,12 +236,10 @@ TEST_CASE("death at any system call leaves the old file or the new one, and the 
         }
         CHECK(kept > 10);
         CHECK(replaced >= 1);
-#if !defined(__SANITIZE_ADDRESS__)  // whose own system calls shift what the counted ones see
-        CHECK(replaced > 1);
-        CHECK(leftovers > 5);
-#else
-        static_cast<void>(leftovers);
-#endif
+        if (Pool::keeps) {  // else an address sanitizer's own system calls shift what the counted ones see
+            CHECK(replaced > 1);
+            CHECK(leftovers > 5);
+        }
     }
 }
 
