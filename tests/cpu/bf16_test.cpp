@@ -129,19 +129,15 @@ TEST_CASE("a row's result does not depend on the other rows, nor on the number o
 TEST_CASE("weights that are used again and again are kept packed, until they change") {
     const Handle x = random({5, 70}, 41);
     const Handle wide = random({90, 140}, 42);
-    const std::vector<Handle> views{wide,
-                                    Cpu::permute(wide, {1, 0}),
-                                    Cpu::slice(wide, 0, 0, 40),
-                                    Cpu::slice(wide, 0, 50, 90),
-                                    Cpu::permute(Cpu::slice(wide, 1, 3, 73), {1, 0}),
-                                    Cpu::slice(wide, 1, 70, 140)};
+    const std::vector<Handle> views{Cpu::permute(wide, {1, 0}), Cpu::slice(wide, 0, 50, 90),
+                                    Cpu::permute(Cpu::slice(wide, 1, 3, 73), {1, 0}), Cpu::slice(wide, 1, 70, 140)};
     const auto fresh = [](const Handle& h) {  // in memory of its own, so packed anew
         return Cpu::from_host(Cpu::contiguous(h).data<float>(), h.extents(), h.dtype);
     };
     const auto check_all = [&] {
         const Bf16Products products;
-        for (int use = 0; use < 4; ++use) {
-            for (const Handle& view : views) {
+        for (const Handle& view : views) {
+            for (int use = 0; use < 4; ++use) {
                 const Handle left = random({3, view.extents()[0]}, 43);
                 check(Cpu::gemm(left, view, {}, {}), Cpu::gemm(left, fresh(view), {}, {}), 0.0);
             }

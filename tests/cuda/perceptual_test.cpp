@@ -1,7 +1,9 @@
-// A perceptual network, its distance and the gradients on the CUDA backend, against the numbers that PyTorch gave.
+// The perceptual networks, their distances and gradients on the CUDA backend, against the numbers that PyTorch gave.
 #include "flowfar/autodiff/autodiff.hpp"
 #include "flowfar/backend/cuda.hpp"
+#include "flowfar/perceptual/alexnet.hpp"
 #include "flowfar/perceptual/squeezenet.hpp"
+#include "flowfar/perceptual/vgg16.hpp"
 
 #include "perceptual/lpips_suite.hpp"
 
@@ -10,4 +12,10 @@ using namespace flowfar::testing;
 
 TEST_CASE("cuda: LPIPS on SqueezeNet gives PyTorch's features, distances and gradients") {
     check_backbone<Lpips<SqueezeNet<Autodiff<Cuda>>>>("squeezenet", 60, 71);
+}
+TEST_CASE("cuda: LPIPS on AlexNet") {
+    check_backbone<Lpips<AlexNet<Autodiff<Cuda>>>>("alexnet", 71, 64);
+}
+TEST_CASE("cuda: LPIPS on VGG-16") {
+    check_backbone<Lpips<Vgg16<Autodiff<Cuda>>>>("vgg16", 32, 40);
 }

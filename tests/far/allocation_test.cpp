@@ -11,16 +11,15 @@
 #include "allocations.hpp"
 
 using namespace flowfar;
+using flowfar::testing::counts_allocations;
 using flowfar::testing::heap_allocations;
 
 using Model = FarModel<FarNano, Cpu, float>;
 
 TEST_CASE("diffusion steps do not allocate") {
-    if (!Pool::keeps) {
-        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+    if (!counts_allocations()) {
         return;
     }
-    Cpu::set_threads(1);  // with several, each allocates its workspace in the first step that it takes part in
     Model model;
     model.initialise(1);
     std::vector<long> counts;
@@ -47,11 +46,9 @@ TEST_CASE("diffusion steps do not allocate") {
 }
 
 TEST_CASE("training steps do not allocate") {
-    if (!Pool::keeps) {
-        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+    if (!counts_allocations()) {
         return;
     }
-    Cpu::set_threads(1);
     FarTrainer<FarNano, Cpu> trainer({}, [](auto& model) { model.initialise(1); });
     const auto latents = Model::Latents::normal({2, FarNano::channels, FarNano::side, FarNano::side}, 1);
     const std::vector<Index> labels{0, 1};

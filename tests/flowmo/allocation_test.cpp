@@ -1,5 +1,6 @@
 // After the first, a step of sampling or training takes nothing from the heap.
 #include <doctest/doctest.h>
+#include <utility>
 #include <vector>
 
 #include "flowfar/backend/cpu.hpp"
@@ -9,6 +10,7 @@
 #include "allocations.hpp"
 
 using namespace flowfar;
+using flowfar::testing::counts_allocations;
 using flowfar::testing::heap_allocations;
 
 using Model = FlowMo<FlowMoNano, Cpu>;
@@ -22,16 +24,15 @@ Model::Images images() {
 }  // namespace
 
 TEST_CASE("sampling steps do not allocate") {
-    if (!Pool::keeps) {
-        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+    if (!counts_allocations()) {
         return;
     }
-    Cpu::set_threads(1);  // with several, each allocates its workspace in the first step that it takes part in
     Model model;
     model.initialise(1);
     const Tokens tokens = model.encode(images());
-    for (const bool rounds : {false, true}) {
-        const Bf16Products products(rounds);
+    for (const auto& [rounds, quantises] : {std::pair{false, false}, {true, false}, {true, true}}) {
+        const Bf16Products rounded(rounds);
+        const Int8Products quantised(quantises);
         for (int run = 0; run < 2; ++run) {
             std::vector<long> counts;
             counts.reserve(100);
@@ -50,13 +51,12 @@ TEST_CASE("sampling steps do not allocate") {
 }
 
 TEST_CASE("training steps do not allocate") {
-    if (!Pool::keeps) {
-        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+    if (!counts_allocations()) {
         return;
     }
-    Cpu::set_threads(1);
     const Model::Images batch = images();
-    for (const bool checkpointed : {false, true}) {
+    for (const auto& [checkpointed, rounds] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+        const Bf16Products products(rounds);
         FlowMoTrainOptions options;
         options.checkpoint_blocks = checkpointed;
         options.clip = 1.0;
@@ -67,6 +67,7 @@ TEST_CASE("training steps do not allocate") {
             before = heap_allocations;
             static_cast<void>(trainer.step(batch));
             CAPTURE(step);
+            CAPTURE(rounds);
             if (step >= 4) {
                 CHECK(heap_allocations == before);
             }

@@ -5,7 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <doctest/doctest.h>
 #include <new>
+
+#include "flowfar/backend/cpu.hpp"
 
 namespace flowfar::testing {
 
@@ -17,6 +20,16 @@ inline void* counted(void* memory) {
         throw std::bad_alloc();
     }
     return memory;
+}
+
+/// Whether counts say anything: freed memory is kept for reuse. With one thread from here on; with several, each
+/// allocates its workspace in the first step that it takes part in.
+inline bool counts_allocations() {
+    Cpu::set_threads(1);
+    if (!Pool::keeps) {
+        MESSAGE("under the address sanitizer nothing is kept for reuse: not checked");
+    }
+    return Pool::keeps;
 }
 
 }  // namespace flowfar::testing

@@ -2,25 +2,26 @@
 
 /// Models whose weights stay in the file: processes that run the same model share one copy, and starting costs nothing.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <type_traits>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/io/state_dict.hpp"
 
 namespace flowfar::io {
 
-/// Lets the parameters of a model on `Cpu` lie in a mapped safetensors file, wherever it has them in the model's
-/// element type and suitably aligned; others are loaded. As strict as `load_parameters`. The mapping lives as long as
-/// one of the parameters uses it. Training in place changes this process's copy of the pages concerned, not the file.
-/// Gives the number of bytes that were not copied. Whoever shortens the file while it is in use causes SIGBUS (see
-/// `MappedFile`).
+/// Lets the parameters of a model on a backend that can borrow memory (`Cpu`) lie in a mapped safetensors file,
+/// wherever it has them in the model's element type and suitably aligned; others are loaded. As strict as
+/// `load_parameters`. The mapping lives as long as one of the parameters uses it. Training in place changes this
+/// process's copy of the pages concerned, not the file. Gives the number of bytes that were not copied. Whoever
+/// shortens the file while it is in use causes SIGBUS (see `MappedFile`).
 template <class Model>
+requires requires(std::byte* memory) {
+    Model::Backend::borrow(memory, Extents(), DType::f32, nullptr);
+}
 std::uint64_t share_parameters(Model& model, const Path& path, const std::string& prefix = "") {
     const auto targets = parameters(model);
-    static_assert(std::is_same_v<std::remove_cvref_t<decltype(targets[0].value())>, Cpu::Handle>);
     const auto file = std::make_shared<const SafetensorsFile>(MappedFile(path, Access::change_copy));
     detail::check_parameters(targets, *file, prefix);
     std::uint64_t shared = 0;
@@ -30,7 +31,7 @@ std::uint64_t share_parameters(Model& model, const Path& path, const std::string
         auto* const memory = const_cast<std::byte*>(view.bytes.data());
         if (view.dtype == p.dtype() && !view.bytes.empty() &&
             reinterpret_cast<std::uintptr_t>(memory) % size_of(view.dtype) == 0) {
-            p.replace(Cpu::borrow(memory, p.extents(), view.dtype, file));
+            p.replace(Model::Backend::borrow(memory, p.extents(), view.dtype, file));
             shared += view.bytes.size();
         } else {
             detail::put(p, view);

@@ -40,16 +40,7 @@ FLOWFAR_AVX512_BF16 void seen_tile(const Pair* a, Index stride, const PairImage&
     put(sums, to, rows);
 }
 
-using SeenTile = void (*)(const Pair*, Index, const PairImage&, const Pair*, const Pair*, Index, Index, const Target&);
-
-/// The tile for this many rows, 1 … tile_rows.
-[[nodiscard]] inline SeenTile seen_tile_of(Index rows) {
-    static constexpr auto table = []<int... R>(std::integer_sequence<int, R...>) {
-        return std::array<SeenTile, sizeof...(R)>{&seen_tile<R + 1>...};
-    }
-    (std::make_integer_sequence<int, tile_rows>{});
-    return table[static_cast<std::size_t>(rows - 1)];
-}
+inline constexpr auto seen_tiles = tile_table([]<int Rows>() { return &seen_tile<Rows>; });
 
 }  // namespace bf16_product
 
@@ -155,8 +146,9 @@ class Bf16Conv {
                     const Pair* const high = columns > lanes ? seen_from(image, from + column + lanes) : low;
                     for (Index t = tile; t < last; ++t) {
                         const Index row = s_.out * t / tiles;
-                        seen_tile_of(s_.out * (t + 1) / tiles - row)(left + row * stride_, stride_, image, low, high,
-                                                                     s_.kernel_height, s_.kernel_width, target(row));
+                        const auto rows = static_cast<std::size_t>(s_.out * (t + 1) / tiles - row);
+                        seen_tiles[rows - 1](left + row * stride_, stride_, image, low, high, s_.kernel_height,
+                                             s_.kernel_width, target(row));
                     }
                 }
             }

@@ -112,16 +112,25 @@ FLOWFAR_AVX512_BF16 void tile(const Pair* a, Index stride, const Pair* panel, In
     put(sums, to, rows);
 }
 
-using Tile = void (*)(const Pair*, Index, const Pair*, Index, const Target&);
-
-/// The tile for this many rows, 1 … tile_rows.
-[[nodiscard]] inline Tile tile_of(Index rows) {
-    static constexpr auto table = []<int... R>(std::integer_sequence<int, R...>) {
-        return std::array<Tile, sizeof...(R)>{&tile<R + 1>...};
+/// f.operator()<1>() … f.operator()<tile_rows>(): the tiles of 1 to tile_rows rows.
+template <class F>
+[[nodiscard]] constexpr auto tile_table(F f) {
+    return [&]<int... R>(std::integer_sequence<int, R...>) {
+        return std::array{f.template operator()<R + 1>()...};
     }
     (std::make_integer_sequence<int, tile_rows>{});
-    return table[static_cast<std::size_t>(rows - 1)];
 }
+/// Calls f(first row, tile) for as many tiles of a table as rows need, of heights as equal as possible.
+template <class Table, class F>
+void for_tiles(Index rows, const Table& table, F&& f) {
+    const Index tiles = (rows + tile_rows - 1) / tile_rows;
+    for (Index t = 0; t < tiles; ++t) {
+        const Index row = rows * t / tiles;
+        f(row, table[static_cast<std::size_t>(rows * (t + 1) / tiles - row - 1)]);
+    }
+}
+
+inline constexpr auto tiles = tile_table([]<int Rows>() { return &tile<Rows>; });
 
 /// Up to 32 neighbouring elements as bf16, zeros after them.
 FLOWFAR_AVX512_BF16 inline __m512i load(const float* from, Index count) {

@@ -46,12 +46,10 @@ inline void multiply_rows(const Pair* a, Index stride, Index rows, const Pair* p
         return;
     }
 #endif
-    const Index tiles = (rows + tile_rows - 1) / tile_rows;
-    for (Index t = 0; t < tiles; ++t) {
-        const Index row = rows * t / tiles;
+    for_tiles(rows, tiles, [&](Index row, auto tile) {
         to.c = c + row * to.ldc;
-        tile_of(rows * (t + 1) / tiles - row)(a + row * stride, stride, panel, pairs, to);
-    }
+        tile(a + row * stride, stride, panel, pairs, to);
+    });
 }
 
 }  // namespace flowfar::cpu::bf16_product

@@ -182,16 +182,7 @@ FLOWFAR_AVX512_INT8 void tile(const Quad* a, Index stride, const Quad* panel, In
     put(sums, a, stride, panel + panel_words(inner) - panel_columns, to, rows);
 }
 
-using Tile = void (*)(const Quad*, Index, const Quad*, Index, const Target&);
-
-/// The tile for this many rows, 1 … tile_rows.
-[[nodiscard]] inline Tile tile_of(Index rows) {
-    static constexpr auto table = []<int... R>(std::integer_sequence<int, R...>) {
-        return std::array<Tile, sizeof...(R)>{&tile<R + 1>...};
-    }
-    (std::make_integer_sequence<int, tile_rows>{});
-    return table[static_cast<std::size_t>(rows - 1)];
-}
+inline constexpr auto tiles = bf16_product::tile_table([]<int Rows>() { return &tile<Rows>; });
 
 }  // namespace flowfar::cpu::int8_product
 
@@ -214,14 +205,12 @@ struct Int8Kernel {
     }
     static void multiply(const std::uint32_t* left, Index rows, const std::uint32_t* panel, Index inner,
                          const bf16_product::Target& to) {
-        const Index tiles = (rows + bf16_product::tile_rows - 1) / bf16_product::tile_rows;
-        for (Index t = 0; t < tiles; ++t) {
-            const Index row = rows * t / tiles;
+        const Index stride = left_words(inner);
+        bf16_product::for_tiles(rows, int8_product::tiles, [&](Index row, auto tile) {
             bf16_product::Target part = to;
             part.c += row * to.ldc;
-            int8_product::tile_of(rows * (t + 1) / tiles - row)(left + row * left_words(inner), left_words(inner),
-                                                                panel, inner, part);
-        }
+            tile(left + row * stride, stride, panel, inner, part);
+        });
     }
 };
 

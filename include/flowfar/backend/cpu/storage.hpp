@@ -48,7 +48,7 @@ class PackedCopies {
     }
     /// To be called before the memory changes.
     void clear() {
-        std::vector<Copy> old;
+        PoolVector<Copy> old;
         const std::lock_guard lock(mutex());
         old.swap(copies_);
     }
@@ -64,7 +64,7 @@ class PackedCopies {
                    layout.stride(0) == h.layout.stride(0) && layout.stride(1) == h.layout.stride(1);
         }
     };
-    static constexpr std::size_t most = 4;  // views per block: parts of one matrix, as they are or transposed
+    static constexpr std::size_t most = 8;  // views per block: parts of one matrix, as they are and transposed
 
     /// One for all: it is held for a few instructions per product.
     static std::mutex& mutex() {
@@ -72,7 +72,7 @@ class PackedCopies {
         return one;
     }
 
-    std::vector<Copy> copies_;
+    PoolVector<Copy> copies_;
 };
 
 /// Keeps freed blocks for the next request of the same size: a model asks for the same sizes in every step, and fresh
