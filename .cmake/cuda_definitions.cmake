@@ -5,7 +5,7 @@
 # "cpp" for the host compiler and the emulator of tests/cuda.
 function(flowfar_add_cuda_definitions library extension)
     add_library(${library} STATIC EXCLUDE_FROM_ALL)
-    foreach(part IN ITEMS attention binary images linear memory rows unary)
+    foreach(part IN ITEMS attention binary images linear memory rows unary updates)
         set(unit "${CMAKE_CURRENT_BINARY_DIR}/${library}/${part}.${extension}")
         configure_file("${PROJECT_SOURCE_DIR}/.cmake/cuda_unit.in" "${unit}" @ONLY)
         target_sources(${library} PRIVATE "${unit}")

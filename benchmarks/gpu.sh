@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything that needs a GPU, in one command: configures and builds the preset "cuda", runs the tests on the device and
-# the programs with the library's own models, compute-sanitizer on the tests where it is installed, and the benchmarks.
+# the programs with the library's own models, compute-sanitizer on the tests where it is installed, the benchmarks, and
+# PyTorch on the same work where Python has it (PYTHON=…), with one table of ratios.
 # Tables go to standard output, logs to build/cuda/gpu. Exits with 1 if anything failed.
 #
 #   benchmarks/gpu.sh [--quick]     without sanitizer and benchmarks
@@ -64,5 +65,12 @@ if [ "${1:-}" != --quick ]; then
     fi
     note "benchmarks"
     build/cuda/benchmarks/cuda/gpu | tee "$logs/benchmarks.md"
+    note "against PyTorch"
+    python=${PYTHON:-python3}
+    if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+        "$python" benchmarks/peers/compare_gpu.py "$logs/benchmarks.md" | tee "$logs/ratios.md"
+    else
+        echo "$python has no PyTorch that can use this GPU: no ratios"
+    fi
 fi
 exit $failed

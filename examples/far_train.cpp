@@ -162,9 +162,11 @@ class Run final : public TrainingRun {
     }
     Index skipped() const override { return source_ ? source_->skipped() : 0; }
 
-    StepNumbers step() override {
+    PendingNumbers queue_step() override {
         const LatentBatch batch = source_->next();
-        const FarTrainReport r = training_->step(batch.latents, batch.labels);
+        return [pending = training_->queue_step(batch.latents, batch.labels)] { return numbers_of(pending()); };
+    }
+    [[nodiscard]] static StepNumbers numbers_of(const FarTrainReport& r) {
         return {r.loss,
                 {{"loss", r.loss},
                  {"mse", r.mse},

@@ -143,8 +143,10 @@ class Run final : public TrainingRun {
     }
     Index skipped() const override { return skipped_ + static_cast<Index>(loader_->skipped().size()); }
 
-    StepNumbers step() override {
-        const FlowMoTrainReport r = training_->step(loader_->next().images);
+    PendingNumbers queue_step() override {
+        return [this, pending = training_->queue_step(loader_->next().images)] { return numbers_of(pending()); };
+    }
+    [[nodiscard]] StepNumbers numbers_of(const FlowMoTrainReport& r) const {
         Json numbers = {{"loss", r.loss}, {"flow", r.flow}, {"quantizer", r.quantizer}};
         if (a_.perceptual != "none") {
             numbers["perceptual"] = r.perceptual;

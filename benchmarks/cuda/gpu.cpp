@@ -1,5 +1,5 @@
-// Times of the CUDA backend: matrix products, attention, row operations, FlowMo and FAR. One Markdown table on standard
-// output; medians over several runs of at least 100 ms each.
+// Times and memory of the CUDA backend: matrix products, attention, row operations, FlowMo and FAR. One Markdown table
+// on standard output; medians over several runs of at least 100 ms each.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 /// Median seconds of one call of f, which queues work on the device.
 template <class F>
 double seconds_of(F&& f) {
+    Cuda::reset_high_water();
     const auto run = [&](int times) {
         Cuda::synchronize();
         const auto start = Clock::now();
@@ -42,11 +43,13 @@ double seconds_of(F&& f) {
     return found[2];
 }
 
+/// A row of the table, which benchmarks/peers/compare_gpu.py reads; memory is the most in use during the measurement.
 /// `amount` is what one call does: floating-point operations with `unit` "TFLOP/s", bytes with "TB/s", images with
 /// "images/s".
 void print(const std::string& name, double seconds, double amount, const char* unit) {
     const double scale = unit[0] == 'T' ? 1e12 : 1.0;
-    std::printf("| %s | %.4f | %.2f %s |\n", name.c_str(), 1e3 * seconds, amount / seconds / scale, unit);
+    std::printf("| %s | %.4f | %.2f %s | %.0f |\n", name.c_str(), 1e3 * seconds, amount / seconds / scale, unit,
+                static_cast<double>(Cuda::memory_use().high_water) / 0x1p20);
     std::fflush(stdout);
 }
 
@@ -84,10 +87,11 @@ void attentions() {
         const double work = 4.0 * static_cast<double>(s.batch * s.heads * s.tokens * s.tokens * s.depth);
         const auto y = Cuda::attention(q, k, v, scale, MaskKind::full);
         const double forward = seconds_of([&] { static_cast<void>(Cuda::attention(q, k, v, scale, MaskKind::full)); });
-        print(text("attention BF16 ", e), forward, work, "TFLOP/s");
+        const std::string sizes = text(s.batch, "×", s.heads, "×", s.tokens, "×", s.depth);
+        print(text("attention BF16 ", sizes), forward, work, "TFLOP/s");
         const double backward =
             seconds_of([&] { static_cast<void>(Cuda::attention_backward(q, k, v, y, v, scale, MaskKind::full)); });
-        print(text("attention backward BF16 ", e), backward, 2.5 * work, "TFLOP/s");
+        print(text("attention backward BF16 ", sizes), backward, 2.5 * work, "TFLOP/s");
     }
 }
 
@@ -170,7 +174,7 @@ int main() {
         std::puts("skipped: no CUDA device");
         return 0;
     }
-    std::puts("| what | ms | rate |\n| --- | ---: | ---: |");
+    std::puts("| what | ms | rate | MiB |\n| --- | ---: | ---: | ---: |");
     matrix_products(DType::bf16);
     matrix_products(DType::f32);
     attentions();
@@ -181,6 +185,4 @@ int main() {
     far_samples<FarB, bf16>("BF16");
     far_samples<FarL, bf16>("BF16");
     training();
-    const cuda::MemoryUse memory = Cuda::memory_use();
-    std::printf("\nMost memory used at once: %.2f GiB\n", static_cast<double>(memory.high_water) / 0x1p30);
 }

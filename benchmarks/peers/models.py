@@ -149,11 +149,14 @@ class FlowMo(nn.Module):
         v = self.velocity(z, full, t)
         return F.mse_loss(v, noise - x) + lfq_loss(code, self.bits)
 
-    def reconstruct(self, images, steps=25, guidance=1.5, interval=(0.17 / 1.17, 1.02 / 2.02)):
-        code = torch.where(self.encode(images) > 0, 1.0, -1.0).to(images.dtype)
+    def reconstruct(self, images):
+        return self.decode(torch.where(self.encode(images) > 0, 1.0, -1.0).to(images.dtype))
+
+    def decode(self, code, steps=25, guidance=1.5, interval=(0.17 / 1.17, 1.02 / 2.02)):
+        """A code of signs to patches of an image."""
         full = torch.cat((code, torch.ones_like(code[..., :1])), -1)
         both = torch.cat((full, torch.zeros_like(full)))
-        z = torch.randn_like(self.patchify(images))
+        z = torch.randn(len(code), (self.size // self.patch) ** 2, 3 * self.patch * self.patch, dtype=code.dtype)
         times = [((steps - i) / steps) ** 4 for i in range(steps + 1)]
         for now, after in zip(times, times[1:]):
             if interval[0] <= now <= interval[1]:
@@ -232,6 +235,76 @@ class DiffusionMlp(nn.Module):
             x = block(x, y)
         shift, scale = self.modulation(y).chunk(2, -1)
         return self.out(torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale))
+
+
+class Far(nn.Module):
+    """FAR's transformer and denoising network: images of classes, one frequency level after the other."""
+
+    def __init__(self, side, channels, buffer, hidden, heads, depth, head_width, head_depth, classes=1000):
+        super().__init__()
+        self.side, self.channels, self.buffer = side, channels, buffer
+        count = side * side
+        self.classes = nn.Embedding(classes, hidden)
+        self.null = nn.Parameter(torch.zeros(1, hidden))
+        self.encoder_positions = nn.Parameter(torch.zeros(1, buffer + count, hidden))
+        self.decoder_positions = nn.Parameter(torch.zeros(1, buffer + count, hidden))
+        self.token_positions = nn.Parameter(torch.zeros(1, count, hidden))
+        self.embed = nn.Linear(channels, hidden)
+        self.embed_norm = nn.LayerNorm(hidden, eps=1e-6)
+        self.encoder = nn.ModuleList(VitBlock(hidden, heads) for _ in range(depth))
+        self.encoder_norm = nn.LayerNorm(hidden, eps=1e-6)
+        self.decoder_embed = nn.Linear(hidden, hidden)
+        self.decoder = nn.ModuleList(VitBlock(hidden, heads) for _ in range(depth))
+        self.decoder_norm = nn.LayerNorm(hidden, eps=1e-6)
+        self.net = DiffusionMlp(channels, head_width, head_depth, hidden)
+
+    def conditions(self, tokens, classes):
+        """Tokens [batch, count, channels] and class vectors [batch, hidden] to [batch, count, hidden]."""
+        x = torch.cat((classes[:, None].expand(-1, self.buffer, -1), self.embed(tokens)), 1)
+        x = self.embed_norm(x + self.encoder_positions)
+        for block in self.encoder:
+            x = block(x)
+        x = self.decoder_embed(self.encoder_norm(x)) + self.decoder_positions
+        for block in self.decoder:
+            x = block(x)
+        return self.decoder_norm(x)[:, self.buffer:] + self.token_positions
+
+    def sample(self, labels, levels=(0, 2, 3, 4, 5, 6, 7, 8, 9, 10), steps=100, guidance=3.0):
+        """Guidance grows linearly from 1 over the levels; both its branches are one batch."""
+        batch, count, dtype = len(labels), self.side * self.side, self.null.dtype
+        classes = torch.cat((self.classes(labels), self.null.expand(batch, -1)))
+        kept = torch.linspace(0, 999, steps).round()
+        bar = torch.cos((kept / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+        before = torch.cat((torch.ones(1), bar[:-1]))
+        tokens = torch.zeros(batch, count, self.channels, dtype=dtype)
+        for k, level in enumerate(levels):
+            scale = 1 + (guidance - 1) * k / max(1, len(levels) - 1)
+            two = 2 if scale != 1 else 1
+            z = self.conditions(tokens.repeat(two, 1, 1), classes[: two * batch]).flatten(0, 1)
+            levels_of = torch.full((len(z), 1), float(level), dtype=dtype)
+            x = torch.randn(batch * count, self.channels, dtype=dtype)
+            for i in reversed(range(steps)):
+                out = self.net(x.repeat(two, 1), kept[i].expand(len(z)), z, levels_of)
+                epsilon, v = out.chunk(2, -1)
+                if two == 2:
+                    with_class, without = epsilon.chunk(2)
+                    epsilon, v = without + scale * (with_class - without), v[: len(x)]
+                x = self.reverse(x.float(), epsilon.float(), v.float(), bar[i], before[i], i > 0).to(dtype)
+            image = x.unflatten(0, (batch, count)).transpose(1, 2).unflatten(-1, (self.side, self.side))
+            if k + 1 < len(levels):
+                small = F.interpolate(image, size=(levels[k + 1] + 1,) * 2, mode="area")
+                image = F.interpolate(small, size=(self.side,) * 2, mode="bicubic")
+            tokens = image.flatten(2).transpose(1, 2)
+        return image
+
+    @staticmethod
+    def reverse(x, epsilon, v, bar, before, noisy):
+        beta = 1 - bar / before
+        start = (x - (1 - bar).sqrt() * epsilon) / bar.sqrt()
+        mean = before.sqrt() * beta / (1 - bar) * start + (1 - beta).sqrt() * (1 - before) / (1 - bar) * x
+        least = (beta * (1 - before) / (1 - bar)).clamp(min=1e-20).log()
+        variance = (v + 1) / 2 * beta.log() + (1 - (v + 1) / 2) * least
+        return mean + (0.5 * variance).exp() * torch.randn_like(x) if noisy else mean
 
 
 class VaeResBlock(nn.Module):

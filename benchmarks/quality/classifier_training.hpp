@@ -84,10 +84,11 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
         const auto logits = (*model_)(x);
         const auto loss = sum(log_softmax(logits) * wanted) * (-1.0 / static_cast<double>(batch));
         backward(loss);
-        const ClassifierTrainReport report{static_cast<double>(loss.item()),
-                                           agreement(predictions(logits.to_host()), labels)};
-        this->optimise(options_.rate, options_.clip);
-        return report;
+        typename Base::Numbers numbers;
+        numbers.add(loss.handle().value);
+        this->optimise(options_.rate, options_.clip, numbers);
+        numbers.fetch();
+        return {numbers.values()[0], agreement(predictions(logits.to_host()), labels)};
     }
 
    private:

@@ -2,6 +2,7 @@
 
 // FAR training behind one run-time interface; the twin of any_flowmo_training.hpp.
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,8 +19,13 @@ struct FarTrainingSettings {
 /// A training run whose configuration is chosen at run time.
 class AnyFarTraining : public AnyTraining {
    public:
-    /// One optimiser step on latents [batch, channels, side, side] with one label each.
-    virtual FarTrainReport step(const std::vector<float>& latents, const std::vector<Index>& labels) = 0;
+    /// One optimiser step on latents [batch, channels, side, side] with one label each; the result waits for its
+    /// report.
+    [[nodiscard]] virtual std::function<FarTrainReport()> queue_step(const std::vector<float>& latents,
+                                                                     const std::vector<Index>& labels) = 0;
+    FarTrainReport step(const std::vector<float>& latents, const std::vector<Index>& labels) {
+        return queue_step(latents, labels)();
+    }
     /// Gives a model of the same configuration the averaged weights; they are shared, so it follows the training.
     virtual void lend_to(AnyFar& model) = 0;
 };

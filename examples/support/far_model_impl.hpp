@@ -8,6 +8,7 @@
 
 #include "flowfar/far.hpp"
 #include "flowfar/far/graph_sampler.hpp"
+#include "flowfar/io/shared_weights.hpp"
 
 #include "any_far.hpp"
 #include "floats.hpp"
@@ -24,7 +25,11 @@ class FarOn final : public AnyFar {
                   parameter_count(model_), default_levels<C>()};
     }
     void initialise(std::uint64_t seed) override { model_.initialise(seed); }
-    void load(const io::Path& path) override { model_ = Model::load(path); }
+    void load(const io::Path& path) override {
+        const io::WeightsFile file(path);
+        io::check_far_weights<C>(io::Weights::find(file, io::parameter_names(model_)));
+        io::share_or_load_parameters(model_, path);
+    }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";
         metadata["configuration"] = C::name;

@@ -17,9 +17,11 @@ class FarTrainingOn final : public TrainingWith<AnyFarTraining, FarTrainer<C, B>
     explicit FarTrainingOn(const FarTrainingSettings& settings)
         : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed)) {}
 
-    FarTrainReport step(const std::vector<float>& latents, const std::vector<Index>& labels) override {
+    std::function<FarTrainReport()> queue_step(const std::vector<float>& latents,
+                                               const std::vector<Index>& labels) override {
         const auto batch = static_cast<Index>(labels.size());
-        return this->trainer_.step(Latents::from_host(latents, {batch, C::channels, C::side, C::side}), labels);
+        const auto images = Latents::from_host(latents, {batch, C::channels, C::side, C::side});
+        return [pending = this->trainer_.queue_step(images, labels)]() mutable { return pending.get(); };
     }
     void lend_to(AnyFar& model) override { Base::share_average(model.parameters()); }
 };

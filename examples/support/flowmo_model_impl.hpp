@@ -9,6 +9,7 @@
 
 #include "flowfar/flowmo.hpp"
 #include "flowfar/flowmo/graph_sampler.hpp"
+#include "flowfar/io/shared_weights.hpp"
 #include "flowfar/io/token_file.hpp"
 
 #include "any_flowmo.hpp"
@@ -40,7 +41,7 @@ class FlowMoOn final : public AnyFlowMo {
     void initialise(std::uint64_t seed) override { model_.initialise(seed); }
     void load(const io::Path& path) override {
         samplers_.clear();  // they read the parameters where they were
-        io::load_parameters(model_, path);
+        io::share_or_load_parameters(model_, path);
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";

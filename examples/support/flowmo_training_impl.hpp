@@ -22,10 +22,11 @@ class FlowMoTrainingOn final : public TrainingWith<AnyFlowMoTraining, FlowMoTrai
         : Base(settings.options, parameters_from(settings.initial_model, settings.options.seed),
                std::move(perceptual)) {}
 
-    FlowMoTrainReport step(const std::vector<float>& images) override {
+    std::function<FlowMoTrainReport()> queue_step(const std::vector<float>& images) override {
         constexpr Index size = 3 * C::image_height * C::image_width;
         const auto batch = static_cast<Index>(images.size()) / size;
-        return this->trainer_.step(Images::from_host(images, {batch, 3, C::image_height, C::image_width}));
+        const auto planes = Images::from_host(images, {batch, 3, C::image_height, C::image_width});
+        return [pending = this->trainer_.queue_step(planes)]() mutable { return pending.get(); };
     }
     void lend_to(AnyFlowMo& model) override { Base::share_average(model.parameters()); }
 };

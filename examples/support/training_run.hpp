@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,6 +27,8 @@ struct StepNumbers {
     double loss = 0;
     Json numbers;
 };
+/// Waits for the numbers of a step that has been queued.
+using PendingNumbers = std::function<StepNumbers()>;
 
 class TrainingRun {
    public:
@@ -52,24 +55,40 @@ class TrainingRun {
         Progress progress("train", common_.steps, first);
         begin(progress);
         const auto clock = std::chrono::steady_clock::now();
-        while (run.step_count() < common_.steps && !interrupt.requested() && !stopped_) {
-            StepNumbers report = step();
-            const Index at = run.step_count();
-            progress.update(at, report.loss, common_.batch);
+        const auto report = [&](PendingNumbers& pending, Index at) {
+            const StepNumbers found = std::exchange(pending, nullptr)();
+            progress.update(at, found.loss, common_.batch);
             if (at % common_.log_every == 0 || at == common_.steps) {
                 const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - clock;
                 Json line = {{"event", "step"}, {"step", at}};
-                line.update(report.numbers);
+                line.update(found.numbers);
                 line["images_per_second"] = static_cast<double>((at - first) * common_.batch) / seconds.count();
                 log.write(line);
             }
+        };
+        PendingNumbers before;  // the report of the last step, asked for when the device has the next one to do
+        while (run.step_count() < common_.steps && !interrupt.requested() && !stopped_) {
+            PendingNumbers pending = queue_step();
+            const Index at = run.step_count();
+            if (before) {
+                report(before, at - 1);
+            }
+            before = std::move(pending);
+            const bool to_evaluate = due(common_.evaluate_every, at);
+            const bool to_save = due(common_.save_every, at);
+            if (to_evaluate || to_save) {
+                report(before, at);
+            }
             // The evaluation comes first: a run killed between the two repeats it.
-            if (due(common_.evaluate_every, at)) {
+            if (to_evaluate) {
                 evaluate(log, progress);
             }
-            if (due(common_.save_every, at)) {
+            if (to_save) {
                 save();
             }
+        }
+        if (before) {
+            report(before, run.step_count());
         }
         progress.finish();
         save();  // also where nothing was left to do: a run killed between state and model has an old model
@@ -90,7 +109,8 @@ class TrainingRun {
     [[nodiscard]] virtual Index parameter_count() const = 0;
     /// Opens the data; called once, before the first step.
     virtual void begin(Progress& progress) = 0;
-    [[nodiscard]] virtual StepNumbers step() = 0;
+    /// Takes a batch and makes one step of it.
+    [[nodiscard]] virtual PendingNumbers queue_step() = 0;
     virtual void evaluate(JsonlWriter& log, Progress& progress) = 0;
     virtual void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) = 0;
     [[nodiscard]] virtual Index skipped() const = 0;

@@ -2,6 +2,7 @@
 #include "flowfar/backend/cpu/amx.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <doctest/doctest.h>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/bf16_rows.hpp"
+#include "flowfar/backend/cpu/int8_kernel.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16) && defined(__linux__)
 
@@ -24,12 +26,11 @@ float number(std::uint32_t bits) {
 /// Eight registers of 16 rows of 64 bytes.
 struct EmulatedTiles {
     static inline std::uint32_t word[8][16][16];
-    static inline float sum[8][16][16];
 
     template <int I>
     static void zero() {
-        for (auto& row : sum[I]) {
-            std::fill(std::begin(row), std::end(row), 0.0F);
+        for (auto& row : word[I]) {
+            std::fill(std::begin(row), std::end(row), 0U);
         }
     }
     template <int I>
@@ -39,21 +40,31 @@ struct EmulatedTiles {
         }
     }
     template <int I>
-    static void store(float* to, Index stride) {
+    static void store(void* to, Index stride) {
         for (Index row = 0; row < 16; ++row) {
-            std::copy_n(sum[I][row], 16, to + row * stride / Index{sizeof(float)});
+            std::copy_n(word[I][row], 16, static_cast<std::uint32_t*>(to) + row * stride / Index{sizeof(Pair)});
         }
     }
-    template <int C, int A, int B>
+    template <class Sum, int C, int A, int B>
     static void multiply_add() {
         for (int m = 0; m < 16; ++m) {
             for (int k = 0; k < 16; ++k) {
                 for (int n = 0; n < 16; ++n) {
-                    const std::uint32_t a = word[A][m][k];
-                    const std::uint32_t b = word[B][k][n];
-                    sum[C][m][n] += number(a & 0xFFFFU) * number(b & 0xFFFFU) + number(a >> 16) * number(b >> 16);
+                    auto sum = std::bit_cast<Sum>(word[C][m][n]);
+                    add(sum, word[A][m][k], word[B][k][n]);
+                    word[C][m][n] = std::bit_cast<std::uint32_t>(sum);
                 }
             }
+        }
+    }
+
+   private:
+    static void add(float& sum, std::uint32_t a, std::uint32_t b) {
+        sum += number(a & 0xFFFFU) * number(b & 0xFFFFU) + number(a >> 16) * number(b >> 16);
+    }
+    static void add(std::int32_t& sum, std::uint32_t a, std::uint32_t b) {
+        for (int shift = 0; shift < 32; shift += 8) {
+            sum += static_cast<std::int8_t>(a >> shift & 0xFFU) * static_cast<std::int32_t>(b >> shift & 0xFFU);
         }
     }
 };
@@ -116,6 +127,53 @@ TEST_CASE("tiles give the product of what was packed") {
         MESSAGE("this CPU has no tile registers: their instructions themselves were not run");
     }
 }
+
+#if defined(FLOWFAR_AVX512_INT8)
+TEST_CASE("tiles of bytes give the bits of the vector instructions") {
+    if (!cpu::has_avx512_int8()) {
+        MESSAGE("this CPU cannot multiply bytes: nothing to compare");
+        return;
+    }
+    namespace bytes = cpu::int8_product;
+    std::mt19937 engine(seed);
+    for (const Index rows : {1, 14, 16, 17, 32}) {
+        for (const Index inner : {1, 63, 64, 65, 300}) {
+            for (const Index columns : {1, 16, 31, 32}) {
+                CAPTURE(rows);
+                CAPTURE(inner);
+                CAPTURE(columns);
+                const auto draw = [&](Index count) {
+                    std::vector<float> out(static_cast<std::size_t>(count));
+                    for (float& x : out) {
+                        x = std::uniform_real_distribution<float>(-1.0F, 1.0F)(engine);
+                    }
+                    return out;
+                };
+                const auto a = draw(rows * inner);
+                const auto b = draw(inner * columns);
+                const Index stride = bytes::left_words(inner);
+                std::vector<bytes::Quad> left(static_cast<std::size_t>(padded_rows(rows) * stride), 0x80808080U);
+                std::vector<bytes::Quad> panel(static_cast<std::size_t>(bytes::panel_words(inner)), 0x80808080U);
+                bytes::pack_left(View<float>{a.data(), inner, true}, rows, inner, left.data());
+                bytes::pack_panel(View<float>{b.data(), columns, true}, 0, columns, inner, panel.data());
+                constexpr Index ld = 37;
+                std::vector<float> found(static_cast<std::size_t>(rows * ld), 2.0F);
+                std::vector<float> expected = found;
+                bytes::multiply_amx<EmulatedTiles>(left.data(), stride, rows, panel.data(), inner,
+                                                   {found.data(), ld, columns, 0.5F});
+                for_tiles(rows, bytes::tiles, [&](Index row, auto tile) {
+                    tile(left.data() + row * stride, stride, panel.data(), inner,
+                         {expected.data() + row * ld, ld, columns, 0.5F});
+                });
+                CHECK(found == expected);
+            }
+        }
+    }
+    if (!AmxTiles::available_for_bytes()) {
+        MESSAGE("this CPU has no tile registers for bytes: their instructions themselves were not run");
+    }
+}
+#endif
 
 TEST_CASE("the shapes are 64 bytes, as the instruction reads them") {
     CHECK(sizeof(TileShapes) == 64);

@@ -142,6 +142,12 @@ TEST_CASE("weights that are used again and again are kept packed, until they cha
                 check(Cpu::gemm(left, view, {}, {}), Cpu::gemm(left, fresh(view), {}, {}), 0.0);
             }
         }
+        const Handle kernel = Cpu::reshape(wide, {10, 140, 3, 3});
+        const ConvOptions options{1, 1, 1, 1, 1};
+        for (int use = 0; use < 4; ++use) {
+            const Handle image = random({1, 140, 4, 16}, 45);
+            check(Cpu::conv2d(image, kernel, {}, options), Cpu::conv2d(image, fresh(kernel), {}, options), 0.0);
+        }
     };
     check_all();
     const Handle other = random({90, 140}, 44);

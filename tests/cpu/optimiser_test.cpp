@@ -36,3 +36,7 @@ TEST_CASE("cpu: in-place updates convert what they read and refuse what they can
     CHECK_THROWS_AS(Cpu::adam_step(column, column, strided, column, {}), Error);
     CHECK_THROWS_AS(Cpu::lerp(strided, column, 0.5), Error);
 }
+TEST_CASE("cpu: work on many tensors") {
+    check_many<Cpu>(DType::f32);
+    check_many<Cpu>(DType::f64);
+}

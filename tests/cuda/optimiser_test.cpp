@@ -1,5 +1,7 @@
 #include "suites/optimiser.hpp"
 
+#include <cmath>
+
 #include "flowfar/backend/cuda.hpp"
 
 using namespace flowfar;
@@ -74,4 +76,45 @@ TEST_CASE("cuda: steps of many tensors at once have the bits of single steps") {
         CHECK((values_of<Cuda>(t.parameter) == values_of<Cuda>(together[i].parameter)));
         CHECK((values_of<Cuda>(t.second) == values_of<Cuda>(together[i].second)));
     }
+}
+TEST_CASE("cuda: work on many tensors") {
+    check_many<Cuda>(DType::f32);
+    check_many<Cuda>(DType::f64);
+    Maker<Cuda> make(DType::bf16, 714);
+    const Twin<Cuda> narrow = make.uniform({5000});
+    check_handles<Cuda>("square_sums", {Cuda::square_sums({&narrow.tested, 1})},
+                        {Reference::square_sums({&narrow.exact, 1})}, DType::f64, approx::f32, make.seed());
+    const Handle one = Cuda::full({2}, DType::f32, 1.0);
+    CHECK_THROWS_AS(Cuda::multiply_each({&one, 1}, Cuda::full({2}, DType::f64, 1.0)), Error);
+    CHECK_THROWS_AS(static_cast<void>(Cuda::square_sums(std::vector<Handle>{Cuda::full({2}, DType::i64, 1.0)})), Error);
+}
+TEST_CASE("cuda: gradients are limited to a norm that the device knows; if it is not finite, nothing changes") {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+        Maker<Cuda> make(dtype, 713);
+        for (const double norm : {0.5, 8.0, std::nan(""), HUGE_VAL}) {
+            for (const double maximum : {0.0, 2.0}) {
+                const auto p = make.uniform({100}).tested;
+                const auto q = Cuda::cast(Cuda::cast(p, DType::bf16), dtype);
+                Cuda::assign(q, p);
+                const auto g = make.uniform({100}).tested;
+                const auto before = values_of<Cuda>(p);
+                const auto zeros = [&] { return Cuda::full({100}, dtype, 0.0); };
+                const Handle m = zeros();
+                AdamTarget<Handle> target{p, g, m, zeros(), {.epsilon = 1.0}};
+                Cuda::adam_steps({&target, 1}, {Cuda::full({}, DType::f64, norm), maximum});
+                if (std::isfinite(norm)) {
+                    target.options.gradient_scale = maximum > 0.0 ? clip_factor(norm, maximum) : 1.0;
+                    Cuda::adam_step(q, g, zeros(), zeros(), target.options);
+                    CHECK((values_of<Cuda>(p) == values_of<Cuda>(q)));
+                    CHECK((values_of<Cuda>(p) != before));
+                } else {
+                    CHECK((values_of<Cuda>(p) == before));
+                    CHECK((values_of<Cuda>(m) == std::vector<double>(100)));
+                }
+            }
+        }
+    }
+    const Handle one = Cuda::full({1}, DType::f32, 1.0);
+    const AdamTarget<Handle> target{one, one, one, one, {}};
+    CHECK_THROWS_AS(Cuda::adam_steps({&target, 1}, {one, 1.0}), Error);
 }

@@ -1,4 +1,5 @@
 // After the first, a step of sampling or training takes nothing from the heap.
+#include <array>
 #include <doctest/doctest.h>
 #include <utility>
 #include <vector>
@@ -33,7 +34,10 @@ TEST_CASE("sampling steps do not allocate") {
     for (const auto& [rounds, quantises] : {std::pair{false, false}, {true, false}, {true, true}}) {
         const Bf16Products rounded(rounds);
         const Int8Products quantised(quantises);
-        for (int run = 0; run < 2; ++run) {
+        // The second run uses the modulations' weights for the second time, so it packs them, and then its first steps
+        // find some blocks taken.
+        constexpr std::array<std::size_t, 3> settled{6, 4, 1};
+        for (std::size_t run = 0; run < 3; ++run) {
             std::vector<long> counts;
             counts.reserve(100);
             const Model::Callback note = [&](const Model::Step&) {
@@ -42,7 +46,8 @@ TEST_CASE("sampling steps do not allocate") {
             };
             static_cast<void>(model.decode(tokens, {.steps = 8}, note));
             REQUIRE(counts.size() == 8);
-            for (std::size_t i = run == 0 ? 6 : 1; i < counts.size(); ++i) {
+            for (std::size_t i = settled[run]; i < counts.size(); ++i) {
+                CAPTURE(run);
                 CAPTURE(i);
                 CHECK(counts[i] == counts[i - 1]);
             }

@@ -26,6 +26,21 @@ const Model& model() {
     return m;
 }
 
+/// A fresh model's gates are closed to the code; noise opens them.
+const Model& noisy_model() {
+    static const Model m = [] {
+        Model fresh;
+        fresh.initialise(1);
+        for_each_parameter(fresh, [](const auto& p) {
+            const auto noise =
+                Cpu::unary({UnaryOp::affine, 0.05, 0.0}, Cpu::normal(p.extents(), DType::f32, fold(2, p.name), 0));
+            Cpu::assign(p.value(), Cpu::binary(BinaryOp::add, p.value(), noise));
+        });
+        return fresh;
+    }();
+    return m;
+}
+
 TEST_CASE("patches hold row, column, channel with the channel fastest, and come back unchanged") {
     constexpr Index p = OpenNano::patch;
     const Index height = 2 * p;
@@ -94,13 +109,7 @@ TEST_CASE("one const model serves several threads") {
 
 TEST_CASE("guidance outside its interval costs nothing and changes nothing") {
     const Index side = 2 * OpenNano::patch;
-    Model model;
-    model.initialise(1);
-    for_each_parameter(model, [](const auto& p) {  // a fresh model's gates are closed to the code
-        const auto noise =
-            Cpu::unary({UnaryOp::affine, 0.05, 0.0}, Cpu::normal(p.extents(), DType::f32, fold(2, p.name), 0));
-        Cpu::assign(p.value(), Cpu::binary(BinaryOp::add, p.value(), noise));
-    });
+    const Model& model = noisy_model();
     const Tokens tokens = model.encode(Model::Images::normal({1, 3, side, side}, 4));
     const GuidanceInterval never{0.9991, 0.9992};
     const auto plain = model.decode(tokens, {.steps = 5, .guidance = 1.0}, side, side).to_host();
@@ -109,6 +118,27 @@ TEST_CASE("guidance outside its interval costs nothing and changes nothing") {
         model.decode(tokens, {.steps = 5, .guidance = 3.0, .interval = GuidanceInterval::always()}, side, side);
     CHECK(plain == outside);
     CHECK(plain != inside.to_host());
+}
+
+TEST_CASE("sampling computes the modulations of many steps at once and gives the bits of single velocities") {
+    const Index side = 2 * OpenNano::patch;
+    const Model& model = noisy_model();
+    const Tokens tokens = model.encode(Model::Images::normal({2, 3, side, side}, 4));
+    const auto code = Model::with_mask(Model::code_of(tokens));
+    const auto both = concat<0>(code, Model::null_code(2));
+    for (const int steps : {3, 40}) {  // 40 are more than are computed at once
+        const ShiftedSchedule schedule(steps, 0.25);
+        Model::Images z = Model::Images::normal({2, 3, side, side}, 3);
+        for (int i = 0; i < steps; ++i) {
+            const double t = schedule.times()[static_cast<std::size_t>(i)];
+            const auto pair = model.velocity(concat<0>(z, z), both, Model::Times::full({4}, t));
+            const auto without = slice<0>(pair, 2, 4);
+            z = z - (without + (slice<0>(pair, 0, 2) - without) * 1.5) * schedule.step(i);
+        }
+        const FlowMoDecodeOptions options{
+            .steps = steps, .guidance = 1.5, .interval = GuidanceInterval::always(), .seed = 3};
+        CHECK(model.decode(tokens, options, side, side).to_host() == clamp(z, -1.0, 1.0).to_host());
+    }
 }
 
 TEST_CASE("a compile-time schedule decodes to the same bits as its run-time twin") {

@@ -178,6 +178,21 @@ TEST_CASE("shared parameters lie in the file's mapping; changes stay with the pr
     CHECK(third.first(x).to_host() == model.first(x).to_host());
 }
 
+TEST_CASE("weights are shared where format and backend permit it, else loaded") {
+    const TempDir folder;
+    Pair model(1);
+    io::save_parameters(model, folder / "m.safetensors", DType::f32, {});
+    io::StateWriter<Cpu> writer;
+    for_each_parameter(model, [&](const auto& p) { writer.add(p.name, p.value()); });
+    writer.write_torch(folder / "m.pth");
+    for (const char* name : {"m.safetensors", "m.pth"}) {
+        Pair other(2);
+        io::share_or_load_parameters(other, folder / name);
+        CHECK(values_of(other) == values_of(model));
+    }
+    CHECK_THROWS_AS(io::share_or_load_parameters(model, folder / "none.safetensors"), Error);
+}
+
 TEST_CASE("what cannot be shared is loaded, and what does not fit refused") {
     const TempDir folder;
     const io::Path path = folder / "m.safetensors";

@@ -74,6 +74,52 @@ void check_lerp(DType dtype) {
     }
 }
 
+/// Work on many tensors: enough for several tables of a backend that has such, of sizes around its blocks.
+template <class B>
+void check_many(DType dtype) {
+    Maker<B> make(dtype, 704);
+    std::vector<Twin<B>> targets;
+    std::vector<Twin<B>> sources;
+    for (Index i = 0; i < 300; ++i) {
+        const Index size = i % 50 == 7 ? 4096 * (i / 50) + i % 3 : (i * 37) % 60;
+        const Index begin = i % 3;  // not always aligned to what a kernel may read at once
+        targets.push_back(make.uniform({size + 2}).slice(0, begin, begin + size));
+        sources.push_back(make.uniform({2, size}).slice(0, 1, 2).reshape({size}));
+    }
+    const auto tested = [](const std::vector<Twin<B>>& twins) {
+        std::vector<typename B::Handle> out;
+        for (const Twin<B>& twin : twins) {
+            out.push_back(twin.tested);
+        }
+        return out;
+    };
+    const auto exact = [](const std::vector<Twin<B>>& twins) {
+        std::vector<Handle> out;
+        for (const Twin<B>& twin : twins) {
+            out.push_back(twin.exact);
+        }
+        return out;
+    };
+    const double tolerance = approx::of(dtype);
+    const auto sums = B::square_sums(tested(sources));
+    check_handles<B>("square_sums", {sums}, {Reference::square_sums(exact(sources))}, DType::f64, tolerance,
+                     make.seed());
+    CHECK(values_of<B>(B::square_sums({})).empty());
+
+    B::lerp_each(tested(targets), tested(sources), 0.25);
+    Reference::lerp_each(exact(targets), exact(sources), 0.25);
+    check_handles<B>("lerp_each", tested(targets), exact(targets), dtype, tolerance, make.seed());
+
+    std::vector<double> numbers(targets.size());
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        numbers[i] = 0.5 + 0.01 * static_cast<double>(i);
+    }
+    const Extents count{static_cast<Index>(numbers.size())};
+    B::multiply_each(tested(targets), B::from_host(numbers.data(), count, DType::f64));
+    Reference::multiply_each(exact(targets), Reference::from_host(numbers.data(), count, DType::f64));
+    check_handles<B>("multiply_each", tested(targets), exact(targets), dtype, tolerance, make.seed());
+}
+
 template <class B>
 void check_add_into(DType dtype) {
     Maker<B> make(dtype, 703);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flowfar/backend/composite_conv.hpp"
+#include "flowfar/backend/tensor_lists.hpp"
 #include "flowfar/core/layout.hpp"
 #include "flowfar/core/vocabulary.hpp"
 
@@ -16,7 +17,7 @@ namespace flowfar {
 /// Default definitions of the fused operations and their gradients from a plain backend's primitives. A backend
 /// inherits them and overrides those it can do faster; `Reference` keeps them all, so they are the tests' oracle.
 template <class B, class H>
-struct Composite : CompositeConv<B, H> {
+struct Composite : CompositeConv<B, H>, TensorLists<B, H> {
     /// x ∘ factor + addend, broadcast; with `plus_one` the factor is 1 + factor.
     [[nodiscard]] static H multiply_add(const H& x, const H& factor, const H& addend, bool plus_one) {
         return add(mul(x, plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor), addend);

@@ -68,6 +68,10 @@ concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const 
     {B::add_into(h, h)};
     {B::lerp(h, h, 0.5)};
     {B::adam_step(h, h, h, h, AdamOptions{})};
+    {B::adam_steps(std::span<const AdamTarget<typename B::Handle>>{})};
+    {B::lerp_each(std::span<const typename B::Handle>{}, std::span<const typename B::Handle>{}, 0.5)};
+    { B::square_sums(std::span<const typename B::Handle>{}) } -> std::same_as<typename B::Handle>;
+    {B::multiply_each(std::span<const typename B::Handle>{}, h)};
     { B::unary_backward(Unary{}, h, h, h) } -> std::same_as<typename B::Handle>;
     { B::binary_backward(BinaryOp::add, true, h, h, h, h) } -> std::same_as<typename B::Handle>;
     { B::softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
@@ -79,6 +83,12 @@ concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const 
     { B::group_norm_backward(h, h, h, Index{1}, 1e-6) } -> std::same_as<NormGradients<typename B::Handle>>;
     { B::upsample_nearest2_backward(h) } -> std::same_as<typename B::Handle>;
     { B::pool2d_backward(h, h, Extents{}, PoolOptions{}) } -> std::same_as<typename B::Handle>;
+};
+
+/// A backend whose operations return before they are done: its `fetch` brings results to the host without waiting.
+template <class B>
+concept RunsAhead = requires(const typename B::Handle& h) {
+    B::fetch(h);
 };
 
 }  // namespace flowfar

@@ -8,6 +8,7 @@
 #include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cpu/storage.hpp"
 #include "flowfar/backend/host.hpp"
+#include "flowfar/backend/tensor_lists.hpp"
 #include "flowfar/backend/views.hpp"
 #include "flowfar/config.hpp"
 
@@ -17,7 +18,7 @@ namespace flowfar {
 /// It computes in f32. Products and attention of bf16 tensors, and of f32 tensors under Bf16Products, use the CPU's
 /// bf16 instructions where it has them; other operations widen bf16 tensors and round the result. f64, which only tests
 /// and small exact computations use, goes to the reference loops.
-struct Cpu : Views<Cpu>, HostMemory<Cpu> {
+struct Cpu : Views<Cpu>, HostMemory<Cpu>, TensorLists<Cpu, Handle> {
     using Handle = flowfar::Handle;
 
     [[nodiscard]] static std::string_view name() { return "cpu"; }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -23,13 +24,25 @@ struct MemoryUse {
     std::size_t limit = 0;
 };
 
+/// Elements on their way to the host.
+class Fetched {
+   public:
+    Fetched() = default;
+    Fetched(const Fetched&) = delete;
+    Fetched& operator=(const Fetched&) = delete;
+    virtual ~Fetched() = default;
+
+    /// Waits until they are there, but for nothing that was queued later. They live as long as this object.
+    [[nodiscard]] virtual const void* wait() const = 0;
+};
+
 }  // namespace cuda
 
 /// The CUDA backend: own kernels, cuBLASLt for matrix products. It computes in f32 and, with f32 accumulation, in bf16;
 /// f64 serves tests and small exact computations. While a Bf16Products (backend/cpu/precision.hpp) lives, products,
 /// convolutions and attention of f32 tensors round their operands to bf16, attention its results, too. Operations are
-/// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, and row
-/// selection by indices that were computed on the device.
+/// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, row selection
+/// by indices that were computed on the device, and `from_host` of more than 64 MiB that are not page-locked.
 ///
 /// This header declares only and needs no CUDA headers: any host compiler can build a model over `Cuda`. One unit of
 /// the program, compiled by nvcc, includes flowfar/backend/cuda/definitions.cuh.
@@ -56,10 +69,13 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
 
     [[nodiscard]] static Handle empty(const Extents& extents, DType dtype);
     [[nodiscard]] static Handle full(const Extents& extents, DType dtype, double value);
-    /// Page-locked memory is read when the stream gets there, so leave it alone until then; any other at once.
+    /// Does not wait for the device. Page-locked memory is read when the stream gets there, so leave it alone until
+    /// then; any other has been read on return.
     [[nodiscard]] static Handle from_host(const void* data, const Extents& extents, DType dtype);
     /// Writes the elements in row-major order, in the handle's own element type. Waits for them.
     static void to_host(const Handle& h, void* data);
+    /// Queues a copy of the elements, in row-major order, to the host and returns at once.
+    [[nodiscard]] static std::shared_ptr<const cuda::Fetched> fetch(const Handle& h);
     [[nodiscard]] static Handle cast(const Handle& h, DType dtype);
     [[nodiscard]] static Handle contiguous(const Handle& h);
     /// Copies source, broadcast and converted, into the elements of target.
@@ -92,6 +108,8 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static Handle scatter_add_rows(const Handle& x, const Handle& rows, Index count);
 
     /// The fused operations: backend/composite.hpp says what each computes.
+    [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
+                                             bool plus_one);
     [[nodiscard]] static Handle layer_norm(const Handle& x, const Handle& scale, const Handle& shift,
                                            NormOptions options);
     [[nodiscard]] static NormGradients<Handle> layer_norm_backward(const Handle& x, const Handle& scale,
@@ -131,6 +149,12 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
                           const AdamOptions& options);
     /// `adam_step` for all targets with the same bits, many of them in one kernel.
     static void adam_steps(std::span<const AdamTarget<Handle>> targets);
+    /// The same with gradients limited to a norm that the device knows.
+    static void adam_steps(std::span<const AdamTarget<Handle>> targets, const GradientLimit<Handle>& limit);
+    /// Many tensors in one kernel, too: backend/tensor_lists.hpp says what each computes.
+    static void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight);
+    [[nodiscard]] static Handle square_sums(std::span<const Handle> tensors);
+    static void multiply_each(std::span<const Handle> targets, const Handle& factors);
 };
 
 static_assert(PlainBackend<Cuda>);

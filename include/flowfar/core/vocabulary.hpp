@@ -114,7 +114,7 @@ struct AdamOptions {
     double gradient_scale = 1.0;  ///< gradients are multiplied by this first (clipping, accumulation)
 };
 
-/// What one Adam step works on, for backends that update many tensors at once.
+/// What one Adam step works on.
 template <class H>
 struct AdamTarget {
     H parameter;
@@ -122,6 +122,19 @@ struct AdamTarget {
     H first;   ///< running mean of gradients
     H second;  ///< running mean of squared gradients
     AdamOptions options;
+};
+
+/// What brings a gradient of norm `norm` to at most `maximum` (Pascanu et al. 2013).
+[[nodiscard]] FLOWFAR_HD constexpr double clip_factor(double norm, double maximum) {
+    const double factor = maximum / (norm + 1e-6);
+    return factor < 1.0 ? factor : 1.0;
+}
+
+/// A limit of gradients whose norm only the device knows. Steps with a norm that is not finite change nothing.
+template <class H>
+struct GradientLimit {
+    H norm;                ///< L2 norm of all gradients of the step: f64, one element
+    double maximum = 0.0;  ///< gradients are scaled to this norm if theirs is larger; 0: never
 };
 
 [[nodiscard]] constexpr UnaryOp unary_of(Activation activation) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,7 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
     using typename Base::PlainModel;
     using Latents = typename PlainModel::Latents;
     using Noise = typename PlainModel::Head::Rows;
+    using typename Base::Numbers;
 
     /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
     template <class Prepare>
@@ -62,28 +64,46 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
         }
     }
 
+    /// A step's report whose numbers may still be on their way.
+    class Pending {
+       public:
+        /// Waits for the numbers. Throws `Error` if the gradient was not finite.
+        [[nodiscard]] FarTrainReport get() {
+            FarTrainReport report = read(numbers_);
+            report.gradient_norm = Base::checked_norm(numbers_.values().back(), applied_.step);
+            report.learning_rate = learning_rate_ * applied_.rate;
+            return report;
+        }
+
+       private:
+        friend FarTrainer;
+        Numbers numbers_;
+        double learning_rate_ = 0.0;
+        typename Base::Applied applied_ = {};
+    };
+
     /// One optimiser step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
     /// 1 or `no_class`).
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
-        FarTrainReport report = accumulate(latents, labels);
-        const auto applied = this->optimise(options_.rate, options_.clip);
-        report.gradient_norm = applied.gradient_norm;
-        report.learning_rate = options_.adam.learning_rate * applied.rate;
-        return report;
+        return queue_step(latents, labels).get();
+    }
+    /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
+    /// not finite is an error of `get` then, and leaves parameters and moments as they were.
+    [[nodiscard]] Pending queue_step(const Latents& latents, std::span<const Index> labels) {
+        Pending pending;
+        queue_gradients(latents, labels, pending.numbers_);
+        pending.learning_rate_ = options_.adam.learning_rate;
+        pending.applied_ = this->optimise(options_.rate, options_.clip, pending.numbers_);
+        pending.numbers_.fetch();
+        return pending;
     }
 
     /// Adds the gradients of one batch with the draws of the current step.
     FarTrainReport accumulate(const Latents& latents, std::span<const Index> labels) {
-        const FarLossOptions& o = options_.loss;
-        const auto draws = FarDraws::make<C>(latents.extent(0), o, model_->head.process.steps(),
-                                             fold(options_.seed, static_cast<std::uint64_t>(step_)));
-        const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
-        const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
-        const auto loss = far_loss(*model_, typename Model::Latents(Autodiff<B>::constant(latents.handle())), labels,
-                                   draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
-        backward(loss.total);
-        return {static_cast<double>(loss.total.item()), static_cast<double>(loss.mse.item()),
-                static_cast<double>(loss.vb.item()), 0.0, 0.0};
+        Numbers numbers;
+        queue_gradients(latents, labels, numbers);
+        numbers.fetch();
+        return read(numbers);
     }
 
     [[nodiscard]] const FarTrainOptions& options() const { return options_; }
@@ -99,6 +119,24 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
     using Base::ema_;
     using Base::model_;
     using Base::step_;
+
+    void queue_gradients(const Latents& latents, std::span<const Index> labels, Numbers& numbers) {
+        const FarLossOptions& o = options_.loss;
+        const auto draws = FarDraws::make<C>(latents.extent(0), o, model_->head.process.steps(),
+                                             fold(options_.seed, static_cast<std::uint64_t>(step_)));
+        const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
+        const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
+        const auto loss = far_loss(*model_, typename Model::Latents(Autodiff<B>::constant(latents.handle())), labels,
+                                   draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
+        backward(loss.total);
+        for (const auto& part : {loss.total, loss.mse, loss.vb}) {
+            numbers.add(value_of<Autodiff<B>>(part.handle()));
+        }
+    }
+    [[nodiscard]] static FarTrainReport read(Numbers& numbers) {
+        const std::span<const double> values = numbers.values();
+        return {values[0], values[1], values[2], 0.0, 0.0};
+    }
 
     FarTrainOptions options_;
 };

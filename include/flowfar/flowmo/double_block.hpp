@@ -114,11 +114,16 @@ struct DoubleBlock {
     [[nodiscard]] std::pair<Sequence, Sequence> operator()(const Sequence& image_in, const Sequence& code_in,
                                                            const Vector& vec, const Table& table,
                                                            Streams want = {}) const {
+        return modulated(image_in, code_in, image.modulation(vec), code.modulation(vec), table, want);
+    }
+    /// The same with given modulation vectors, [batch, hidden] each.
+    [[nodiscard]] std::pair<Sequence, Sequence> modulated(const Sequence& image_in, const Sequence& code_in,
+                                                          const typename Side::Chunks& mi,
+                                                          const typename Side::Chunks& mc, const Table& table,
+                                                          Streams want) const {
         constexpr double scale = 8.0 / static_cast<double>(Hidden / HeadCount);
         const Index codes = code_in.extent(1);
         const Index all = codes + image_in.extent(1);
-        const auto mi = image.modulation(vec);
-        const auto mc = code.modulation(vec);
         const auto hi = image.heads(image_in, mi);
         const auto hc = code.heads(code_in, mc);
         const auto keys = rope(concat<2>(hc.key, hi.key), table.cos, table.sin);

@@ -19,6 +19,7 @@ class FlowMoGraphSampler {
    public:
     using Model = FlowMoModel<C, Cuda, T>;
     using Images = typename Model::Images;
+    using Modulations = typename Model::Modulations;
     static_assert(C::image_height != dyn && C::image_width != dyn,
                   "FlowMoGraphSampler: name a configuration with a fixed image size");
 
@@ -27,7 +28,7 @@ class FlowMoGraphSampler {
           batch_(batch),
           state_(Images::zeros({batch, 3, C::image_height, C::image_width})),
           code_(Model::null_code(2 * batch)),
-          times_(Cuda::full({2 * batch}, dtype_of<T>, 0.0)) {}
+          time_(Modulations::zeros({1, model.modulations(Model::Times::zeros({1})).extent(1)})) {}
 
     /// Tokens of this batch size → images [batch, 3, height, width] in [−1, 1], as the model's `decode`.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {}) {
@@ -45,8 +46,9 @@ class FlowMoGraphSampler {
         Cuda::assign(images, Cuda::normal(images.extents(), images.dtype, options.seed, 0));
         Cuda::assign(slice<0>(code_, 0, batch_).handle(), Model::with_mask(Model::code_of(tokens)).handle());
         guidance_.set(options.guidance);
+        typename Model::SampleTimes times(model_, schedule);
         for (int i = 0; i < schedule.steps(); ++i) {
-            Cuda::assign(times_, Cuda::full({}, times_.dtype, schedule.times()[static_cast<std::size_t>(i)]));
+            Cuda::assign(time_.handle(), times.row(i).handle());
             step_.set(schedule.step(i));
             graphs_[guided(i) ? 1 : 0]->replay();
         }
@@ -63,16 +65,14 @@ class FlowMoGraphSampler {
         cuda::Graph made;
         const auto angles = model_.geometry(C::image_height, C::image_width);
         static_cast<void>(made.record([&] {
-            using Times = typename Model::Times;
             Images v;
             if (guided) {
-                const Images pair = model_.velocity(concat<0>(state_, state_), code_, Times(times_), angles);
+                const Images pair = model_.velocity_at(concat<0>(state_, state_), code_, time_, angles);
                 const Images with(slice<0>(pair, 0, batch_));
                 const Images without(slice<0>(pair, batch_, 2 * batch_));
                 v = without + (with - without) * guidance_;
             } else {
-                v = model_.velocity(state_, typename Model::CodeInputs(slice<0>(code_, 0, batch_)),
-                                    Times(Cuda::slice(times_, 0, 0, batch_)), angles);
+                v = model_.velocity_at(state_, typename Model::CodeInputs(slice<0>(code_, 0, batch_)), time_, angles);
             }
             const Images next = state_ - v * step_;
             Cuda::assign(state_.handle(), next.handle());
@@ -85,7 +85,7 @@ class FlowMoGraphSampler {
     Index batch_;
     Images state_;
     typename Model::CodeInputs code_;  ///< the condition, then the null code
-    Handle times_;
+    Modulations time_;                 ///< of the step
     cuda::DeviceNumber step_;
     cuda::DeviceNumber guidance_;
     std::array<std::optional<cuda::Graph>, 2> graphs_;  ///< without and with guidance

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <span>
 #include <tuple>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/flowmo/double_block.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/embedding.hpp"
@@ -24,9 +26,13 @@ struct FinalLayer {
         if (!vec.defined()) {
             return linear(layer_norm(x));
         }
-        const auto m = modulation(silu(vec));
-        const X modulated = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
-        return linear(layer_norm(modulated));
+        return modulated(x, modulation(silu(vec)));
+    }
+    /// The same with a given modulation m, [batch, 2·hidden]: shift, scale.
+    template <AnyTensor X, AnyTensor M>
+    [[nodiscard]] auto modulated(const X& x, const M& m) const {
+        const X y = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
+        return linear(layer_norm(y));
     }
     void initialise(std::uint64_t seed) {
         linear.initialise(fold(seed, "linear"));
@@ -51,6 +57,8 @@ struct Mmdit {
     using Patches = Tensor<B, Shape<dyn, dyn, ImageIn>, T>;
     using CodeInput = Tensor<B, Shape<dyn, dyn, CodeIn>, T>;
     using CodeOutput = Tensor<B, Shape<dyn, dyn, CodeOut>, T>;
+    /// Modulation vectors [n, width]: of each block those of the image, then of the code; last the image read-out's.
+    using Modulations = Tensor<B, Shape<dyn, dyn>, T>;
 
     /// The streams that were asked for; the other is absent.
     struct Output {
@@ -74,19 +82,28 @@ struct Mmdit {
     /// Time vector [batch, hidden] of times t [batch] in [0, 1].
     [[nodiscard]] Vector time_vector(const Tensor<B, Shape<dyn>, T>& t) const { return time_in(t, 1000.0); }
 
+    /// All modulation vectors at time vectors [n, hidden]. They depend on nothing else, so those of a whole schedule
+    /// are computed at once.
+    [[nodiscard]] Modulations modulations(const Vector& vec) const {
+        const Vector activated = silu(vec);
+        PoolVector<typename B::Handle> parts;
+        for (const Block& block : double_blocks) {
+            parts.push_back(block.image.mod.lin(activated).handle());
+            parts.push_back(block.code.mod.lin(activated).handle());
+        }
+        parts.push_back(final_layer_img.modulation(activated).handle());
+        return Modulations(B::concat(std::span<const typename B::Handle>(parts), 1));
+    }
+
     /// `vec` may be absent. `observe(block index, image stream, code stream)` sees the streams before the first block
     /// (index −1) and after each block.
     template <class Observer>
     [[nodiscard]] Output run(const Patches& patches, const CodeInput& code, const Vector& vec, const Table& table,
                              const Options& options, Observer&& observe) const {
-        Sequence x = img_in(patches);
-        Sequence c = txt_in(code);
-        observe(Index{-1}, x, c);
-        for (std::size_t i = 0; i < double_blocks.size(); ++i) {
-            const Streams want = i + 1 == double_blocks.size() ? options.want : Streams{};
-            std::tie(x, c) = apply(double_blocks[i], x, c, vec, table, want, options.checkpoint_blocks);
-            observe(static_cast<Index>(i), x, c);
-        }
+        const auto apply_block = [&](const Block& block, Index, const Sequence& x, const Sequence& c, Streams want) {
+            return apply(block, x, c, vec, table, want, options.checkpoint_blocks);
+        };
+        const auto [x, c] = run_blocks(patches, code, options.want, apply_block, observe);
         Output out;
         if (options.want.image) {
             out.image = final_layer_img(x, vec);
@@ -95,6 +112,25 @@ struct Mmdit {
             out.code = final_layer_txt(c, vec);
         }
         return out;
+    }
+    /// The image stream with the modulations of one time, [1, width], for the whole batch.
+    [[nodiscard]] Patches run_modulated(const Patches& patches, const CodeInput& code, const Modulations& row,
+                                        const Table& table) const {
+        constexpr Index part = 6 * Hidden;
+        const Index batch = patches.extent(0);
+        const auto all = expand<Shape<dyn, dyn>>(row, {batch, row.extent(1)});
+        const auto chunks = [&](Index i) {
+            return Modulation<B, Hidden, 6, T>::chunks(
+                Tensor<B, Shape<dyn, part>, T>(slice<1>(all, i * part, (i + 1) * part)));
+        };
+        const auto apply_block = [&](const Block& block, Index i, const Sequence& x, const Sequence& c, Streams want) {
+            return block.modulated(x, c, chunks(2 * i), chunks(2 * i + 1), table, want);
+        };
+        const auto [x, c] = run_blocks(patches, code, {.image = true, .code = false}, apply_block,
+                                       [](Index, const Sequence&, const Sequence&) {});
+        const Index begin = 2 * part * static_cast<Index>(double_blocks.size());
+        return final_layer_img.modulated(
+            x, Tensor<B, Shape<dyn, 2 * Hidden>, T>(slice<1>(all, begin, begin + 2 * Hidden)));
     }
     [[nodiscard]] Output operator()(const Patches& patches, const CodeInput& code, const Vector& vec,
                                     const Table& table, const Options& options) const {
@@ -122,6 +158,22 @@ struct Mmdit {
     }
 
    private:
+    /// Both streams after all blocks; the last block computes only what is wanted.
+    template <class ApplyBlock, class Observer>
+    [[nodiscard]] std::pair<Sequence, Sequence> run_blocks(const Patches& patches, const CodeInput& code, Streams want,
+                                                           ApplyBlock&& apply_block, Observer&& observe) const {
+        Sequence x = img_in(patches);
+        Sequence c = txt_in(code);
+        observe(Index{-1}, x, c);
+        for (std::size_t i = 0; i < double_blocks.size(); ++i) {
+            const auto at = static_cast<Index>(i);
+            const Streams wanted = i + 1 == double_blocks.size() ? want : Streams{};
+            std::tie(x, c) = apply_block(double_blocks[i], at, x, c, wanted);
+            observe(at, x, c);
+        }
+        return {x, c};
+    }
+
     [[nodiscard]] static std::pair<Sequence, Sequence> apply(const Block& block, const Sequence& x, const Sequence& c,
                                                              const Vector& vec, const Table& table, Streams want,
                                                              bool recompute) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
@@ -7,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/mmdit.hpp"
@@ -128,6 +130,14 @@ class FlowMoModel {
         const auto out = decoder(patchify(z), code, decoder.time_vector(t), angles.decoder, options);
         return unpatchify(out.image, z.extent(2), z.extent(3));
     }
+    using Modulations = typename Decoder::Modulations;
+    /// What the decoder needs to know of times [n]: [n, width]. A row serves any batch whose images have one time.
+    [[nodiscard]] Modulations modulations(const Times& t) const { return decoder.modulations(decoder.time_vector(t)); }
+    /// The velocity field at one time for the whole batch, by its row of `modulations`, [1, width].
+    [[nodiscard]] Images velocity_at(const Images& z, const CodeInputs& code, const Modulations& time,
+                                     const Geometry& angles) const {
+        return unpatchify(decoder.run_modulated(patchify(z), code, time, angles.decoder), z.extent(2), z.extent(3));
+    }
 
     /// Integrates the probability flow from noise z0 under a code, by Euler steps through `schedule`; clipped at the
     /// end.
@@ -140,18 +150,26 @@ class FlowMoModel {
         const Geometry angles = geometry(z.extent(2), z.extent(3));
         const CodeInputs conditional = with_mask(code);
         const CodeInputs both = concat<0>(conditional, null_code(batch));
+        SampleTimes times(*this, schedule);
         for (int i = 0; i < schedule.steps(); ++i) {
             const double t = schedule.times()[static_cast<std::size_t>(i)];
+            const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
+                if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
+                    return velocity(state, condition, Times::full({state.extent(0)}, t), angles);
+                } else {
+                    return velocity_at(state, condition, times.row(i), angles);
+                }
+            };
             const bool guided = guidance != 1.0 && interval.contains(t);
             Images v;
             if (guided) {
                 const Images doubled = concat<0>(z, z);
-                const Images pair = velocity(doubled, both, Times::full({2 * batch}, t), angles);
+                const Images pair = velocity_of(doubled, both);
                 const auto with = slice<0>(pair, 0, batch);
                 const auto without = slice<0>(pair, batch, 2 * batch);
                 v = without + (with - without) * guidance;
             } else {
-                v = velocity(z, conditional, Times::full({batch}, t), angles);
+                v = velocity_of(z, conditional);
             }
             const Images previous = z;
             z = z - v * schedule.step(i);
@@ -209,6 +227,35 @@ class FlowMoModel {
         const auto six = reshape<Shape<dyn, dyn, dyn, p, p, 3>>(patches, {batch, height / p, width / p, p, p, 3});
         return reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
     }
+
+    /// The modulations of a schedule's steps, a part of them at a time.
+    class SampleTimes {
+       public:
+        SampleTimes(const FlowMoModel& model, const ShiftedSchedule& schedule) : model_(model), schedule_(schedule) {}
+
+        /// Those of step i, [1, width]; steps come in ascending order.
+        [[nodiscard]] Modulations row(int i) {
+            if (i >= end_) {
+                begin_ = i;
+                end_ = std::min(i + at_once, schedule_.steps());
+                PoolVector<T> times;
+                for (int k = begin_; k < end_; ++k) {
+                    times.push_back(static_cast<T>(static_cast<float>(schedule_.times()[static_cast<std::size_t>(k)])));
+                }
+                table_ = model_.modulations(Times::from_host(times, {end_ - begin_}));
+            }
+            return slice<0>(table_, i - begin_, i - begin_ + 1);
+        }
+
+       private:
+        static constexpr int at_once = 32;  // 28 MB of FlowMo-Lo's
+
+        const FlowMoModel& model_;
+        const ShiftedSchedule& schedule_;
+        Modulations table_;
+        int begin_ = 0;
+        int end_ = 0;
+    };
 
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

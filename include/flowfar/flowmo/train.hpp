@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,7 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
     static_assert(!is_autodiff<B>, "FlowMoTrainer: name the plain backend; the trainer adds the tape itself");
     using Base = Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel<C, B, T>>;
     using typename Base::Model;
+    using typename Base::Numbers;
     using typename Base::PlainModel;
     using Images = typename PlainModel::Images;
 
@@ -80,43 +82,52 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
         }
     }
 
+    /// A step's report whose numbers may still be on their way.
+    class Pending {
+       public:
+        /// Waits for the numbers. Throws `Error` if the gradient was not finite.
+        [[nodiscard]] FlowMoTrainReport get() {
+            FlowMoTrainReport report = read(numbers_, chunks_);
+            report.gradient_norm = Base::checked_norm(numbers_.values().back(), applied_.step);
+            report.learning_rate = learning_rate_ * applied_.rate;
+            return report;
+        }
+
+       private:
+        friend FlowMoTrainer;
+        Numbers numbers_;
+        int chunks_ = 1;
+        double learning_rate_ = 0.0;
+        typename Base::Applied applied_ = {};
+    };
+
     /// One optimiser step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
-    FlowMoTrainReport step(const Images& images) {
-        FlowMoTrainReport report = accumulate(images);
-        const auto applied = this->optimise(options_.rate, options_.clip);
-        report.gradient_norm = applied.gradient_norm;
-        report.learning_rate = options_.adam.learning_rate * applied.rate;
-        return report;
+    FlowMoTrainReport step(const Images& images) { return queue_step(images).get(); }
+    /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
+    /// not finite is an error of `get` then, and leaves parameters and moments as they were.
+    [[nodiscard]] Pending queue_step(const Images& images) {
+        Pending pending;
+        queue_gradients(images, pending.numbers_);
+        pending.chunks_ = options_.accumulation;
+        pending.learning_rate_ = options_.adam.learning_rate;
+        pending.applied_ = this->optimise(options_.rate, options_.clip, pending.numbers_);
+        pending.numbers_.fetch();
+        return pending;
     }
 
     /// Adds up the gradients of one batch with draws of the current step.
     FlowMoTrainReport accumulate(const Images& images) {
-        const int chunks = options_.accumulation;
-        require(images.extent(0) % chunks == 0, "FlowMoTrainer: a batch of ", images.extent(0), " cannot be cut into ",
-                chunks, " chunks");
-        const Index size = images.extent(0) / chunks;
-        FlowMoTrainReport report;
-        for (int chunk = 0; chunk < chunks; ++chunk) {
-            const std::uint64_t seed =
-                fold(fold(options_.seed, static_cast<std::uint64_t>(step_)), static_cast<std::uint64_t>(chunk));
-            const auto draws = FlowMoDraws<T>::make(size, options_.times, options_.code_dropout, seed);
-            const Images part = slice<0>(images, chunk * size, (chunk + 1) * size);
-            const Images noise = Images::normal(part.extents(), draws.noise_seed);
-            if (options_.sample_steps > 0) {
-                const auto chain =
-                    SampleChainDraws<T>::make(size, options_.sample_steps, options_.sample_code_dropout, seed);
-                accumulate_sample(part, noise, draws, chain, report);
-            } else {
-                accumulate(part, noise, draws, report);
-            }
-        }
-        return report;
+        Numbers numbers;
+        queue_gradients(images, numbers);
+        numbers.fetch();
+        return read(numbers, options_.accumulation);
     }
-    /// Adds the gradients of one chunk with given draws, weighted by 1 / accumulation.
+    /// Adds the gradients of one chunk with given draws, weighted by 1 / accumulation, and its part to the report.
     void accumulate(const Images& images, const Images& noise, const FlowMoDraws<T>& draws, FlowMoTrainReport& report) {
-        add(flowmo_loss(*model_, tracked(images), tracked(noise), draws, perceptual_, encoder_frozen(),
-                        options_.quantizer),
-            report);
+        Numbers numbers;
+        queue_gradients(images, noise, draws, numbers);
+        numbers.fetch();
+        read_chunk(numbers.values(), 1.0 / options_.accumulation, report);
     }
 
     [[nodiscard]] bool encoder_frozen() const {
@@ -141,8 +152,33 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
 
     [[nodiscard]] static ModelImages tracked(const Images& x) { return ModelImages(Autodiff<B>::constant(x.handle())); }
 
-    void accumulate_sample(const Images& images, const Images& noise, const FlowMoDraws<T>& draws,
-                           const SampleChainDraws<T>& chain, FlowMoTrainReport& report) {
+    void queue_gradients(const Images& images, Numbers& numbers) {
+        const int chunks = options_.accumulation;
+        require(images.extent(0) % chunks == 0, "FlowMoTrainer: a batch of ", images.extent(0), " cannot be cut into ",
+                chunks, " chunks");
+        const Index size = images.extent(0) / chunks;
+        for (int chunk = 0; chunk < chunks; ++chunk) {
+            const std::uint64_t seed =
+                fold(fold(options_.seed, static_cast<std::uint64_t>(step_)), static_cast<std::uint64_t>(chunk));
+            const auto draws = FlowMoDraws<T>::make(size, options_.times, options_.code_dropout, seed);
+            const Images part = slice<0>(images, chunk * size, (chunk + 1) * size);
+            const Images noise = Images::normal(part.extents(), draws.noise_seed);
+            if (options_.sample_steps > 0) {
+                const auto chain =
+                    SampleChainDraws<T>::make(size, options_.sample_steps, options_.sample_code_dropout, seed);
+                queue_sample_gradients(part, noise, draws, chain, numbers);
+            } else {
+                queue_gradients(part, noise, draws, numbers);
+            }
+        }
+    }
+    void queue_gradients(const Images& images, const Images& noise, const FlowMoDraws<T>& draws, Numbers& numbers) {
+        queue_backward(flowmo_loss(*model_, tracked(images), tracked(noise), draws, perceptual_, encoder_frozen(),
+                                   options_.quantizer),
+                       numbers);
+    }
+    void queue_sample_gradients(const Images& images, const Images& noise, const FlowMoDraws<T>& draws,
+                                const SampleChainDraws<T>& chain, Numbers& numbers) {
         if constexpr (std::is_same_v<Perceptual, NoPerceptualLoss>) {
             fail("FlowMoTrainer: stage 1B (sample_steps ", options_.sample_steps, ") needs a perceptual loss");
         } else {
@@ -151,22 +187,37 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
                                               perceptual_, options_.quantizer);
             loss.flow.total = loss.total;
             loss.flow.perceptual = loss.perceptual;
-            add(loss.flow, report);
+            queue_backward(loss.flow, numbers);
         }
     }
 
-    /// Runs backward and adds the parts of a loss to the report, weighted by 1 / accumulation.
-    void add(const FlowMoLoss<Model>& loss, FlowMoTrainReport& report) {
-        const double share = 1.0 / options_.accumulation;
-        backward(loss.total, share);
-        report.loss += share * static_cast<double>(loss.total.item());
-        report.flow += share * static_cast<double>(loss.flow.item());
-        report.quantizer += share * static_cast<double>(loss.quantizer.total.item());
-        report.sample_entropy += share * static_cast<double>(loss.quantizer.sample_entropy.item());
-        report.codebook_entropy += share * static_cast<double>(loss.quantizer.codebook_entropy.item());
-        if (loss.perceptual.defined()) {
-            report.perceptual += share * static_cast<double>(loss.perceptual.item());
+    static constexpr std::size_t numbers_per_chunk = 6;
+
+    /// Runs backward, weighted by 1 / accumulation, and adds the parts of the loss to the numbers.
+    void queue_backward(const FlowMoLoss<Model>& loss, Numbers& numbers) {
+        backward(loss.total, 1.0 / options_.accumulation);
+        for (const auto& part : {loss.total, loss.flow, loss.quantizer.total, loss.quantizer.sample_entropy,
+                                 loss.quantizer.codebook_entropy}) {
+            numbers.add(value_of<Autodiff<B>>(part.handle()));
         }
+        numbers.add(loss.perceptual.defined() ? value_of<Autodiff<B>>(loss.perceptual.handle())
+                                              : B::full({}, DType::f64, 0.0));
+    }
+    static void read_chunk(std::span<const double> numbers, double share, FlowMoTrainReport& report) {
+        report.loss += share * numbers[0];
+        report.flow += share * numbers[1];
+        report.quantizer += share * numbers[2];
+        report.sample_entropy += share * numbers[3];
+        report.codebook_entropy += share * numbers[4];
+        report.perceptual += share * numbers[5];
+    }
+    [[nodiscard]] static FlowMoTrainReport read(Numbers& numbers, int chunks) {
+        FlowMoTrainReport report;
+        for (int chunk = 0; chunk < chunks; ++chunk) {
+            read_chunk(numbers.values().subspan(static_cast<std::size_t>(chunk) * numbers_per_chunk, numbers_per_chunk),
+                       1.0 / chunks, report);
+        }
+        return report;
     }
 
     FlowMoTrainOptions options_;

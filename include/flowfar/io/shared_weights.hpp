@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "flowfar/io/state_dict.hpp"
 
@@ -38,6 +39,21 @@ std::uint64_t share_parameters(Model& model, const Path& path, const std::string
         }
     }
     return shared;
+}
+
+/// `share_parameters` for a backend that can borrow and a safetensors file that holds parameters under the model's own
+/// names; otherwise `load_parameters`, from any known format.
+template <class Model>
+void share_or_load_parameters(Model& model, const Path& path) {
+    if constexpr (requires { io::share_parameters(model, path, ""); }) {
+        const WeightsFile file(path);
+        const std::vector<std::string> names = parameter_names(model);
+        if (file.format() == "safetensors" && !names.empty() && file.contains(names.front())) {
+            io::share_parameters(model, path);
+            return;
+        }
+    }
+    load_parameters(model, path);
 }
 
 }  // namespace flowfar::io

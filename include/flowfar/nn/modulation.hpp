@@ -16,7 +16,11 @@ struct Modulation {
     Linear<B, Width, Chunks * Width, T> lin;
 
     [[nodiscard]] std::array<Vector, static_cast<std::size_t>(Chunks)> operator()(const Vector& vec) const {
-        const auto all = lin(silu(vec));
+        return chunks(lin(silu(vec)));
+    }
+    /// The vectors side by side, [batch, Chunks·Width], cut.
+    template <AnyTensor X>
+    [[nodiscard]] static std::array<Vector, static_cast<std::size_t>(Chunks)> chunks(const X& all) {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
             return std::array<Vector, sizeof...(I)>{
                 slice<1, static_cast<Index>(I) * Width, static_cast<Index>(I + 1) * Width>(all)...};

@@ -49,6 +49,17 @@ class Adam {
     /// One step; learning rates are multiplied by `rate` (schedule) and gradients by `gradient_scale` (clipping).
     /// Clears the gradients.
     void step(double rate = 1.0, double gradient_scale = 1.0) {
+        const PoolVector<AdamTarget<H>> targets = next_targets(rate, gradient_scale);
+        B::adam_steps(std::span<const AdamTarget<H>>(targets));
+    }
+    /// The same with gradients whose norm only the device knows.
+    void step(double rate, const GradientLimit<H>& limit) {
+        const PoolVector<AdamTarget<H>> targets = next_targets(rate, 1.0);
+        B::adam_steps(std::span<const AdamTarget<H>>(targets), limit);
+    }
+
+   private:
+    [[nodiscard]] PoolVector<AdamTarget<H>> next_targets(double rate, double gradient_scale) {
         PoolVector<AdamTarget<H>> targets;
         for (Slot& slot : slots_) {
             const H gradient = slot.parameter.gradient();
@@ -63,19 +74,12 @@ class Adam {
             const AdamSettings& s = groups_[slot.group];
             const AdamOptions options{s.learning_rate * rate, s.beta1,     s.beta2,      s.epsilon,
                                       s.weight_decay,         s.decoupled, ++slot.steps, gradient_scale};
-            if constexpr (requires { B::adam_steps(std::span<const AdamTarget<H>>{}); }) {
-                targets.push_back({value, gradient, slot.first, slot.second, options});
-            } else {
-                B::adam_step(value, gradient, slot.first, slot.second, options);
-            }
+            targets.push_back({value, gradient, slot.first, slot.second, options});
             slot.parameter.clear_gradient();
         }
-        if constexpr (requires { B::adam_steps(std::span<const AdamTarget<H>>{}); }) {
-            B::adam_steps(std::span<const AdamTarget<H>>(targets));
-        }
+        return targets;
     }
 
-   private:
     std::vector<AdamSettings> groups_;
     std::vector<Slot> slots_;
 };

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "flowfar/core/pool.hpp"
@@ -9,66 +10,42 @@
 
 namespace flowfar {
 
-/// L2 norm of a tensor, summed in double.
-template <class B>
-[[nodiscard]] double l2_norm(const typename B::Handle& h) {
-    const auto wide = B::cast(B::reduce(ReduceOp::sum_squares, h, Axes::all(B::extents(h).rank()), false), DType::f64);
-    double square = 0.0;
-    B::to_host(wide, &square);
-    return std::sqrt(square);
-}
-
 namespace detail {
 
-/// Σ x² of each tensor; a device is waited for once.
+/// L2 norm over all elements of several tensors.
 template <class B>
-[[nodiscard]] PoolVector<double> square_sums(const PoolVector<typename B::Handle>& tensors) {
-    PoolVector<typename B::Handle> squares;
-    for (const auto& h : tensors) {
-        const auto sum = B::reduce(ReduceOp::sum_squares, h, Axes::all(B::extents(h).rank()), false);
-        squares.push_back(B::reshape(B::cast(sum, DType::f64), {1}));
+[[nodiscard]] double joint_norm(std::span<const typename B::Handle> tensors) {
+    PoolVector<double> squares(tensors.size());
+    if (!tensors.empty()) {
+        B::to_host(B::square_sums(tensors), squares.data());
     }
-    PoolVector<double> out(squares.size());
-    if (!squares.empty()) {
-        B::to_host(B::concat(squares, 0), out.data());
+    return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+}
+
+/// The gradients that have arrived.
+template <class A>
+[[nodiscard]] PoolVector<typename Plain<A>::Handle> gradients(const std::vector<ParameterRef<A>>& parameters) {
+    PoolVector<typename Plain<A>::Handle> out;
+    for (const ParameterRef<A>& p : parameters) {
+        if (const auto g = p.gradient(); g.defined()) {
+            out.push_back(g);
+        }
     }
     return out;
 }
 
-/// L2 norm over all elements of several tensors.
-template <class B>
-[[nodiscard]] double joint_norm(const PoolVector<typename B::Handle>& tensors) {
-    double total = 0.0;
-    for (const double sum : square_sums<B>(tensors)) {
-        total += sum;
-    }
-    return std::sqrt(total);
-}
-
 }  // namespace detail
+
+/// L2 norm of a tensor.
+template <class B>
+[[nodiscard]] double l2_norm(const typename B::Handle& h) {
+    return detail::joint_norm<B>(std::span<const typename B::Handle>(&h, 1));
+}
 
 /// L2 norm over all gradients that the parameters have collected.
 template <class A>
 [[nodiscard]] double gradient_norm(const std::vector<ParameterRef<A>>& parameters) {
-    PoolVector<typename Plain<A>::Handle> gradients;
-    for (const ParameterRef<A>& p : parameters) {
-        if (const auto g = p.gradient(); g.defined()) {
-            gradients.push_back(g);
-        }
-    }
-    return detail::joint_norm<Plain<A>>(gradients);
-}
-
-/// L2 norm over the values of all parameters that have a gradient.
-template <class A>
-[[nodiscard]] double trained_norm(const std::vector<ParameterRef<A>>& parameters) {
-    PoolVector<typename Plain<A>::Handle> values;
-    for (const ParameterRef<A>& p : parameters) {
-        if (p.gradient().defined()) {
-            values.push_back(p.value());
-        }
-    }
-    return detail::joint_norm<Plain<A>>(values);
+    return detail::joint_norm<Plain<A>>(detail::gradients<A>(parameters));
 }
 
 /// Drops all gradients that the parameters have collected.
@@ -79,10 +56,10 @@ void clear_gradients(const std::vector<ParameterRef<A>>& parameters) {
     }
 }
 
-/// The factor that limits a gradient of this norm to `maximum` (Pascanu et al. 2013); pass it to Adam::step.
+/// The factor that limits a gradient of this norm to `maximum`; pass it to Adam::step.
 [[nodiscard]] inline double clip_scale(double norm, double maximum) {
     require(maximum > 0.0, "clip_scale: expected a positive maximum, found ", maximum);
-    return std::min(1.0, maximum / (norm + 1e-6));
+    return clip_factor(norm, maximum);
 }
 
 }  // namespace flowfar

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cmath>
+#include <span>
 #include <vector>
 
+#include "flowfar/core/pool.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 namespace flowfar {
@@ -33,9 +35,13 @@ class Ema {
 
     void update(std::int64_t step) {
         if (step % every_ == 0) {
+            PoolVector<H> averages;
+            PoolVector<H> values;
             for (const Slot& slot : slots_) {
-                B::lerp(slot.average, slot.parameter.value(), 1.0 - decay_);
+                averages.push_back(slot.average);
+                values.push_back(slot.parameter.value());
             }
+            B::lerp_each(std::span<const H>(averages), std::span<const H>(values), 1.0 - decay_);
         }
     }
     [[nodiscard]] std::vector<Slot>& slots() { return slots_; }

@@ -1,6 +1,8 @@
 #pragma once
 
-#include <string_view>
+#include <cmath>
+#include <limits>
+#include <span>
 #include <vector>
 
 #include "flowfar/core/pool.hpp"
@@ -29,15 +31,30 @@ class FixedNorms {
     }
     void restore() const {
         PoolVector<H> values;
+        PoolVector<double> numbers;
         for (const Slot& slot : slots_) {
             values.push_back(slot.parameter.value());
+            numbers.push_back(slot.norm);
         }
-        const PoolVector<double> squares = detail::square_sums<B>(values);
-        for (std::size_t i = 0; i < slots_.size(); ++i) {
-            if (const double norm = std::sqrt(squares[i]); norm > 0.0) {
-                B::assign(values[i], B::unary({UnaryOp::affine, slots_[i].norm / norm, 0.0}, values[i]));
+        if (slots_.empty()) {
+            return;
+        }
+        const Extents count{static_cast<Index>(slots_.size())};
+        H factors = B::square_sums(std::span<const H>(values));
+        if constexpr (RunsAhead<B>) {
+            // Weights that are all zeros stay zeros, whatever finite number they are multiplied by.
+            constexpr double infinity = std::numeric_limits<double>::infinity();
+            const H inverse = B::unary({UnaryOp::rsqrt}, B::unary({UnaryOp::clamp, 1e-60, infinity}, factors));
+            factors = B::binary(BinaryOp::mul, B::from_host(numbers.data(), count, DType::f64), inverse);
+        } else {
+            PoolVector<double> squares(slots_.size());
+            B::to_host(factors, squares.data());
+            for (std::size_t i = 0; i < squares.size(); ++i) {
+                numbers[i] = squares[i] > 0.0 ? numbers[i] / std::sqrt(squares[i]) : 1.0;
             }
+            factors = B::from_host(numbers.data(), count, DType::f64);
         }
+        B::multiply_each(std::span<const H>(values), factors);
     }
     [[nodiscard]] std::vector<Slot>& slots() { return slots_; }
 

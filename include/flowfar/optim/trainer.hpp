@@ -11,6 +11,7 @@
 #include "flowfar/optim/clip.hpp"
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/fixed_norm.hpp"
+#include "flowfar/optim/readout.hpp"
 #include "flowfar/optim/schedule.hpp"
 
 namespace flowfar {
@@ -30,13 +31,7 @@ class Trainer {
     /// Optimiser step with the gradients as they are, norm restoration, average; then the step counter advances.
     void apply(double rate = 1.0, double gradient_scale = 1.0) {
         adam_.step(rate, gradient_scale);
-        if (norms_) {
-            norms_->restore();
-        }
-        if (ema_) {
-            ema_->update(step_);
-        }
-        ++step_;
+        finish();
     }
 
     [[nodiscard]] std::int64_t step_count() const { return step_; }
@@ -70,22 +65,41 @@ class Trainer {
         all_ = parameters(*model_);
     }
 
-    /// What `optimise` found.
+    using Numbers = Readout<Plain<A>>;
+
+    /// What `optimise` did; the gradient's norm follows in the numbers.
     struct Applied {
-        double gradient_norm;  ///< before clipping
-        double rate;           ///< factor of the learning rates
+        std::int64_t step;
+        double rate;  ///< factor of the learning rates
     };
-    /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not). Throws `Error` if the
-    /// gradient is not finite; nothing has been changed then.
-    Applied optimise(const RateSchedule& schedule, double clip) {
-        const double norm = gradient_norm(all_);
-        if (!std::isfinite(norm)) {
-            clear_gradients(all_);  // whoever goes on after the error must not add to them
-            fail("training: the gradient is not finite at step ", step_, "; lower the learning rate or clip");
+    /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not), which is added to the
+    /// numbers. Throws `Error` if the gradient is not finite; nothing has been changed then. If the device runs ahead,
+    /// parameters and moments are left alone then, and `checked_norm` throws when the number is read.
+    Applied optimise(const RateSchedule& schedule, double clip, Numbers& numbers) {
+        const Applied applied{step_, schedule(step_)};
+        const auto gradients = detail::gradients<A>(all_);
+        using B = Plain<A>;
+        if constexpr (RunsAhead<B>) {
+            const auto sum = B::reduce(ReduceOp::sum, B::square_sums(gradients), Axes::all(1), false);
+            const auto norm = B::unary({UnaryOp::sqrt}, sum);
+            numbers.add(norm);
+            adam_.step(applied.rate, GradientLimit<typename B::Handle>{norm, clip});
+            finish();
+        } else {
+            const double norm = detail::joint_norm<B>(gradients);
+            if (!std::isfinite(norm)) {
+                clear_gradients(all_);  // whoever goes on after the error must not add to them
+            }
+            static_cast<void>(checked_norm(norm, step_));
+            numbers.add(B::full({}, DType::f64, norm));
+            apply(applied.rate, clip > 0.0 ? clip_scale(norm, clip) : 1.0);
         }
-        const double rate = schedule(step_);
-        apply(rate, clip > 0.0 ? clip_scale(norm, clip) : 1.0);
-        return {norm, rate};
+        return applied;
+    }
+    [[nodiscard]] static double checked_norm(double norm, std::int64_t step) {
+        require(std::isfinite(norm), "training: the gradient is not finite at step ", step,
+                "; lower the learning rate or clip");
+        return norm;
     }
 
     std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
@@ -94,6 +108,17 @@ class Trainer {
     std::optional<FixedNorms<A>> norms_;
     std::optional<Ema<A>> ema_;
     std::int64_t step_ = 0;
+
+   private:
+    void finish() {
+        if (norms_) {
+            norms_->restore();
+        }
+        if (ema_) {
+            ema_->update(step_);
+        }
+        ++step_;
+    }
 };
 
 }  // namespace flowfar

@@ -55,13 +55,14 @@ struct Lpips {
 
     /// The distance of each pair of images [batch, 3, h, w], all in [−1, 1]: [batch].
     [[nodiscard]] Distances distances(const Images& x, const Images& y) const {
+        check_signed_unit(x, "LPIPS");
         check_signed_unit(y, "LPIPS");
         return unchecked(x, y);
     }
     /// The mean distance of a batch. Predictions in training may leave [−1, 1]; x may not.
     template <AnyTensor X>
     [[nodiscard]] auto operator()(const X& x, const X& prediction) const {
-        return mean(unchecked(x, prediction));
+        return loss_of_signed_unit(x, mean(unchecked(x, prediction)), "LPIPS");
     }
 
     template <class Self, class V>
@@ -73,7 +74,6 @@ struct Lpips {
    private:
     [[nodiscard]] Distances unchecked(const Images& x, const Images& y) const {
         require(x.extents() == y.extents(), "LPIPS: images of ", x.extents(), " and ", y.extents());
-        check_signed_unit(x, "LPIPS");
         const std::vector<Map> xs = network(scaled(x));
         const std::vector<Map> ys = network(scaled(y));
         Distances total;

@@ -21,8 +21,8 @@ struct ResNetLogitLoss {
     template <AnyTensor X>
     [[nodiscard]] auto operator()(const X& x, const X& sample) const {
         require(x.extents() == sample.extents(), "ResNetLogitLoss: images of ", x.extents(), " and ", sample.extents());
-        check_signed_unit(x, "ResNetLogitLoss");
-        return mean(square(network.logits(prepared(x)) - network.logits(prepared(sample))));
+        const auto loss = mean(square(network.logits(prepared(x)) - network.logits(prepared(sample))));
+        return loss_of_signed_unit(x, loss, "ResNetLogitLoss");
     }
     /// What the network sees: 224×224 pixels, bilinear and antialiased, standardised as for ImageNet.
     [[nodiscard]] static Images prepared(const Images& x) {

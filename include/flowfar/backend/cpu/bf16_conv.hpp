@@ -19,10 +19,11 @@ struct PairImage {
 };
 
 /// A tile as in bf16_kernel.hpp whose right operand is what 32 output pixels see of an image, 16 from `low` and 16 from
-/// `high` on: of every line and column of the kernel, all channel pairs.
+/// `high` on: of every line and column of the kernel, all channel pairs. `bias`, one per row, may be null.
 template <int Rows>
 FLOWFAR_AVX512_BF16 void seen_tile(const Pair* a, Index stride, const PairImage& image, const Pair* low,
-                                   const Pair* high, Index kernel_height, Index kernel_width, const Target& to) {
+                                   const Pair* high, Index kernel_height, Index kernel_width, const float* bias,
+                                   const Target& to) {
     constexpr auto rows = std::make_integer_sequence<int, Rows>{};
     __m512 sums[2 * Rows];
     for (__m512& sum : sums) {
@@ -36,6 +37,11 @@ FLOWFAR_AVX512_BF16 void seen_tile(const Pair* a, Index stride, const PairImage&
                              (__m512bh)_mm512_loadu_si512(high + at), rows);
             }
         }
+    }
+    for (int row = 0; bias != nullptr && row < Rows; ++row) {
+        const __m512 offset = _mm512_set1_ps(bias[row]);
+        sums[2 * row] = _mm512_add_ps(sums[2 * row], offset);
+        sums[2 * row + 1] = _mm512_add_ps(sums[2 * row + 1], offset);
     }
     put(sums, to, rows);
 }
@@ -70,11 +76,14 @@ class Bf16Conv {
     /// x [batch, in, h, w], weight [out, in, kh, kw], bias [out] or undefined → y; all contiguous f32.
     void forward(const Handle& x, const Handle& weight, const Handle& bias, const Handle& y) const {
         using namespace bf16_product;
-        const Words left(padded_rows(s_.out + tile_rows) * stride_);  // the last block may begin anywhere
-        parallel_for(s_.out, 8, [&](Index begin, Index end) {
-            for (Index row = begin; row < end; ++row) {
-                pack_weight(weight.data<float>() + row * s_.in * s_.taps(), left.data() + row * stride_);
-            }
+        const Words left = kept_or(weight, copy_kind, [&] {
+            Words packed(padded_rows(s_.out + tile_rows) * stride_);  // the last block may begin anywhere
+            parallel_for(s_.out, 8, [&](Index begin, Index end) {
+                for (Index row = begin; row < end; ++row) {
+                    pack_weight(weight.data<float>() + row * s_.in * s_.taps(), packed.data() + row * stride_);
+                }
+            });
+            return packed;
         });
         const Words image(s_.batch * image_words());
         parallel_for(s_.batch * channel_pairs_, 1, [&](Index begin, Index end) {
@@ -114,6 +123,7 @@ class Bf16Conv {
     }
 
    private:
+    static constexpr int copy_kind = 2;
     /// Panels that are computed together: what they see stays in the second cache.
     static constexpr Index block_panels = 3;
 
@@ -131,6 +141,7 @@ class Bf16Conv {
                         const bf16_product::PairImage& image, const bf16_product::Pair* right, Index from, Index count,
                         const Handle& bias, float* out) const {
         using namespace bf16_product;
+        const float* const offsets = bias.defined() ? bias.data<float>() : nullptr;
         constexpr Index together = 4;  // that many tiles of the weight stay in the second cache
         for (Index tile = begin; tile < end; tile += together) {
             const Index last = std::min(tile + together, end);
@@ -148,14 +159,14 @@ class Bf16Conv {
                         const Index row = s_.out * t / tiles;
                         const auto rows = static_cast<std::size_t>(s_.out * (t + 1) / tiles - row);
                         seen_tiles[rows - 1](left + row * stride_, stride_, image, low, high, s_.kernel_height,
-                                             s_.kernel_width, target(row));
+                                             s_.kernel_width, offsets == nullptr ? nullptr : offsets + row,
+                                             target(row));
                     }
                 }
             }
-            for (Index c = s_.out * tile / tiles; bias.defined() && c < s_.out * last / tiles; ++c) {
-                const float offset = bias.data<float>()[c];
+            for (Index c = s_.out * tile / tiles; panels_ && offsets != nullptr && c < s_.out * last / tiles; ++c) {
                 for (Index i = 0; i < count; ++i) {
-                    out[c * pixels_ + i] += offset;
+                    out[c * pixels_ + i] += offsets[c];
                 }
             }
         }

@@ -23,6 +23,24 @@ class Words {
     std::shared_ptr<std::byte> block_;
 };
 
+/// The packed copy that is kept with a matrix' memory for kernels of this kind, or what `make()` packs now; that is
+/// kept if the matrix has been packed before.
+template <class Make>
+[[nodiscard]] Words kept_or(const Handle& h, int kind, Make&& make) {
+    PackedCopies* const copies = BlockCache::copies(h);
+    bool wanted = false;
+    if (copies != nullptr) {
+        if (std::shared_ptr<std::byte> packed = copies->find(h, kind, wanted)) {
+            return Words(std::move(packed));
+        }
+    }
+    Words out = make();
+    if (wanted) {
+        copies->keep(h, kind, out.block());
+    }
+    return out;
+}
+
 /// Rows of f32 numbers into f32 or bf16 memory.
 FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, float* to) {
     Index i = 0;
@@ -159,13 +177,11 @@ struct PackedGemm {
     /// The panels of b; a single matrix that is used again and again is kept packed.
     static bf16_product::Words pack_right(const Product& p, const Handle& b, Index rights) {
         using namespace bf16_product;
-        PackedCopies* const copies = b.rank() == 2 ? BlockCache::copies(b) : nullptr;
-        bool wanted = false;
-        if (copies != nullptr) {
-            if (std::shared_ptr<std::byte> packed = copies->find(b, Kernel::copy_kind, wanted)) {
-                return Words(std::move(packed));
-            }
-        }
+        const auto pack = [&] { return pack_anew(p, b, rights); };
+        return b.rank() == 2 ? kept_or(b, Kernel::copy_kind, pack) : pack();
+    }
+    static bf16_product::Words pack_anew(const Product& p, const Handle& b, Index rights) {
+        using namespace bf16_product;
         Words out(rights * p.panels * p.panel_words);
         parallel_for(rights * p.panels, 1, [&](Index begin, Index end) {
             for (Index i = begin; i < end; ++i) {
@@ -175,9 +191,6 @@ struct PackedGemm {
                 });
             }
         });
-        if (wanted) {
-            copies->keep(b, Kernel::copy_kind, out.block());
-        }
         return out;
     }
 

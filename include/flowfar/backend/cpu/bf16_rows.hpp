@@ -7,26 +7,9 @@
 
 namespace flowfar::cpu::bf16_product {
 
-/// Around the products of a thread's task: the tile registers are ready while one lives.
-class TileScope {
-   public:
-    TileScope() {
-#if defined(__linux__)
-        if (AmxTiles::available()) {
-            AmxTiles::configure();
-        }
+#if !defined(__linux__)
+struct TileScope {};
 #endif
-    }
-    ~TileScope() {
-#if defined(__linux__)
-        if (AmxTiles::available()) {
-            AmxTiles::release();
-        }
-#endif
-    }
-    TileScope(const TileScope&) = delete;
-    TileScope& operator=(const TileScope&) = delete;
-};
 
 /// Rows that memory for `rows` packed left rows must have: tile registers read whole tiles.
 [[nodiscard]] constexpr Index padded_rows(Index rows) {

@@ -42,6 +42,15 @@ struct BinaryLoops {
                 View<const T>::of(x, out.extents()), View<const T>::of(y, out.extents()));
         });
     }
+
+    static void multiply_add(const Handle& out, const Handle& x, const Handle& factor, const Handle& addend,
+                             bool plus_one) {
+        visit_float(out.dtype, "multiply_add", [&]<class T>() {
+            map(MultiplyAddMap<T>{plus_one ? Compute<T>(1) : Compute<T>(0)}, View<T>::of(out),
+                View<const T>::of(x, out.extents()), View<const T>::of(factor, out.extents()),
+                View<const T>::of(addend, out.extents()));
+        });
+    }
 };
 
 }  // namespace flowfar::cuda

@@ -10,3 +10,4 @@
 #include "flowfar/backend/cuda/definitions/memory.cuh"
 #include "flowfar/backend/cuda/definitions/rows.cuh"
 #include "flowfar/backend/cuda/definitions/unary.cuh"
+#include "flowfar/backend/cuda/definitions/updates.cuh"

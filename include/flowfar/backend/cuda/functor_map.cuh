@@ -55,6 +55,17 @@ struct BinaryGradientMap {
     }
 };
 
+/// x · (factor + extra) + addend
+template <class T>
+struct MultiplyAddMap {
+    Compute<T> extra;
+
+    __device__ __forceinline__ T operator()(T x, T factor, T addend) const {
+        using C = Compute<T>;
+        return convert<T>(convert<C>(x) * (convert<C>(factor) + extra) + convert<C>(addend));
+    }
+};
+
 template <class T>
 struct WhereMap {
     __device__ __forceinline__ T operator()(T condition, T x, T y) const {

@@ -1,11 +1,13 @@
 #pragma once
 
-/// In-place updates of contiguous parameters.
+/// In-place updates of contiguous parameters, one by one or many in one kernel.
 
 #include <cmath>
 #include <span>
 
+#include "flowfar/backend/cuda/block.cuh"
 #include "flowfar/backend/cuda/map.cuh"
+#include "flowfar/backend/cuda/tensor_table.cuh"
 #include "flowfar/core/vocabulary.hpp"
 
 namespace flowfar::cuda {
@@ -50,15 +52,35 @@ struct AdamStep {
     }
 };
 
-/// One step for `count` elements; G is the gradient's element type.
+/// A limit of gradients on the device; without a norm there is none.
+struct AdamLimit {
+    const double* norm = nullptr;
+    double maximum = 0.0;
+
+    [[nodiscard]] static AdamLimit of(const GradientLimit<Handle>& limit) {
+        return {limit.norm.defined() ? static_cast<const double*>(limit.norm.data<double>()) : nullptr, limit.maximum};
+    }
+    /// The factor of the gradients; NaN says that nothing may be changed.
+    __device__ __forceinline__ double factor() const {
+        if (norm == nullptr) {
+            return 1.0;
+        }
+        const double length = *norm;
+        if (!(length - length == 0.0)) {
+            return length - length;
+        }
+        return maximum > 0.0 ? clip_factor(length, maximum) : 1.0;
+    }
+};
+
+/// Updates the elements begin, begin + stride, … of [0, count), in packs of 16 bytes where `packed`; G is the
+/// gradient's element type.
 template <class C, class G>
-__global__ void __launch_bounds__(map_threads)
-    adam_kernel(AdamStep<C> update, C* p, const G* g, C* m, C* v, Index count, bool packed) {
+__device__ __forceinline__ void adam_elements(const AdamStep<C>& update, C* p, const G* g, C* m, C* v, Index begin,
+                                              Index stride, Index count, bool packed) {
     constexpr int width = pack_size<C>;
-    const Index step = static_cast<Index>(gridDim.x) * blockDim.x;
-    const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
     const Index whole = packed ? count / width : 0;
-    for (Index i = thread; i < whole; i += step) {
+    for (Index i = begin; i < whole; i += stride) {
         Pack<C, width> parameter = load_pack<width>(p + i * width);
         Pack<C, width> mean = load_pack<width>(m + i * width);
         Pack<C, width> square = load_pack<width>(v + i * width);
@@ -70,60 +92,108 @@ __global__ void __launch_bounds__(map_threads)
         store_pack(m + i * width, mean);
         store_pack(v + i * width, square);
     }
-    for (Index i = whole * width + thread; i < count; i += step) {
+    for (Index i = whole * width + begin; i < count; i += stride) {
         update(p[i], convert<C>(g[i]), m[i], v[i]);
     }
 }
 
-inline constexpr int adam_tensors = 40;    ///< of one launch: their table is the kernel's argument
-inline constexpr Index adam_chunk = 4096;  ///< elements that one block updates
+template <class C, class G>
+__global__ void __launch_bounds__(map_threads)
+    adam_kernel(AdamStep<C> update, AdamLimit limit, C* p, const G* g, C* m, C* v, Index count, bool packed) {
+    const double factor = limit.factor();
+    if (factor == factor) {
+        update.scale *= static_cast<C>(factor);
+        adam_elements(update, p, g, m, v, static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x,
+                      static_cast<Index>(gridDim.x) * blockDim.x, count, packed);
+    }
+}
 
-/// One step of several tensors, all aligned to 16 bytes. Block b works on the tensor i with first[i] <= b < first[i +
-/// 1].
+/// One tensor of a table that Adam updates; all are aligned to packs.
 template <class G>
-struct AdamTable {
-    AdamStep<float> update[adam_tensors];
-    float* p[adam_tensors];
-    float* m[adam_tensors];
-    float* v[adam_tensors];
-    const G* g[adam_tensors];
-    std::uint32_t count[adam_tensors];
-    std::uint32_t first[adam_tensors + 1];
-    int tensors = 0;
+struct AdamEntry {
+    AdamStep<float> update;
+    float* p;
+    float* m;
+    float* v;
+    const G* g;
 };
 
 template <class G>
-__global__ void __launch_bounds__(map_threads) adam_table_kernel(AdamTable<G> table) {
-    constexpr int width = pack_size<float>;
-    int tensor = 0;
-    while (table.first[tensor + 1] <= blockIdx.x) {
-        ++tensor;
+__global__ void __launch_bounds__(map_threads) adam_table_kernel(TensorTable<AdamEntry<G>> table, AdamLimit limit) {
+    const double factor = limit.factor();
+    if (factor == factor) {
+        const TablePart part = table_part(table, blockIdx.x);
+        const AdamEntry<G>& entry = table.entry[part.tensor];
+        AdamStep<float> update = entry.update;
+        update.scale *= static_cast<float>(factor);
+        adam_elements(update, entry.p + part.begin, entry.g + part.begin, entry.m + part.begin, entry.v + part.begin,
+                      threadIdx.x, map_threads, part.end - part.begin, true);
     }
-    const AdamStep<float> update = table.update[tensor];
-    const std::uint32_t begin = (blockIdx.x - table.first[tensor]) * static_cast<std::uint32_t>(adam_chunk);
-    const std::uint32_t count = table.count[tensor];
-    const std::uint32_t end = begin + adam_chunk < count ? begin + static_cast<std::uint32_t>(adam_chunk) : count;
-    float* const p = table.p[tensor];
-    float* const m = table.m[tensor];
-    float* const v = table.v[tensor];
-    const G* const g = table.g[tensor];
-    for (std::uint32_t i = begin + threadIdx.x * width; i < end; i += map_threads * width) {
-        if (i + width <= end) {
-            Pack<float, width> parameter = load_pack<width>(p + i);
-            Pack<float, width> mean = load_pack<width>(m + i);
-            Pack<float, width> square = load_pack<width>(v + i);
-            const Pack<G, width> gradient = load_pack<width>(g + i);
-            for (int k = 0; k < width; ++k) {
-                update(parameter.values[k], convert<float>(gradient.values[k]), mean.values[k], square.values[k]);
-            }
-            store_pack(p + i, parameter);
-            store_pack(m + i, mean);
-            store_pack(v + i, square);
-        } else {
-            for (std::uint32_t k = i; k < end; ++k) {
-                update(p[k], convert<float>(g[k]), m[k], v[k]);
-            }
-        }
+}
+
+struct LerpEntry {
+    float* target;
+    const float* source;
+};
+
+inline __global__ void __launch_bounds__(map_threads) lerp_table_kernel(TensorTable<LerpEntry> table, float weight) {
+    const LerpMap<float> step{weight};
+    const TablePart part = table_part(table, blockIdx.x);
+    const LerpEntry entry = table.entry[part.tensor];
+    for (std::uint32_t i = part.begin + threadIdx.x; i < part.end; i += map_threads) {
+        entry.target[i] = step(entry.target[i], entry.source[i]);
+    }
+}
+
+struct FactorEntry {
+    float* target;
+    std::uint32_t place;  ///< of the factor
+};
+
+inline __global__ void __launch_bounds__(map_threads)
+    multiply_table_kernel(TensorTable<FactorEntry> table, const double* factors) {
+    const TablePart part = table_part(table, blockIdx.x);
+    const FactorEntry entry = table.entry[part.tensor];
+    const auto factor = static_cast<float>(factors[entry.place]);
+    for (std::uint32_t i = part.begin + threadIdx.x; i < part.end; i += map_threads) {
+        entry.target[i] *= factor;
+    }
+}
+
+template <class T>
+struct SquaresEntry {
+    const T* data;
+    std::uint32_t place;  ///< of the sum
+};
+
+/// A block's sum of squares, in double: f32 squares of large tensors would lose what small elements add.
+template <class T>
+__global__ void __launch_bounds__(map_threads)
+    squares_table_kernel(TensorTable<SquaresEntry<T>> table, double* partial) {
+    const TablePart part = table_part(table, blockIdx.x);
+    const T* const data = table.entry[part.tensor].data;
+    double sum = 0.0;
+    for (std::uint32_t i = part.begin + threadIdx.x; i < part.end; i += map_threads) {
+        const auto x = convert<double>(data[i]);
+        sum += x * x;
+    }
+    sum = group_sum<map_threads>(sum);
+    if (threadIdx.x == 0) {
+        partial[blockIdx.x] = sum;
+    }
+}
+
+/// Adds up the blocks' sums; block b works on tensor b of the table.
+template <class T>
+__global__ void __launch_bounds__(map_threads)
+    squares_total_kernel(TensorTable<SquaresEntry<T>> table, const double* partial, double* out) {
+    double sum = 0.0;
+    for (std::uint32_t i = table.first[blockIdx.x] + threadIdx.x; i < table.first[blockIdx.x + 1]; i += map_threads) {
+        sum += partial[i];
+    }
+    sum = group_sum<map_threads>(sum);
+    if (threadIdx.x == 0) {
+        out[table.entry[blockIdx.x].place] = sum;
     }
 }
 
@@ -136,48 +206,78 @@ struct Optimiser {
     }
     /// All are contiguous; p, m and v have elements of type C, g of type G.
     template <class C, class G>
-    static void adam(const Handle& p, const Handle& g, const Handle& m, const Handle& v, const AdamOptions& options) {
-        const Index count = p.count();
-        const bool packed = is_aligned(p.data<C>(), 16) && is_aligned(m.data<C>(), 16) && is_aligned(v.data<C>(), 16) &&
-                            is_aligned(g.data<G>(), pack_size<C> * sizeof(G));
+    static void adam(const AdamTarget<Handle>& t, const AdamLimit& limit) {
+        C* const p = t.parameter.data<C>();
+        C* const m = t.first.data<C>();
+        C* const v = t.second.data<C>();
+        const G* const g = t.gradient.data<G>();
+        const Index count = t.parameter.count();
+        const bool packed =
+            is_aligned(p, 16) && is_aligned(m, 16) && is_aligned(v, 16) && is_aligned(g, pack_size<C> * sizeof(G));
         launch(adam_kernel<C, G>, dim3(map_blocks(packed ? count / pack_size<C> + 1 : count)), dim3(map_threads), 0,
-               AdamStep<C>::of(options), p.data<C>(), static_cast<const G*>(g.data<G>()), m.data<C>(), v.data<C>(),
-               count, packed);
+               AdamStep<C>::of(t.options), limit, p, g, m, v, count, packed);
     }
 
     /// The targets whose gradients have elements of type G; all are contiguous, parameters and moments f32.
     template <class G>
-    static void adam_steps(std::span<const AdamTarget<Handle>> targets) {
-        AdamTable<G> table;
-        const auto flush = [&] {
-            if (table.tensors > 0 && table.first[table.tensors] > 0) {
-                launch(adam_table_kernel<G>, dim3(table.first[table.tensors]), dim3(map_threads), 0, table);
-            }
-            table.tensors = 0;
-        };
+    static void adam_steps(std::span<const AdamTarget<Handle>> targets, const AdamLimit& limit) {
+        auto table = table_filler<AdamEntry<G>>([&limit](const TensorTable<AdamEntry<G>>& full, unsigned blocks) {
+            launch(adam_table_kernel<G>, dim3(blocks), dim3(map_threads), 0, full, limit);
+        });
         for (const AdamTarget<Handle>& t : targets) {
             if (t.gradient.dtype != dtype_of<G> || t.parameter.dtype != DType::f32) {
                 continue;
             }
-            const Index count = t.parameter.count();
-            if (!is_packed<G>(t) || count > count_limit) {
-                adam<float, G>(t.parameter, t.gradient, t.first, t.second, t.options);
+            if (!is_packed<G>(t) || t.parameter.count() > count_limit) {
+                adam<float, G>(t, limit);
                 continue;
             }
-            const int i = table.tensors;
-            table.first[0] = 0;
-            table.update[i] = AdamStep<float>::of(t.options);
-            table.p[i] = t.parameter.data<float>();
-            table.m[i] = t.first.data<float>();
-            table.v[i] = t.second.data<float>();
-            table.g[i] = t.gradient.data<G>();
-            table.count[i] = static_cast<std::uint32_t>(count);
-            table.first[i + 1] = table.first[i] + blocks_for(count, adam_chunk);
-            if (++table.tensors == adam_tensors) {
-                flush();
+            table.add({AdamStep<float>::of(t.options), t.parameter.data<float>(), t.first.data<float>(),
+                       t.second.data<float>(), t.gradient.data<G>()},
+                      t.parameter.count());
+        }
+        table.flush();
+    }
+
+    /// Targets and sources are contiguous and f32.
+    static void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight) {
+        auto table = table_filler<LerpEntry>([weight](const TensorTable<LerpEntry>& full, unsigned blocks) {
+            launch(lerp_table_kernel, dim3(blocks), dim3(map_threads), 0, full, static_cast<float>(weight));
+        });
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            table.add({targets[i].data<float>(), sources[i].data<float>()}, targets[i].count());
+        }
+        table.flush();
+    }
+
+    /// The targets are contiguous and f32, factors f64.
+    static void multiply_each(std::span<const Handle> targets, const Handle& factors) {
+        const double* const numbers = factors.data<double>();
+        auto table = table_filler<FactorEntry>([numbers](const TensorTable<FactorEntry>& full, unsigned blocks) {
+            launch(multiply_table_kernel, dim3(blocks), dim3(map_threads), 0, full, numbers);
+        });
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            table.add({targets[i].data<float>(), static_cast<std::uint32_t>(i)}, targets[i].count());
+        }
+        table.flush();
+    }
+
+    /// Sums of the tensors with elements of type T, which are contiguous, to their places in `out`.
+    template <class T>
+    static void square_sums(double* out, std::span<const Handle> tensors) {
+        auto table = table_filler<SquaresEntry<T>>([out](const TensorTable<SquaresEntry<T>>& full, unsigned blocks) {
+            const std::shared_ptr<std::byte> scratch = allocate(std::max(1U, blocks) * sizeof(double));
+            double* const partial = reinterpret_cast<double*>(scratch.get());
+            launch(squares_table_kernel<T>, dim3(blocks), dim3(map_threads), 0, full, partial);
+            launch(squares_total_kernel<T>, dim3(static_cast<unsigned>(full.tensors)), dim3(map_threads), 0, full,
+                   static_cast<const double*>(partial), out);
+        });
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            if (tensors[i].dtype == dtype_of<T>) {
+                table.add({tensors[i].data<T>(), static_cast<std::uint32_t>(i)}, tensors[i].count());
             }
         }
-        flush();
+        table.flush();
     }
 
    private:

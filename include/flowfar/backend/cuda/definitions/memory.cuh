@@ -51,6 +51,11 @@ Handle Cuda::from_host(const void* data, const Extents& extents, DType dtype) {
 void Cuda::to_host(const Handle& h, void* data) {
     cuda::Copy::to_host(contiguous(h), data);
 }
+std::shared_ptr<const cuda::Fetched> Cuda::fetch(const Handle& h) {
+    const Handle dense = contiguous(h);
+    const std::byte* const from = dense.storage.get() + dense.layout.offset * Index(size_of(dense.dtype));
+    return std::make_shared<cuda::FetchedBlock>(from, static_cast<std::size_t>(h.count()) * size_of(h.dtype));
+}
 Handle Cuda::cast(const Handle& h, DType dtype) {
     if (h.dtype == dtype) {
         return h;

@@ -3,7 +3,9 @@
 /// The emulated device: its memory, the work that streams and graphs hold, and what happened so far.
 
 #include <cstdlib>
+#include <deque>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
@@ -40,6 +42,7 @@ struct CUstream_st {
 };
 struct CUevent_st {
     bool recorded = false;
+    int ahead = 0;  ///< records that their streams have not come to
 };
 struct CUmemPoolHandle_st {
     std::size_t limit = 0;  ///< 0: none
@@ -91,12 +94,38 @@ class Device {
     }
     /// Does what all streams hold, in the order in which it came: one of the orders that streams allow.
     void finish() {
+        finish_until([] { return false; });
+    }
+    /// The same, until `done()`.
+    template <class Done>
+    void finish_until(Done done) {
         const std::lock_guard lock(mutex);
-        std::vector<std::function<void()>> work;
-        work.swap(queue_);
-        for (const auto& step : work) {
+        while (!queue_.empty() && !done()) {
+            const std::function<void()> step = std::move(queue_.front());
+            queue_.pop_front();
             step();
         }
+    }
+
+    /// Work that streams hold.
+    [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+
+    void lock_pages(const void* address, std::size_t bytes) {
+        const std::lock_guard lock(mutex);
+        page_locked_[address] = bytes;
+    }
+    void unlock_pages(const void* address) {
+        const std::lock_guard lock(mutex);
+        page_locked_.erase(address);
+    }
+    [[nodiscard]] bool is_page_locked(const void* address) {
+        const std::lock_guard lock(mutex);
+        const auto above = page_locked_.upper_bound(address);
+        if (above == page_locked_.begin()) {
+            return false;
+        }
+        const auto& [begin, bytes] = *std::prev(above);
+        return std::less<>{}(address, static_cast<const std::byte*>(begin) + bytes);
     }
 
     [[nodiscard]] void* allocate(std::size_t bytes, CUmemPoolHandle_st* pool) {
@@ -169,7 +198,8 @@ class Device {
 
     std::map<const void*, Allocation> blocks_;
     std::size_t used_ = 0;
-    std::vector<std::function<void()>> queue_;
+    std::map<const void*, std::size_t> page_locked_;
+    std::deque<std::function<void()>> queue_;
     cudaError_t last_ = cudaSuccess;
 };
 

@@ -7,6 +7,18 @@
 using cudaMemPool_t = CUmemPoolHandle_st*;
 
 inline constexpr unsigned cudaHostAllocDefault = 0;
+enum cudaMemoryType {
+    cudaMemoryTypeUnregistered = 0,
+    cudaMemoryTypeHost = 1,
+    cudaMemoryTypeDevice = 2,
+    cudaMemoryTypeManaged = 3,
+};
+struct cudaPointerAttributes {
+    cudaMemoryType type = cudaMemoryTypeUnregistered;
+    int device = 0;
+    void* devicePointer = nullptr;
+    void* hostPointer = nullptr;
+};
 
 enum cudaMemcpyKind {
     cudaMemcpyHostToHost = 0,
@@ -89,6 +101,7 @@ inline cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
 template <class T>
 cudaError_t cudaMallocHost(T** out, std::size_t bytes, unsigned /*flags*/ = 0) {
     *out = static_cast<T*>(std::malloc(bytes));
+    cuda_emulation::device().lock_pages(*out, bytes);
     return cuda_emulation::result(*out != nullptr, cudaErrorMemoryAllocation);
 }
 template <class T>
@@ -96,7 +109,14 @@ cudaError_t cudaHostAlloc(T** out, std::size_t bytes, unsigned flags) {
     return cudaMallocHost(out, bytes, flags);
 }
 inline cudaError_t cudaFreeHost(void* block) {
+    cuda_emulation::device().unlock_pages(block);
     std::free(block);
+    return cudaSuccess;
+}
+inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
+    *attributes = {};
+    attributes->type =
+        cuda_emulation::device().is_page_locked(address) ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
     return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total) {
@@ -104,9 +124,20 @@ inline cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total) {
     *free_bytes = *total - cuda_emulation::device().used();
     return cudaSuccess;
 }
-inline cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind /*kind*/,
+inline cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
                                    cudaStream_t stream = nullptr) {
     ++cuda_emulation::device().counters.copies;
+    if (kind == cudaMemcpyHostToDevice && !cuda_emulation::device().is_page_locked(source)) {
+        // Read at once. The driver may wait for the stream before it copies so much that it needs memory for it.
+        if (bytes > 65536 && cuda_emulation::wait(stream) != cudaSuccess) {
+            return cudaErrorStreamCaptureUnsupported;
+        }
+        const auto* const from = static_cast<const std::byte*>(source);
+        cuda_emulation::device().submit(stream, [target, copy = std::vector<std::byte>(from, from + bytes)] {
+            std::copy(copy.begin(), copy.end(), static_cast<std::byte*>(target));
+        });
+        return cudaSuccess;
+    }
     cuda_emulation::device().submit(stream, [=] {
         if (bytes != 0) {
             std::memmove(target, source, bytes);

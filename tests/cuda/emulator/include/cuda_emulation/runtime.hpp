@@ -200,15 +200,21 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
     delete event;
     return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t /*stream*/ = nullptr) {
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
     event->recorded = true;
+    ++event->ahead;
+    cuda_emulation::device().submit(stream, [event] { --event->ahead; });
     return cudaSuccess;
 }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t /*event*/) {
-    return cuda_emulation::wait(nullptr);
-}
-inline cudaError_t cudaEventQuery(cudaEvent_t /*event*/) {
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    if (event->ahead > 0) {
+        ++cuda_emulation::device().counters.synchronisations;
+        cuda_emulation::device().finish_until([event] { return event->ahead == 0; });
+    }
     return cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+    return cuda_emulation::result(event->ahead == 0, cudaErrorNotReady);
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
     *milliseconds = 1.0F;
