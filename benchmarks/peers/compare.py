@@ -218,7 +218,7 @@ def main():
             if arguments.compile:
                 candidates.append(torch.compile(function, dynamic=False))
             times = [[] for _ in range(1 + len(candidates))]
-            with torch.inference_mode():
+            with torch.no_grad():  # not inference mode: what compiled training saves for its gradients must be tracked
                 for candidate in candidates:
                     for _ in range(3):
                         candidate(*inputs)

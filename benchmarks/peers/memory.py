@@ -3,7 +3,8 @@
 
 usage: memory.py [--build build/release]
 
-"Loaded" is PyTorch's memory before the work: what importing it takes. Needs PyTorch (benchmarks/peers/run.sh).
+"Loaded" is PyTorch's memory before the work: what importing it takes. Needs PyTorch (benchmarks/peers/run.sh) and GNU
+time.
 """
 
 import argparse
@@ -17,8 +18,8 @@ TITLES = ["FlowMo-Lo decoder block, 256×256", "FAR-B denoising network, 4096 to
           "FlowMoTiny reconstruct, 64 images", "FlowMoTiny training step, 64 images"]
 
 
-def peak(who):
-    return resource.getrusage(who).ru_maxrss / 1024
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def torch_peaks(title, precision):
@@ -28,21 +29,23 @@ def torch_peaks(title, precision):
     import compare
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    before = peak(resource.RUSAGE_SELF)
+    before = peak()
     function, inputs = compare.ROWS[title][2][precision]()
     with torch.inference_mode():
         for _ in range(3):
             function(*inputs)
-    return before, peak(resource.RUSAGE_SELF)
+    return before, peak()
 
 
 def own_peak(build, title, precision):
-    """In a process of its own, since the peak is that of all children."""
+    """By GNU time: the peak of a process begins with that of the one that started it, and PyTorch's is large."""
     import compare
 
     binary, name, _ = compare.ROWS[title]
-    compare.ours(build, binary, name.format(int(precision == "bf16")))
-    return peak(resource.RUSAGE_CHILDREN)
+    command = [f"{build}/benchmarks/{binary}", f"--benchmark_filter=^{name.format(int(precision == 'bf16'))}$",
+               "--benchmark_min_time=0.2"]
+    run = subprocess.run(["/usr/bin/time", "-f", "peak %M", *command], capture_output=True, text=True, check=True)
+    return int(run.stderr.rsplit("peak ", 1)[1]) / 1024
 
 
 def main():

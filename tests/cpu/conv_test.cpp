@@ -2,11 +2,13 @@
 
 #include "flowfar/backend/cpu.hpp"
 
+#include "instruction_sets.hpp"
+
 using namespace flowfar;
 using namespace flowfar::testing;
 
 TEST_CASE("cpu: convolution") {
-    check_conv2d<Cpu>(DType::f32);
+    for_all_instruction_sets([] { check_conv2d<Cpu>(DType::f32); });
 }
 TEST_CASE("cpu: convolution on bf16 tensors") {
     check_conv2d<Cpu>(DType::bf16);

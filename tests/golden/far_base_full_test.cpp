@@ -2,22 +2,22 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using Model = FarModel<FarB, Cpu>;
+using Model = FarModel<FarB, Tested>;
 
 template <class C>
 Index count() {
     // Storage that nobody writes costs no memory.
-    return parameter_count(FarModel<C, Cpu>());
+    return parameter_count(FarModel<C, Tested>());
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ TEST_CASE("FAR-B: encoder, decoder, diffusion network") {
 
     const std::vector<Index> t = golden->integers("diff_t");
     const auto times =
-        model.head.net.times(Tensor<Cpu, Shape<dyn>>::from_host(std::vector<float>(t.begin(), t.end()), {512}));
+        model.head.net.times(Tensor<Tested, Shape<dyn>>::from_host(std::vector<float>(t.begin(), t.end()), {512}));
     const auto condition =
         model.head.net.condition(Model::flatten(z), golden->tensor<Model::Head::Scalars>("diff_index"));
     const auto rows = filled<Model::Head::Rows>("far.diff_x", {512, 16});

@@ -2,17 +2,17 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/loss.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using Latents = Tensor<Cpu, Shape<dyn, 16, 16, 16>>;
+using Latents = Tensor<Tested, Shape<dyn, 16, 16, 16>>;
 
 template <Index Patch>
 struct Patched : FarTiny {
@@ -23,7 +23,7 @@ struct Patched : FarTiny {
 
 template <Index Patch>
 void check_layout(const Golden& golden) {
-    using Model = FarModel<Patched<Patch>, Cpu>;
+    using Model = FarModel<Patched<Patch>, Tested>;
     const auto latents = golden.tensor<typename Model::Latents>("patch.input");
     const auto tokens = Model::patchify(latents);
     golden.close(text("patchify.p", Patch), tokens, 0.0);

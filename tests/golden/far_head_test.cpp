@@ -2,17 +2,17 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/diffusion_head.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using A = Autodiff<Cpu>;
+using A = Autodiff<Tested>;
 using Head = DiffusionHead<A, 16, 48, 64>;
 using Output = Head::Net::Output;
 using Numbers = Tensor<A, Shape<dyn>>;
@@ -70,7 +70,7 @@ TEST_CASE("diffusion loss with all gradients") {
     for_each_parameter(head, [&](const auto& p) {
         CAPTURE(p.name);
         REQUIRE(p.gradient().defined());
-        golden->close("grad." + p.name, host<Cpu>(p.gradient()), 2e-5);
+        golden->close("grad." + p.name, host<Tested>(p.gradient()), 2e-5);
     });
 }
 

@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/sample.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_far.hpp"
 
 using namespace flowfar;
@@ -33,7 +33,7 @@ std::vector<double> at_step(const std::vector<double>& all, int step, std::size_
 
 template <class C>
 void check(const std::string& name) {
-    using Model = FarModel<C, Cpu>;
+    using Model = FarModel<C, Tested>;
     const auto golden = Golden::find(name);
     if (!golden) {
         return;

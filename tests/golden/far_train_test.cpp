@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/loss.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_far.hpp"
 
 using namespace flowfar;
@@ -13,7 +13,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using A = Autodiff<Cpu>;
+using A = Autodiff<Tested>;
 using Model = FarModel<FarTinyGolden, A>;
 
 void check(const std::string& name, bool masked) {
@@ -50,7 +50,7 @@ void check(const std::string& name, bool masked) {
             return;
         }
         REQUIRE(p.gradient().defined());
-        gradients->close("grad." + p.name, host<Cpu>(p.gradient()), 2e-5);
+        gradients->close("grad." + p.name, host<Tested>(p.gradient()), 2e-5);
     });
 }
 

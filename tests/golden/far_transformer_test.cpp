@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_far.hpp"
 
 using namespace flowfar;
@@ -13,7 +13,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FarModel<FarTinyGolden, Cpu>;
+using Model = FarModel<FarTinyGolden, Tested>;
 
 }  // namespace
 

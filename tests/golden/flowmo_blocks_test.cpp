@@ -2,17 +2,17 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/mmdit.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using A = Autodiff<Cpu>;
+using A = Autodiff<Tested>;
 using Block = DoubleBlock<A, 64, 2, float>;
 using Readout = FinalLayer<A, 64, 48, float>;
 
@@ -41,7 +41,7 @@ void check_gradients(const Golden& golden, const std::string& unit, Module& modu
     for_each_parameter(module, [&](const auto& p) {
         CAPTURE(p.name);
         REQUIRE(p.gradient().defined());
-        golden.close(unit + ".grad.param." + p.name, host<Cpu>(p.gradient()), bound);
+        golden.close(unit + ".grad.param." + p.name, host<Tested>(p.gradient()), bound);
     });
 }
 

@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_flowmo.hpp"
 
 using namespace flowfar;
@@ -15,7 +15,7 @@ namespace {
 
 template <class C>
 void check_decoder(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Cpu>;
+    using Model = FlowMoModel<C, Tested>;
     using Sequence = typename Model::Decoder::Sequence;
     using Times = typename Model::Times;
     const auto golden = Golden::find(name);

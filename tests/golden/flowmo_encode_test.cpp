@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_flowmo.hpp"
 
 using namespace flowfar;
@@ -28,7 +28,7 @@ void check_streams(const Golden& golden, Index index, const Sequence* image, con
 
 template <class C>
 void check_encoder(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Cpu>;
+    using Model = FlowMoModel<C, Tested>;
     using Sequence = typename Model::Encoder::Sequence;
     const auto golden = Golden::find(name);
     if (!golden) {

@@ -2,13 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include "golden_backend.hpp"
 #include "golden_training.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 TEST_CASE("gradients accumulate over two chunks") {
-    using Model = FlowMoModel<Micro, Autodiff<Cpu>>;
+    using Model = FlowMoModel<Micro, Autodiff<Tested>>;
     const auto golden = Golden::find("flowmo_micro_train_accum2");
     if (!golden) {
         return;
@@ -41,7 +42,7 @@ TEST_CASE("gradients accumulate over two chunks") {
 }
 
 TEST_CASE("gradients of a model with 12 heads") {
-    using Model = FlowMoModel<TinyA, Autodiff<Cpu>>;
+    using Model = FlowMoModel<TinyA, Autodiff<Tested>>;
     const auto golden = Golden::find("flowmo_tiny_train_gradstats");
     if (!golden) {
         return;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "golden_backend.hpp"
 #include "golden_training.hpp"
 
 using namespace flowfar;
@@ -9,7 +10,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMoModel<Micro, Autodiff<Cpu>>;
+using Model = FlowMoModel<Micro, Autodiff<Tested>>;
 using Images = Model::Images;
 
 }  // namespace
@@ -61,7 +62,7 @@ TEST_CASE("loss and gradients of the micro model") {
                 return;
             }
             recorded->close("grad." + p.name, found->second, 1e-4);
-            const double own = norm(host<Cpu>(p.value()).values);
+            const double own = norm(host<Tested>(p.value()).values);
             squares += own * own;
             p.clear_gradient();
         });
@@ -91,7 +92,7 @@ TEST_CASE("a frozen encoder gets no gradient") {
         if (p.name.starts_with("encoder.")) {
             CHECK(!p.gradient().defined());
         } else if (p.gradient().defined()) {
-            recorded->close("grad." + p.name, host<Cpu>(p.gradient()), 1e-4);  // the quantizer never reaches these
+            recorded->close("grad." + p.name, host<Tested>(p.gradient()), 1e-4);  // the quantizer never reaches these
         }
     });
 }

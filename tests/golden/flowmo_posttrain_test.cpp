@@ -5,6 +5,7 @@
 
 #include "flowfar/flowmo/posttrain.hpp"
 
+#include "golden_backend.hpp"
 #include "golden_training.hpp"
 
 using namespace flowfar;
@@ -12,7 +13,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMoModel<Micro, Autodiff<Cpu>>;
+using Model = FlowMoModel<Micro, Autodiff<Tested>>;
 using Images = Model::Images;
 constexpr Index batch = 2;
 constexpr Index steps = 4;
@@ -48,10 +49,10 @@ void check(const std::string& case_name, bool hides_codes, const Golden* gradien
     }
 
     const auto code_value = golden->tensor<Model::CodeInputs>("code_with_mask");
-    const Model::CodeInputs code(Autodiff<Cpu>::leaf(code_value.handle().value));
+    const Model::CodeInputs code(Autodiff<Tested>::leaf(code_value.handle().value));
     const std::vector<double> recorded = golden->doubles("z_steps");
     const auto sample = sample_chain(model, code, noise, draws, [&](Index i, const auto& t, const auto& z) {
-        const auto host_z = host<Cpu>(z.handle().value);
+        const auto host_z = host<Tested>(z.handle().value);
         const auto each = static_cast<std::ptrdiff_t>(host_z.values.size());
         const std::vector<double> expected(recorded.begin() + i * each, recorded.begin() + (i + 1) * each);
         check_error(text("z_steps ", i), relative_l2(host_z.values, expected), 1e-5);
@@ -61,7 +62,7 @@ void check(const std::string& case_name, bool hides_codes, const Golden* gradien
     const auto loss = mean(square(sample - images)) * 0.5;
     golden->close("loss", loss, 2e-5);
     backward(loss);
-    golden->close("grad_code", host<Cpu>(code.handle().node->gradient), 1e-4);
+    golden->close("grad_code", host<Tested>(code.handle().node->gradient), 1e-4);
     const Golden& source = gradients_file != nullptr ? *gradients_file : *golden;
     int compared = 0;
     for (const auto& [name, gradient] : reference_gradients(model)) {

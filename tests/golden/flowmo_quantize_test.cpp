@@ -2,18 +2,18 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/quantize/lfq.hpp"
 #include "flowfar/quantize/tokens.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using Codes = Tensor<Autodiff<Cpu>, Shape<dyn, dyn, dyn>>;
+using Codes = Tensor<Autodiff<Tested>, Shape<dyn, dyn, dyn>>;
 
 template <Index Bits>
 void check_quantizer(const std::string& name) {

@@ -4,10 +4,10 @@
 #include <map>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_flowmo.hpp"
 
 using namespace flowfar;
@@ -57,7 +57,7 @@ void check_schedule(const Golden& golden, const std::string& stem, const Shifted
 
 template <class C>
 void check_reconstruction(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Cpu>;
+    using Model = FlowMoModel<C, Tested>;
     const auto golden = Golden::find(name);
     if (!golden) {
         return;

@@ -4,6 +4,7 @@
 
 #include "flowfar/flowmo/train.hpp"
 
+#include "golden_backend.hpp"
 #include "golden_training.hpp"
 
 using namespace flowfar;
@@ -11,7 +12,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using MicroTrainer = FlowMoTrainer<Micro, Cpu>;
+using MicroTrainer = FlowMoTrainer<Micro, Tested>;
 using Images = MicroTrainer::Images;
 using Values = std::map<std::string, std::vector<double>>;
 
@@ -21,7 +22,7 @@ void prepare(MicroTrainer::Model& model) {
 
 Values values_of(MicroTrainer& trainer) {
     Values out;
-    for_each_parameter(trainer.model(), [&](const auto& p) { out[p.name] = host<Cpu>(p.value()).values; });
+    for_each_parameter(trainer.model(), [&](const auto& p) { out[p.name] = host<Tested>(p.value()).values; });
     return out;
 }
 
@@ -121,7 +122,7 @@ TEST_CASE("two training steps with fixed norms and moving average") {
 
     Values averages;
     for (const auto& slot : trainer.ema()->slots()) {
-        averages[slot.parameter.name] = host<Cpu>(slot.average).values;
+        averages[slot.parameter.name] = host<Tested>(slot.average).values;
     }
     for (const std::string& name : recorded_parameters(*golden, "ema.")) {
         const std::vector<double> want = golden->doubles("ema." + name);
@@ -143,7 +144,7 @@ TEST_CASE("two training steps with fixed norms and moving average") {
         check_update("after2." + name, later.at(name), golden->doubles("after2." + name), start.at(name));
     }
     for (const auto& slot : trainer.ema()->slots()) {
-        CHECK(host<Cpu>(slot.average).values == averages.at(slot.parameter.name));  // the next is due in step 10
+        CHECK(host<Tested>(slot.average).values == averages.at(slot.parameter.name));  // the next is due in step 10
     }
 }
 

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/nn/embedding.hpp"
@@ -12,13 +11,14 @@
 #include "flowfar/nn/rope.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using A = Autodiff<Cpu>;
+using A = Autodiff<Tested>;
 template <Index... E>
 using F = Tensor<A, Shape<E...>>;
 

@@ -2,16 +2,16 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/far/vae.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 TEST_CASE("KL-16: encoder and decoder") {
-    using Model = Vae<Kl16, Cpu>;
+    using Model = Vae<Kl16, Tested>;
     const auto golden = Golden::find("vae_kl16_full");
     if (!golden) {
         return;

@@ -6,16 +6,15 @@
 #include <doctest/doctest.h>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
-
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using Model = Vae<Kl16Tiny, Cpu>;
+using Model = Vae<Kl16Tiny, Tested>;
 constexpr double bound = 1e-5;
 
 /// Every fourth row and column of [batch, channels, h, w].

@@ -54,6 +54,11 @@ void check_conv2d(DType dtype) {
         {{1, 3, 70, 70}, {2, 3, 1, 1}, {}},
         {{1, 400, 9, 9}, {2, 400, 3, 3}, ConvOptions::same(3)},  // more rows than a block of 64 pixels should have
         {{0, 3, 5, 5}, {4, 3, 3, 3}, ConvOptions::same(3)},
+        // outputs in whole vectors of a line
+        {{2, 17, 5, 16}, {30, 17, 3, 3}, ConvOptions::same(3)},
+        {{1, 5, 7, 48}, {15, 5, 5, 5}, ConvOptions::same(5)},
+        {{3, 4, 6, 17}, {3, 4, 2, 2}, {}},
+        {{1, 2, 3, 14}, {2, 2, 3, 3}, {1, 0, 2, 3, 2}},
     };
     for (const Case& c : cases) {
         check_conv2d_of<B>(make, make.uniform(c.x), make.uniform(c.weight), make.uniform({c.weight[0]}), c.options);

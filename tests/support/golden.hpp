@@ -137,7 +137,26 @@ void fill_and_check(const std::string& name, const std::vector<ParameterView>& p
 
 template <class Module>
 void golden_parameters(const std::string& name, Module& module, const std::string& prefix = "") {
-    fill_and_check(name, parameter_views(module, prefix), prefix);
+    using B = Plain<typename Module::Backend>;
+    if constexpr (!RunsAhead<B>) {
+        fill_and_check(name, parameter_views(module, prefix), prefix);
+    } else {  // on a device: filled on the host, then copied
+        std::vector<std::vector<float>> values;
+        std::vector<ParameterView> views;
+        for_each_parameter(
+            module,
+            [&](const auto& p) {
+                values.emplace_back(static_cast<std::size_t>(p.count()));
+                views.push_back({p.name, p.extents(), values.back()});
+            },
+            prefix);
+        fill_and_check(name, views, prefix);
+        std::size_t i = 0;
+        for_each_parameter(
+            module,
+            [&](const auto& p) { B::assign(p.value(), B::from_host(values[i++].data(), p.extents(), DType::f32)); },
+            prefix);
+    }
 }
 
 }  // namespace flowfar::testing

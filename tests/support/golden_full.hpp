@@ -8,10 +8,10 @@
 #include <string>
 #include <sys/resource.h>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 
 namespace flowfar::testing {
 
@@ -48,7 +48,7 @@ template <AnyTensor X>
 
 template <class C>
 void check_full_size(const std::string& name) {
-    using Model = FlowMoModel<C, Cpu>;
+    using Model = FlowMoModel<C, Tested>;
     using Images = typename Model::Images;
     using Codes = typename Model::Codes;
     constexpr double bound = 3e-5;

@@ -7,10 +7,10 @@
 #include <map>
 #include <set>
 
-#include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/loss.hpp"
 
 #include "golden.hpp"
+#include "golden_backend.hpp"
 #include "golden_flowmo.hpp"
 
 namespace flowfar::testing {
@@ -46,7 +46,7 @@ template <class Model>
     for_each_parameter(model, [&](const auto& p) {
         if (p.gradient().defined()) {
             require(!unread.contains(p.name), p.name, ": expected no gradient");
-            out.emplace(p.name, host<Cpu>(p.gradient()));
+            out.emplace(p.name, host<Tested>(p.gradient()));
         } else if (unread.contains(p.name)) {
             out.emplace(p.name, HostTensor{p.extents(), std::vector<double>(static_cast<std::size_t>(p.count()), 0.0)});
         }

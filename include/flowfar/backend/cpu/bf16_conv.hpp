@@ -1,7 +1,7 @@
 #pragma once
 
 #include "flowfar/backend/cpu/bf16_gemm.hpp"
-#include "flowfar/core/conv_shape.hpp"
+#include "flowfar/backend/cpu/image_conv.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 
@@ -51,31 +51,21 @@ inline constexpr auto seen_tiles = tile_table([]<int Rows>() { return &seen_tile
 }  // namespace bf16_product
 
 /// Convolution of images and weights rounded to bf16, with f32 sums. The inner extent runs over taps, then pairs of
-/// channels, so that what 16 neighbouring outputs see through one tap is 16 neighbouring words of an image whose words
-/// are pairs of channels: tiles of vector registers read them where they are, tile registers from packed panels. To be
-/// used only where has_avx512_bf16() says so.
-class Bf16Conv {
+/// channels: tiles of vector registers read the image, whose words are pairs of channels, where it is, tile registers
+/// read packed panels. To be used only where has_avx512_bf16() says so.
+class Bf16Conv : public ImageConv {
    public:
-    /// Whether the shape suits: 16 neighbouring outputs lie in one line and see neighbouring pixels.
-    [[nodiscard]] static bool takes(const ConvShape& shape) {
-        return shape.options.stride == 1 && shape.out_width % bf16_product::lanes == 0;
-    }
-
     /// `panels` chooses packed panels, which tile registers need.
     explicit Bf16Conv(const ConvShape& shape, bool panels = has_tile_registers())
-        : s_(shape),
+        : ImageConv(shape, bf16_product::pair_count(shape.in)),
           panels_(panels),
-          area_(shape.height * shape.width),
-          pixels_(shape.pixels()),
-          channel_pairs_(bf16_product::pair_count(shape.in)),
-          pairs_(channel_pairs_ * shape.taps()),
-          padded_height_(shape.out_height + shape.kernel_height - 1),
-          line_(bf16_product::left_stride(shape.out_width + shape.kernel_width - 1)),
+          pairs_(words_ * shape.taps()),
           stride_(bf16_product::left_stride(pairs_)) {}
 
     /// x [batch, in, h, w], weight [out, in, kh, kw], bias [out] or undefined → y; all contiguous f32.
     void forward(const Handle& x, const Handle& weight, const Handle& bias, const Handle& y) const {
         using namespace bf16_product;
+        static_assert(panel == panel_columns && most_rows == tile_rows);
         const Words left = kept_or(weight, copy_kind, [&] {
             Words packed(padded_rows(s_.out + tile_rows) * stride_);  // the last block may begin anywhere
             parallel_for(s_.out, 8, [&](Index begin, Index end) {
@@ -85,47 +75,33 @@ class Bf16Conv {
             });
             return packed;
         });
-        const Words image(s_.batch * image_words());
-        parallel_for(s_.batch * channel_pairs_, 1, [&](Index begin, Index end) {
-            for (Index plane = begin; plane < end; ++plane) {
-                const Index channel = 2 * (plane % channel_pairs_);
-                pack_plane(x.data<float>() + (plane / channel_pairs_ * s_.in + channel) * area_, channel + 1 < s_.in,
-                           image.data() + plane / channel_pairs_ * image_words() + plane % channel_pairs_ * line_);
-            }
-        });
-        const Index panels = panel_count(pixels_);
-        const Index blocks = (panels + block_panels - 1) / block_panels;
-        const Index tiles = (s_.out + tile_rows - 1) / tile_rows;
-        // Small images have fewer blocks than there are threads; then the output channels are split as well.
-        const Index wanted = 8 * ThreadPool::instance().threads();
-        const Index parts = std::clamp<Index>((wanted + s_.batch * blocks - 1) / (s_.batch * blocks), 1, tiles);
-        parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
-            const TileScope scope;
-            const Words right(panels_ ? block_panels * panel_words(pairs_) : 0);
-            Index packed = -1;
-            for (Index task = begin; task < end; ++task) {
-                const Index n = task / parts / blocks;
-                const Index from = task / parts % blocks * block_panels * panel_columns;
-                const Index count = std::min(block_panels * panel_columns, pixels_ - from);
-                const PairImage seen{image.data() + n * image_words(), channel_pairs_, line_};
-                if (panels_ && packed != task / parts) {
-                    packed = task / parts;
-                    for (Index column = 0; column < count; column += panel_columns) {
-                        pack_seen(seen, from + column, count - column,
-                                  right.data() + column / panel_columns * panel_words(pairs_));
-                    }
-                }
-                const Index part = task % parts;
-                multiply_tiles(left.data(), tiles * part / parts, tiles * (part + 1) / parts, tiles, seen, right.data(),
-                               from, count, bias, y.data<float>() + n * s_.out * pixels_ + from);
-            }
+        const Words images(packed_images<Pair>([&](Index n, Index pair, Pair* to) {
+            pack_plane(x.data<float>() + (n * s_.in + 2 * pair) * area_, 2 * pair + 1 < s_.in, to);
+        }));
+        const float* const offsets = bias.defined() ? bias.data<float>() : nullptr;
+        float* const out = y.data<float>();
+        if (panels_) {
+            multiply_panels(left.data(), images.data(), offsets, out);
+            return;
+        }
+        for_tasks([&] {
+            return [&](const Task& task) {
+                const PairImage image{images.data() + task.n * image_words(), words_, line_};
+                for_each_tile(task, [&](Index tile, Index column, Index columns) {
+                    const Index row = first_row(tile);
+                    const Pair* const low = image.data + seen_from(task.from + column);
+                    const Pair* const high = columns > lanes ? image.data + seen_from(task.from + column + lanes) : low;
+                    seen_tiles[static_cast<std::size_t>(first_row(tile + 1) - row - 1)](
+                        left.data() + row * stride_, stride_, image, low, high, s_.kernel_height, s_.kernel_width,
+                        offsets == nullptr ? nullptr : offsets + row,
+                        {out + (task.n * s_.out + row) * pixels_ + task.from + column, pixels_, columns});
+                });
+            };
         });
     }
 
    private:
     static constexpr int copy_kind = 2;
-    /// Panels that are computed together: what they see stays in the second cache.
-    static constexpr Index block_panels = 3;
 
     [[nodiscard]] static bool has_tile_registers() {
 #if defined(__linux__)
@@ -135,45 +111,36 @@ class Bf16Conv {
 #endif
     }
 
-    /// Output channels of tiles [begin, end) for the `count` pixels from `from` on, which see `image` or, packed,
-    /// `right`; rows of `out` are `pixels_` apart.
-    void multiply_tiles(const bf16_product::Pair* left, Index begin, Index end, Index tiles,
-                        const bf16_product::PairImage& image, const bf16_product::Pair* right, Index from, Index count,
-                        const Handle& bias, float* out) const {
+    /// The products with tile registers, from packed copies of what the pixels of a task see.
+    void multiply_panels(const bf16_product::Pair* left, const bf16_product::Pair* images, const float* offsets,
+                         float* out) const {
         using namespace bf16_product;
-        const float* const offsets = bias.defined() ? bias.data<float>() : nullptr;
-        constexpr Index together = 4;  // that many tiles of the weight stay in the second cache
-        for (Index tile = begin; tile < end; tile += together) {
-            const Index last = std::min(tile + together, end);
-            for (Index column = 0; column < count; column += panel_columns) {
-                const Index columns = std::min(panel_columns, count - column);
-                const auto target = [&](Index row) { return Target{out + row * pixels_ + column, pixels_, columns}; };
-                if (panels_) {
-                    const Index row = s_.out * tile / tiles;
-                    multiply_rows(left + row * stride_, stride_, s_.out * last / tiles - row,
-                                  right + column / panel_columns * panel_words(pairs_), pairs_, target(row));
-                } else {
-                    const Pair* const low = seen_from(image, from + column);
-                    const Pair* const high = columns > lanes ? seen_from(image, from + column + lanes) : low;
-                    for (Index t = tile; t < last; ++t) {
-                        const Index row = s_.out * t / tiles;
-                        const auto rows = static_cast<std::size_t>(s_.out * (t + 1) / tiles - row);
-                        seen_tiles[rows - 1](left + row * stride_, stride_, image, low, high, s_.kernel_height,
-                                             s_.kernel_width, offsets == nullptr ? nullptr : offsets + row,
-                                             target(row));
+        const Index words = panel_words(pairs_);
+        for_tasks([&] {
+            return [&, scope = std::make_unique<TileScope>(), right = Words(block_panels * words),
+                    packed = Index{-1}](const Task& task) mutable {
+                const PairImage image{images + task.n * image_words(), words_, line_};
+                if (const Index key = task.n * pixels_ + task.from; packed != key) {
+                    packed = key;
+                    for (Index column = 0; column < task.count; column += panel) {
+                        pack_seen(image, task.from + column, task.count - column,
+                                  right.data() + column / panel * words);
                     }
                 }
-            }
-            for (Index c = s_.out * tile / tiles; panels_ && offsets != nullptr && c < s_.out * last / tiles; ++c) {
-                for (Index i = 0; i < count; ++i) {
-                    out[c * pixels_ + i] += offsets[c];
+                const Index row = first_row(task.begin);
+                const Index rows = first_row(task.end) - row;
+                float* const part = out + (task.n * s_.out + row) * pixels_ + task.from;
+                for (Index column = 0; column < task.count; column += panel) {
+                    multiply_rows(left + row * stride_, stride_, rows, right.data() + column / panel * words, pairs_,
+                                  {part + column, pixels_, std::min(panel, task.count - column)});
                 }
-            }
-        }
-    }
-    /// The first word that the output pixel sees.
-    [[nodiscard]] const bf16_product::Pair* seen_from(const bf16_product::PairImage& image, Index pixel) const {
-        return image.at(pixel / s_.out_width, pixel % s_.out_width);
+                for (Index c = 0; offsets != nullptr && c < rows; ++c) {
+                    for (Index i = 0; i < task.count; ++i) {
+                        part[c * pixels_ + i] += offsets[row + c];
+                    }
+                }
+            };
+        });
     }
 
     /// One output channel's weights [in, taps] as words [taps, channel pairs].
@@ -184,28 +151,22 @@ class Bf16Conv {
                                                  _mm512_set1_epi32(static_cast<int>(2 * taps)));
         std::fill_n(to + pairs_, padded(pairs_) - pairs_, Pair{0});
         for (Index tap = 0; tap < taps; ++tap) {
-            for (Index pair = 0; pair < channel_pairs_; pair += lanes) {
+            for (Index pair = 0; pair < words_; pair += lanes) {
                 const float* const from = weight + 2 * pair * taps + tap;
-                const __mmask16 even = first(channel_pairs_ - pair);
+                const __mmask16 even = first(words_ - pair);
                 const __mmask16 odd = first(s_.in / 2 - pair);
                 const __m512 zero = _mm512_setzero_ps();
                 const __m512i both =
                     (__m512i)_mm512_cvtne2ps_pbh(_mm512_mask_i32gather_ps(zero, odd, steps, from + taps, sizeof(float)),
                                                  _mm512_mask_i32gather_ps(zero, even, steps, from, sizeof(float)));
-                _mm512_mask_storeu_epi32(to + tap * channel_pairs_ + pair, even, zip(both));
+                _mm512_mask_storeu_epi32(to + tap * words_ + pair, even, zip(both));
             }
         }
     }
-    /// Words of one image. In this order, what a tile takes from a line lies together; from whole planes it would come
-    /// from as many pages, and fall into the same few sets of the cache.
-    [[nodiscard]] Index image_words() const {
-        return padded_height_ * channel_pairs_ * line_;
-    }
-
     /// Two planes of an image, or one and zeros, as lines of pairs with their margins.
     FLOWFAR_AVX512_BF16 void pack_plane(const float* even, bool both, bf16_product::Pair* to) const {
         using namespace bf16_product;
-        for (Index line = 0; line < padded_height_; ++line, to += channel_pairs_ * line_) {
+        for (Index line = 0; line < padded_height_; ++line, to += words_ * line_) {
             const Index y = line - s_.options.top;
             std::fill_n(to, line_, Pair{0});
             for (Index i = 0; y >= 0 && y < s_.height && i < s_.width; i += lanes) {
@@ -221,26 +182,19 @@ class Bf16Conv {
         using namespace bf16_product;
         std::fill_n(to, panel_words(pairs_), Pair{0});
         for (Index half = 0; half < panel_columns && half < count; half += lanes) {
-            const Pair* const seen = seen_from(image, from + half);
+            const Pair* const seen = image.data + seen_from(from + half);
             for (Index tap = 0; tap < s_.taps(); ++tap) {
-                const Pair* const source =
-                    seen + tap / s_.kernel_width * channel_pairs_ * line_ + tap % s_.kernel_width;
-                Pair* const target = to + tap * channel_pairs_ * panel_columns + half;
-                for (Index pair = 0; pair < channel_pairs_; ++pair) {
+                const Pair* const source = seen + tap / s_.kernel_width * words_ * line_ + tap % s_.kernel_width;
+                Pair* const target = to + tap * words_ * panel_columns + half;
+                for (Index pair = 0; pair < words_; ++pair) {
                     _mm512_storeu_si512(target + pair * panel_columns, _mm512_loadu_si512(source + pair * line_));
                 }
             }
         }
     }
 
-    ConvShape s_;
     bool panels_;
-    Index area_;
-    Index pixels_;
-    Index channel_pairs_;
     Index pairs_;
-    Index padded_height_;
-    Index line_;  ///< words from one channel pair to the next: whole cache lines, an odd number of them
     Index stride_;
 };
 

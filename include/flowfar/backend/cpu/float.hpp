@@ -11,6 +11,7 @@
 #include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/conv.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/f32_conv.hpp"
 #include "flowfar/backend/cpu/gemm.hpp"
 #include "flowfar/backend/cpu/group_norm.hpp"
 #include "flowfar/backend/cpu/int8_kernel.hpp"
@@ -218,6 +219,12 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
 #if defined(FLOWFAR_AVX512_BF16)
         if (multiplies_bf16(x.dtype) && Bf16Conv::takes(shape)) {
             Bf16Conv(shape).forward(contiguous(x), contiguous(weight), dense(bias), out);
+            return out;
+        }
+#endif
+#if defined(FLOWFAR_AVX512)
+        if (instruction_set() == InstructionSet::avx512 && shape.taps() > 1 && F32Conv::takes(shape)) {
+            F32Conv(shape).forward(contiguous(x), contiguous(weight), dense(bias), out);
             return out;
         }
 #endif

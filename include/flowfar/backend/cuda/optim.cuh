@@ -73,12 +73,16 @@ struct AdamLimit {
     }
 };
 
+/// Elements of a pack; f64 goes one by one, because its functions need the registers.
+template <class C>
+inline constexpr int adam_width = std::is_same_v<C, double> ? 1 : pack_size<C>;
+
 /// Updates the elements begin, begin + stride, … of [0, count), in packs of 16 bytes where `packed`; G is the
 /// gradient's element type.
 template <class C, class G>
 __device__ __forceinline__ void adam_elements(const AdamStep<C>& update, C* p, const G* g, C* m, C* v, Index begin,
                                               Index stride, Index count, bool packed) {
-    constexpr int width = pack_size<C>;
+    constexpr int width = adam_width<C>;
     const Index whole = packed ? count / width : 0;
     for (Index i = begin; i < whole; i += stride) {
         Pack<C, width> parameter = load_pack<width>(p + i * width);

@@ -2,8 +2,8 @@
 
 /// Which element type an operation computes in.
 
-#include <algorithm>
 #include <array>
+#include <utility>
 
 #include "flowfar/backend/cpu/precision.hpp"
 #include "flowfar/backend/cuda.hpp"
@@ -71,11 +71,14 @@ auto route(F&& f, const Handle& first, const Rest&... rest) {
             once = Cuda::slice(once, axis, 0, 1);
         }
     }
-    std::sort(sorted.begin(), sorted.begin() + h.rank(), [&](Index a, Index b) {
-        const Index first = h.layout.stride(static_cast<int>(a));
-        const Index second = h.layout.stride(static_cast<int>(b));
-        return first != second ? first > second : a < b;
-    });
+    const auto stride_of = [&](int place) {
+        return h.layout.stride(static_cast<int>(sorted[static_cast<std::size_t>(place)]));
+    };
+    for (int end = 1; end < h.rank(); ++end) {  // stable, largest stride first
+        for (int at = end; at > 0 && stride_of(at - 1) < stride_of(at); --at) {
+            std::swap(sorted[static_cast<std::size_t>(at - 1)], sorted[static_cast<std::size_t>(at)]);
+        }
+    }
     Extents order;
     Extents back = h.extents();
     for (int i = 0; i < h.rank(); ++i) {
