@@ -28,7 +28,7 @@ class FlowMoGraphSampler {
           batch_(batch),
           state_(Images::zeros({batch, 3, C::image_height, C::image_width})),
           code_(Model::null_code(2 * batch)),
-          time_(Modulations::zeros({1, model.modulations(Model::Times::zeros({1})).extent(1)})) {}
+          time_(Modulations::zeros({1, model.decoder.modulation_width()})) {}
 
     /// Tokens of this batch size → images [batch, 3, height, width] in [−1, 1], as the model's `decode`.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {}) {

@@ -57,7 +57,8 @@ struct Mmdit {
     using Patches = Tensor<B, Shape<dyn, dyn, ImageIn>, T>;
     using CodeInput = Tensor<B, Shape<dyn, dyn, CodeIn>, T>;
     using CodeOutput = Tensor<B, Shape<dyn, dyn, CodeOut>, T>;
-    /// Modulation vectors [n, width]: of each block those of the image, then of the code; last the image read-out's.
+    /// Modulation vectors [n, modulation_width()]: of each block those of the image, then of the code; last the image
+    /// read-out's.
     using Modulations = Tensor<B, Shape<dyn, dyn>, T>;
 
     /// The streams that were asked for; the other is absent.
@@ -82,6 +83,9 @@ struct Mmdit {
     /// Time vector [batch, hidden] of times t [batch] in [0, 1].
     [[nodiscard]] Vector time_vector(const Tensor<B, Shape<dyn>, T>& t) const { return time_in(t, 1000.0); }
 
+    [[nodiscard]] Index modulation_width() const {
+        return 12 * Hidden * static_cast<Index>(double_blocks.size()) + 2 * Hidden;
+    }
     /// All modulation vectors at time vectors [n, hidden]. They depend on nothing else, so those of a whole schedule
     /// are computed at once.
     [[nodiscard]] Modulations modulations(const Vector& vec) const {
@@ -128,9 +132,8 @@ struct Mmdit {
         };
         const auto [x, c] = run_blocks(patches, code, {.image = true, .code = false}, apply_block,
                                        [](Index, const Sequence&, const Sequence&) {});
-        const Index begin = 2 * part * static_cast<Index>(double_blocks.size());
-        return final_layer_img.modulated(
-            x, Tensor<B, Shape<dyn, 2 * Hidden>, T>(slice<1>(all, begin, begin + 2 * Hidden)));
+        const Index end = modulation_width();
+        return final_layer_img.modulated(x, Tensor<B, Shape<dyn, 2 * Hidden>, T>(slice<1>(all, end - 2 * Hidden, end)));
     }
     [[nodiscard]] Output operator()(const Patches& patches, const CodeInput& code, const Vector& vec,
                                     const Table& table, const Options& options) const {

@@ -30,14 +30,14 @@ class FixedNorms {
         }
     }
     void restore() const {
+        if (slots_.empty()) {
+            return;
+        }
         PoolVector<H> values;
         PoolVector<double> numbers;
         for (const Slot& slot : slots_) {
             values.push_back(slot.parameter.value());
             numbers.push_back(slot.norm);
-        }
-        if (slots_.empty()) {
-            return;
         }
         const Extents count{static_cast<Index>(slots_.size())};
         H factors = B::square_sums(std::span<const H>(values));
