@@ -92,25 +92,9 @@ def tiny_reconstruct(batch):
 
 
 def training_step():
-    """Forward, backward, Adam and the average of the weights, 64 images; in bf16 by autocast with f32 weights."""
-
     def make(dtype):
-        model = tiny_flowmo()
-        average = [p.detach().clone() for p in model.parameters()]
-        adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.95))
         images = torch.rand(64, 3, 32, 32)
-
-        def step(images):
-            with torch.inference_mode(False), torch.enable_grad():
-                with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-                    loss = model.loss(images)
-                loss.backward()
-                adam.step()
-                adam.zero_grad()
-                with torch.no_grad():
-                    torch._foreach_lerp_(average, list(model.parameters()), 0.001)
-
-        return step, (images,)
+        return models.training_step(tiny_flowmo(), images, dtype == torch.bfloat16), (images,)
 
     return f32_and_bf16(make)
 
@@ -120,7 +104,7 @@ def lfq(bits):
         code = torch.randn(1, 512, bits, requires_grad=True)
 
         def step(code):
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.enable_grad():
                 models.lfq_loss(code, bits).backward()
 
         return step, (code,)

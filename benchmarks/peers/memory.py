@@ -31,7 +31,7 @@ def torch_peaks(title, precision):
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     before = peak()
     function, inputs = compare.ROWS[title][2][precision]()
-    with torch.inference_mode():
+    with torch.no_grad():
         for _ in range(3):
             function(*inputs)
     return before, peak()

@@ -169,6 +169,25 @@ class FlowMo(nn.Module):
         return z.clamp(-1, 1)
 
 
+def training_step(model, images, mixed, **adam_options):
+    """A function that makes one step: forward, backward, Adam and the average of the weights; mixed: by autocast to
+    bf16 with f32 weights. It may be called where gradients are switched off."""
+    average = [p.detach().clone() for p in model.parameters()]
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.95), **adam_options)
+
+    def step(images=images):
+        with torch.enable_grad():
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed):
+                loss = model.loss(images)
+            loss.backward()
+        adam.step()
+        adam.zero_grad()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, list(model.parameters()), 0.001)
+
+    return step
+
+
 def lfq_loss(code, bits):
     """Entropy and commitment losses of the published quantizer: a softmax over all 2^bits codewords."""
     x = code.float().unflatten(-1, (bits, -1)).transpose(-1, -2).reshape(-1, bits)

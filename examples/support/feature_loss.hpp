@@ -23,14 +23,13 @@ struct FeatureLoss {
     /// Images [batch, 3, h, w] in [-1, 1]; what is compared with x may leave the range. Between 0 and 4 per stage.
     [[nodiscard]] auto operator()(const Images& x, const Images& other) const {
         require(x.extents() == other.extents(), "FeatureLoss: images of ", x.extents(), " and ", other.extents());
-        check_signed_unit(x, "FeatureLoss");
         const std::vector<Map> wanted = network.maps(x);
         const std::vector<Map> found = network.maps(other);
         auto total = distance(wanted[0], found[0]);
         for (std::size_t i = 1; i < wanted.size(); ++i) {
             total = total + distance(wanted[i], found[i]);
         }
-        return total;
+        return loss_of_signed_unit(x, total, "FeatureLoss");
     }
 
    private:

@@ -29,6 +29,10 @@ struct FarTrainReport {
     double vb = 0.0;    ///< variational bound
     double gradient_norm = 0.0;
     double learning_rate = 0.0;
+
+    [[nodiscard]] static FarTrainReport of(std::span<const double> numbers) {
+        return {numbers[0], numbers[1], numbers[2], 0.0, 0.0};
+    }
 };
 
 /// Trains a FAR of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
@@ -43,6 +47,7 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
     using Latents = typename PlainModel::Latents;
     using Noise = typename PlainModel::Head::Rows;
     using typename Base::Numbers;
+    using Pending = PendingReport<B, FarTrainReport>;
 
     /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
     template <class Prepare>
@@ -64,24 +69,6 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
         }
     }
 
-    /// A step's report whose numbers may still be on their way.
-    class Pending {
-       public:
-        /// Waits for the numbers. Throws `Error` if the gradient was not finite.
-        [[nodiscard]] FarTrainReport get() {
-            FarTrainReport report = read(numbers_);
-            report.gradient_norm = Base::checked_norm(numbers_.values().back(), applied_.step);
-            report.learning_rate = learning_rate_ * applied_.rate;
-            return report;
-        }
-
-       private:
-        friend FarTrainer;
-        Numbers numbers_;
-        double learning_rate_ = 0.0;
-        typename Base::Applied applied_ = {};
-    };
-
     /// One optimiser step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
     /// 1 or `no_class`).
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
@@ -90,12 +77,9 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
     /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.
     [[nodiscard]] Pending queue_step(const Latents& latents, std::span<const Index> labels) {
-        Pending pending;
-        queue_gradients(latents, labels, pending.numbers_);
-        pending.learning_rate_ = options_.adam.learning_rate;
-        pending.applied_ = this->optimise(options_.rate, options_.clip, pending.numbers_);
-        pending.numbers_.fetch();
-        return pending;
+        Numbers numbers;
+        queue_gradients(latents, labels, numbers);
+        return this->template end_step<FarTrainReport>(options_, std::move(numbers));
     }
 
     /// Adds the gradients of one batch with the draws of the current step.
@@ -103,7 +87,7 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
         Numbers numbers;
         queue_gradients(latents, labels, numbers);
         numbers.fetch();
-        return read(numbers);
+        return FarTrainReport::of(numbers.values());
     }
 
     [[nodiscard]] const FarTrainOptions& options() const { return options_; }
@@ -132,10 +116,6 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
         for (const auto& part : {loss.total, loss.mse, loss.vb}) {
             numbers.add(value_of<Autodiff<B>>(part.handle()));
         }
-    }
-    [[nodiscard]] static FarTrainReport read(Numbers& numbers) {
-        const std::span<const double> values = numbers.values();
-        return {values[0], values[1], values[2], 0.0, 0.0};
     }
 
     FarTrainOptions options_;

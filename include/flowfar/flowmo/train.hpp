@@ -36,11 +36,33 @@ struct FlowMoTrainReport {
     double loss = 0.0;
     double flow = 0.0;
     double quantizer = 0.0;
-    double perceptual = 0.0;  ///< without its weight; in stage 1B of the sample
     double sample_entropy = 0.0;
     double codebook_entropy = 0.0;
+    double perceptual = 0.0;  ///< without its weight; in stage 1B of the sample
     double gradient_norm = 0.0;
     double learning_rate = 0.0;
+
+    static constexpr std::size_t numbers_per_chunk = 6;  ///< the members before the gradient's norm, in this order
+
+    /// The mean over a batch's chunks.
+    [[nodiscard]] static FlowMoTrainReport of(std::span<const double> numbers) {
+        FlowMoTrainReport report;
+        const std::size_t chunks = numbers.size() / numbers_per_chunk;
+        for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+            report.add(numbers.subspan(chunk * numbers_per_chunk, numbers_per_chunk),
+                       1.0 / static_cast<double>(chunks));
+        }
+        return report;
+    }
+    /// Adds the numbers of one chunk.
+    void add(std::span<const double> numbers, double share) {
+        loss += share * numbers[0];
+        flow += share * numbers[1];
+        quantizer += share * numbers[2];
+        sample_entropy += share * numbers[3];
+        codebook_entropy += share * numbers[4];
+        perceptual += share * numbers[5];
+    }
 };
 
 /// Trains a FlowMo of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
@@ -54,6 +76,7 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
     using typename Base::Numbers;
     using typename Base::PlainModel;
     using Images = typename PlainModel::Images;
+    using Pending = PendingReport<B, FlowMoTrainReport>;
 
     /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
     template <class Prepare>
@@ -82,37 +105,14 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
         }
     }
 
-    /// A step's report whose numbers may still be on their way.
-    class Pending {
-       public:
-        /// Waits for the numbers. Throws `Error` if the gradient was not finite.
-        [[nodiscard]] FlowMoTrainReport get() {
-            FlowMoTrainReport report = read(numbers_, chunks_);
-            report.gradient_norm = Base::checked_norm(numbers_.values().back(), applied_.step);
-            report.learning_rate = learning_rate_ * applied_.rate;
-            return report;
-        }
-
-       private:
-        friend FlowMoTrainer;
-        Numbers numbers_;
-        int chunks_ = 1;
-        double learning_rate_ = 0.0;
-        typename Base::Applied applied_ = {};
-    };
-
     /// One optimiser step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
     FlowMoTrainReport step(const Images& images) { return queue_step(images).get(); }
     /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.
     [[nodiscard]] Pending queue_step(const Images& images) {
-        Pending pending;
-        queue_gradients(images, pending.numbers_);
-        pending.chunks_ = options_.accumulation;
-        pending.learning_rate_ = options_.adam.learning_rate;
-        pending.applied_ = this->optimise(options_.rate, options_.clip, pending.numbers_);
-        pending.numbers_.fetch();
-        return pending;
+        Numbers numbers;
+        queue_gradients(images, numbers);
+        return this->template end_step<FlowMoTrainReport>(options_, std::move(numbers));
     }
 
     /// Adds up the gradients of one batch with draws of the current step.
@@ -120,14 +120,14 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
         Numbers numbers;
         queue_gradients(images, numbers);
         numbers.fetch();
-        return read(numbers, options_.accumulation);
+        return FlowMoTrainReport::of(numbers.values());
     }
     /// Adds the gradients of one chunk with given draws, weighted by 1 / accumulation, and its part to the report.
     void accumulate(const Images& images, const Images& noise, const FlowMoDraws<T>& draws, FlowMoTrainReport& report) {
         Numbers numbers;
         queue_gradients(images, noise, draws, numbers);
         numbers.fetch();
-        read_chunk(numbers.values(), 1.0 / options_.accumulation, report);
+        report.add(numbers.values(), 1.0 / options_.accumulation);
     }
 
     [[nodiscard]] bool encoder_frozen() const {
@@ -191,9 +191,8 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
         }
     }
 
-    static constexpr std::size_t numbers_per_chunk = 6;
-
-    /// Runs backward, weighted by 1 / accumulation, and adds the parts of the loss to the numbers.
+    /// Runs backward, weighted by 1 / accumulation, and adds the parts of the loss to the numbers, in the
+    /// report's order.
     void queue_backward(const FlowMoLoss<Model>& loss, Numbers& numbers) {
         backward(loss.total, 1.0 / options_.accumulation);
         for (const auto& part : {loss.total, loss.flow, loss.quantizer.total, loss.quantizer.sample_entropy,
@@ -202,22 +201,6 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
         }
         numbers.add(loss.perceptual.defined() ? value_of<Autodiff<B>>(loss.perceptual.handle())
                                               : B::full({}, DType::f64, 0.0));
-    }
-    static void read_chunk(std::span<const double> numbers, double share, FlowMoTrainReport& report) {
-        report.loss += share * numbers[0];
-        report.flow += share * numbers[1];
-        report.quantizer += share * numbers[2];
-        report.sample_entropy += share * numbers[3];
-        report.codebook_entropy += share * numbers[4];
-        report.perceptual += share * numbers[5];
-    }
-    [[nodiscard]] static FlowMoTrainReport read(Numbers& numbers, int chunks) {
-        FlowMoTrainReport report;
-        for (int chunk = 0; chunk < chunks; ++chunk) {
-            read_chunk(numbers.values().subspan(static_cast<std::size_t>(chunk) * numbers_per_chunk, numbers_per_chunk),
-                       1.0 / chunks, report);
-        }
-        return report;
     }
 
     FlowMoTrainOptions options_;

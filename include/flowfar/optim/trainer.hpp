@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,32 @@
 #include "flowfar/optim/schedule.hpp"
 
 namespace flowfar {
+
+/// A step's report whose numbers may still be on their way. `Report::of` makes it of the loss's numbers; the gradient's
+/// norm and the learning rate are added here.
+template <class B, class Report>
+class PendingReport {
+   public:
+    /// `numbers` are the loss's, then the gradient's norm, and have been fetched.
+    PendingReport(Readout<B> numbers, std::int64_t step, double learning_rate)
+        : numbers_(std::move(numbers)), step_(step), learning_rate_(learning_rate) {}
+
+    /// Waits for the numbers. Throws `Error` if the gradient was not finite.
+    [[nodiscard]] Report get() {
+        const std::span<const double> values = numbers_.values();
+        require(std::isfinite(values.back()), "training: the gradient is not finite at step ", step_,
+                "; lower the learning rate or clip");
+        Report report = Report::of(values.first(values.size() - 1));
+        report.gradient_norm = values.back();
+        report.learning_rate = learning_rate_;
+        return report;
+    }
+
+   private:
+    Readout<B> numbers_;
+    std::int64_t step_;
+    double learning_rate_;
+};
 
 /// What every training run holds, whatever it trains: a model on the tape, its optimiser, an optional average, optional
 /// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the same model on B. A trainer derives
@@ -67,39 +94,37 @@ class Trainer {
 
     using Numbers = Readout<Plain<A>>;
 
-    /// What `optimise` did; the gradient's norm follows in the numbers.
-    struct Applied {
-        std::int64_t step;
-        double rate;  ///< factor of the learning rates
-    };
     /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not), which is added to the
-    /// numbers. Throws `Error` if the gradient is not finite; nothing has been changed then. If the device runs ahead,
-    /// parameters and moments are left alone then, and `checked_norm` throws when the number is read.
-    Applied optimise(const RateSchedule& schedule, double clip, Numbers& numbers) {
-        const Applied applied{step_, schedule(step_)};
+    /// numbers. Gives the rate. Throws `Error` if the gradient is not finite; nothing has been changed then. If the
+    /// device runs ahead, parameters and moments are left alone then, and the norm among the numbers tells.
+    double optimise(const RateSchedule& schedule, double clip, Numbers& numbers) {
+        const double rate = schedule(step_);
         const auto gradients = detail::gradients<A>(all_);
         using B = Plain<A>;
         if constexpr (RunsAhead<B>) {
             const auto sum = B::reduce(ReduceOp::sum, B::square_sums(gradients), Axes::all(1), false);
             const auto norm = B::unary({UnaryOp::sqrt}, sum);
             numbers.add(norm);
-            adam_.step(applied.rate, GradientLimit<typename B::Handle>{norm, clip});
+            adam_.step(rate, GradientLimit<typename B::Handle>{norm, clip});
             finish();
         } else {
             const double norm = detail::joint_norm<B>(gradients);
             if (!std::isfinite(norm)) {
                 clear_gradients(all_);  // whoever goes on after the error must not add to them
+                fail("training: the gradient is not finite at step ", step_, "; lower the learning rate or clip");
             }
-            static_cast<void>(checked_norm(norm, step_));
             numbers.add(B::full({}, DType::f64, norm));
-            apply(applied.rate, clip > 0.0 ? clip_scale(norm, clip) : 1.0);
+            apply(rate, clip > 0.0 ? clip_scale(norm, clip) : 1.0);
         }
-        return applied;
+        return rate;
     }
-    [[nodiscard]] static double checked_norm(double norm, std::int64_t step) {
-        require(std::isfinite(norm), "training: the gradient is not finite at step ", step,
-                "; lower the learning rate or clip");
-        return norm;
+    /// `optimise` as the end of a step that has added its loss's numbers; `options` are the trainer's.
+    template <class Report, class Options>
+    [[nodiscard]] PendingReport<Plain<A>, Report> end_step(const Options& options, Numbers numbers) {
+        const std::int64_t step = step_;
+        const double rate = optimise(options.rate, options.clip, numbers);
+        numbers.fetch();
+        return {std::move(numbers), step, options.adam.learning_rate * rate};
     }
 
     std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
