@@ -97,6 +97,18 @@ BENCHMARK(gemm)
         }
     }) -> UseRealTime();
 
+/// With a left operand that a norm or a product before has made for products: bf16, where they read it.
+void gemm_operand(benchmark::State& state) {
+    const Bf16Products products;
+    const Handle x = Cpu::layer_norm(random({state.range(0), state.range(2)}, 1), {}, {}, {.to_operand = true});
+    const Handle w = random({state.range(1), state.range(2)}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {.from_operand = true}));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
+}
+BENCHMARK(gemm_operand)->ArgNames({"M", "N", "K"})->Args({4352, 4608, 1152})->Args({4352, 1152, 4608})->UseRealTime();
+
 /// With weights that are kept quantised.
 void gemm_int8(benchmark::State& state) {
     const Int8Products products;

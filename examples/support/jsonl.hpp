@@ -96,8 +96,11 @@ struct Curve {
 /// Appends objects to a log and flushes each line.
 class JsonlWriter {
    public:
-    /// A new run: replaces what is there.
-    [[nodiscard]] static JsonlWriter create(const std::filesystem::path& path) { return JsonlWriter(path, "wb"); }
+    /// A new run: replaces what is there by an empty file.
+    [[nodiscard]] static JsonlWriter create(const std::filesystem::path& path) {
+        io::write_atomically(path, {});
+        return JsonlWriter(path);
+    }
 
     /// A run continued after `step` steps: drops lines whose "step" is larger, and a torn last line. Lines without
     /// "step" stay. The file is replaced as a whole, and need not exist.
@@ -106,7 +109,7 @@ class JsonlWriter {
             const std::string kept = kept_lines(read_jsonl(path), step);
             io::write_atomically(path, std::as_bytes(std::span(kept)));
         }
-        return JsonlWriter(path, "ab");
+        return JsonlWriter(path);
     }
 
     /// Writes one line. NaN and infinities become null.
@@ -117,8 +120,8 @@ class JsonlWriter {
     }
 
    private:
-    JsonlWriter(const std::filesystem::path& path, const char* mode)
-        : path_(path.string()), file_(std::fopen(path_.c_str(), mode)) {
+    explicit JsonlWriter(const std::filesystem::path& path)
+        : path_(path.string()), file_(std::fopen(path_.c_str(), "ab")) {
         require(file_ != nullptr, path_, ": cannot be opened for writing");
     }
 

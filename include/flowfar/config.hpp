@@ -21,7 +21,7 @@
 
 /// These compile one function for CPUs with the named instructions, whatever the unit is compiled for; call such
 /// functions only where cpu::instruction_set(), cpu::has_avx512_bf16() or cpu::has_avx512_int8() says so. Lambdas
-/// inside such a function are not compiled for them.
+/// inside such a function are compiled for them only if marked always_inline.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define FLOWFAR_AVX2 __attribute__((target("avx2,fma")))
 #define FLOWFAR_AVX512 __attribute__((target("avx512f,avx2,fma")))

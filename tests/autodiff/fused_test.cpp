@@ -48,6 +48,20 @@ TEST_CASE("gradients of norms of views, modulated by slices") {
                    {random_handle({3, 2, 4}, 74), random_handle({2, 12}, 75)});
 }
 
+TEST_CASE("gradients of modulated layer norm, and of products added through a gate") {
+    for (const Extents& e : {Extents{4}, Extents{2, 4}}) {
+        const Handle x = random_handle({2, 3, 4}, 171, -2.0, 2.0);
+        check_gradient(
+            text("modulated by ", e),
+            [](const auto& v) { return Tape::modulated_layer_norm(v[0], v[1], v[2], v[3], v[4], {}); },
+            {x, random_handle({4}, 172), random_handle({4}, 173), random_handle(e, 174), random_handle(e, 175)});
+        check_gradient(text("added through ", e),
+                       [](const auto& v) { return Tape::gemm_add(v[0], v[1], v[2], v[3], v[4], {}); },
+                       {x, random_handle(e, 176), random_handle({2, 3, 5}, 177), random_handle({5, 4}, 178),
+                        random_handle({4}, 179)});
+    }
+}
+
 TEST_CASE("gradients of rotary embedding") {
     const Tracked64 cos = Tape::constant(random_handle({3, 2}, 76));
     const Tracked64 sin = Tape::constant(random_handle({3, 2}, 77));

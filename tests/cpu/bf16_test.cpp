@@ -8,6 +8,8 @@
 
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/backend/cpu/bf16_conv.hpp"
+#include "flowfar/core/ops.hpp"
+#include "flowfar/core/rearrange.hpp"
 
 #include "approx.hpp"
 
@@ -168,6 +170,56 @@ TEST_CASE("weights that are used again and again are kept packed, until they cha
         Cpu::adam_step(wide, other, zero, Cpu::full({90, 140}, DType::f32, 0.0), {.learning_rate = 0.1, .step = 1});
     }
     check_all();
+}
+
+TEST_CASE("what is made for products gives their bits") {
+    const auto same = [](const auto& found, const auto& expected) { CHECK(found.to_host() == expected.to_host()); };
+    const auto at = [&]<Index Width, Index Inner>(Index batch, Index tokens) {
+        CAPTURE(Width);
+        CAPTURE(batch);
+        CAPTURE(tokens);
+        using X = Tensor<Cpu, Shape<dyn, dyn, Width>>;
+        using Rows = Tensor<Cpu, Shape<dyn, Width>>;
+        using Vector = Tensor<Cpu, Shape<Width>>;
+        const X x = X::normal({batch, tokens, Width}, 1);
+        const auto scale = Rows::normal({batch, Width}, 2);
+        const auto shift = Rows::normal({batch, Width}, 3);
+        const auto gain = Vector::normal({Width}, 4);
+        const auto up = Tensor<Cpu, Shape<Inner, Width>>::normal({Inner, Width}, 5);
+        const auto down = Tensor<Cpu, Shape<Width, Inner>>::normal({Width, Inner}, 6);
+        const auto wide = Tensor<Cpu, Shape<Inner>>::normal({Inner}, 7);
+        const auto spread = [](const auto& vector) {
+            return reshape<Shape<dyn, 1, Width>>(vector, {vector.extent(0), 1, Width});
+        };
+        const NormOptions modulation{.plus_one = true};
+        const auto normal = layer_norm(x, scale, shift, modulation);
+        same(linear(layer_norm_input(x), up, wide), linear(layer_norm(x), up, wide));
+        same(linear(layer_norm_input(x, scale, shift, modulation), up, wide), linear(normal, up, wide));
+        same(linear(modulated_layer_norm_input(x, gain, gain, scale, shift), up, wide),
+             linear(modulate(layer_norm(x, gain, gain), spread(scale), spread(shift)), up, wide));
+        const auto inner = linear_input(layer_norm_input(x, scale, shift, modulation), up, wide, Activation::silu);
+        const auto y = linear(linear(normal, up, wide, Activation::silu), down, gain);
+        same(linear(inner, down, gain), y);
+        same(linear_add(x, Rows(), inner, down, gain), x + y);
+        same(linear_add(x, scale, inner, down, gain), multiply_add(y, spread(scale), x));
+    };
+    const auto everywhere = [&] {
+        for (const Index batch : {1, 3}) {
+            for (const Index tokens : {1, 31, 150}) {
+                at.template operator()<64, 96>(batch, tokens);  // rows with gaps between them, and without
+                at.template operator()<96, 160>(batch, tokens);
+                at.template operator()<33, 64>(batch, tokens);  // a width that products do not read in place
+            }
+        }
+    };
+    everywhere();
+    static_cast<void>(absent());
+    with_rounding([&] {
+        everywhere();
+        const Int8Products quantised;
+        everywhere();
+        return 0;
+    });
 }
 
 TEST_CASE("attention of rounded queries, keys and values") {

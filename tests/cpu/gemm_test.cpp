@@ -129,6 +129,11 @@ TEST_CASE("cpu: batched matrix products") {
     check_gemm_batches<Cpu>(DType::bf16);
     check_gemm_batches<Cpu>(DType::f64);
 }
+TEST_CASE("cpu: products added to something, through a gate") {
+    check_gemm_add<Cpu>(DType::f32);
+    check_gemm_add<Cpu>(DType::bf16);
+    check_gemm_add<Cpu>(DType::f64);
+}
 TEST_CASE("cpu: bias, activation and alpha") {
     for_all_instruction_sets([] { check_gemm_options<Cpu>(DType::f32); });
     check_gemm_options<Cpu>(DType::bf16);

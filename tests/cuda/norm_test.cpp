@@ -9,6 +9,10 @@ TEST_CASE("cuda: layer norm") {
     check_layer_norm<Cuda>(DType::f32);
     check_layer_norm<Cuda>(DType::bf16);
 }
+TEST_CASE("cuda: modulated layer norm") {
+    check_modulated_layer_norm<Cuda>(DType::f32);
+    check_modulated_layer_norm<Cuda>(DType::bf16);
+}
 TEST_CASE("cuda: RMS norm") {
     check_rms_norm<Cuda>(DType::f32);
     check_rms_norm<Cuda>(DType::bf16);

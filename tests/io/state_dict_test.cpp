@@ -137,20 +137,20 @@ TEST_CASE("whole numbers are no weights") {
 TEST_CASE("other float types are converted, and a prefix selects a part of the file") {
     const TempDir folder;
     io::StateWriter<Cpu> writer;
-    writer.add("ema.first.weight", counting({2, 3}), DType::f64);
-    writer.add("ema.first.bias", counting({2}), DType::bf16);
-    writer.add("ema.second.weight", counting({4, 2}));
-    writer.add("ema.second.bias", counting({4}));
+    writer.add("half.first.weight", counting({2, 3}), DType::f64);
+    writer.add("half.first.bias", counting({2}), DType::bf16);
+    writer.add("half.second.weight", counting({4, 2}));
+    writer.add("half.second.bias", counting({4}));
     writer.add("step", counting({1}));  // outside the prefix: not our business
     writer.write(folder / "m.safetensors", {});
     Pair model(8);
-    io::load_parameters(model, folder / "m.safetensors", "ema.");
+    io::load_parameters(model, folder / "m.safetensors", "half.");
     CHECK(values_of(model).at("first.weight") == std::vector<float>{0, 1, 2, 3, 4, 5});
     CHECK(values_of(model).at("first.bias") == std::vector<float>{0, 1});
     CHECK(values_of(model).at("second.bias") == std::vector<float>{0, 1, 2, 3});
     const std::string message = error_text([&] { io::load_parameters(model, folder / "m.safetensors"); });
     CHECK(contains(message, "missing first.weight"));
-    CHECK(contains(message, "unexpected ema.first.weight"));
+    CHECK(contains(message, "unexpected half.first.weight"));
     CHECK(contains(message, "unexpected step"));
 }
 

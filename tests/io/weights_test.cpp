@@ -103,6 +103,29 @@ TEST_CASE("the averaged weights of a training checkpoint are preferred") {
     }
 }
 
+TEST_CASE("so are those of a training state") {
+    const TempDir folder;
+    const fs::path path = folder / "state.safetensors";
+    io::SafetensorsWriter writer(path);
+    const std::vector<std::pair<std::string, float>> tensors{
+        {"ema.bias", 1000.0F}, {"ema.weight", 1000.0F}, {"model.bias", 0.0F}, {"model.weight", 0.0F}};
+    const auto shape = [](const std::string& name) {
+        return name.ends_with("bias") ? std::vector<Index>{2} : std::vector<Index>{2, 3};
+    };
+    for (const auto& [name, more] : tensors) {
+        writer.declare(name, DType::f32, shape(name));
+    }
+    for (const auto& [name, more] : tensors) {
+        writer.write_values<float>(name, numbers(io::element_count(shape(name), name), more));
+    }
+    writer.finish();
+    Layer model;
+    io::load_parameters(model, path);
+    CHECK(values_of(model).at("weight") == numbers(6, 1000.0F));
+    io::load_parameters(model, path, "model.");
+    CHECK(values_of(model).at("weight") == numbers(6));
+}
+
 TEST_CASE("bare and wrapped state_dicts") {
     for (const char* const name : {"state_dict.pth", "state_dict_legacy.pth", "protocol5.pth", "wrapped.pth"}) {
         CAPTURE(name);

@@ -144,12 +144,16 @@ TEST_CASE("modulation cuts its projection into vectors, and gates scale per samp
     const auto chunks = modulation(vec);
     const auto all = modulation.lin(silu(vec)).to_host();
     CHECK(chunks[2].to_host()[5] == doctest::Approx(all[12 + 8 + 1]));
+    Linear<Reference, 4, 4, double> linear;
+    linear.initialise(3);
     using X = Tensor<Reference, Shape<dyn, dyn, 4>, double>;
     const auto x = X::normal({2, 3, 4}, 6);
     const auto y = X::normal({2, 3, 4}, 7);
-    const auto sum = gated_add(x, chunks[2], y).to_host();
     const std::size_t i = (1 * 3 + 2) * 4 + 1;
-    CHECK(sum[i] == doctest::Approx(x.to_host()[i] + chunks[2].to_host()[5] * y.to_host()[i]));
+    const double term = linear(y).to_host()[i];
+    CHECK(linear.add(x, chunks[2], y).to_host()[i] == doctest::Approx(x.to_host()[i] + chunks[2].to_host()[5] * term));
+    CHECK(linear.add(x, std::remove_cvref_t<decltype(chunks[2])>(), y).to_host()[i] ==
+          doctest::Approx(x.to_host()[i] + term));
 }
 
 TEST_CASE("an MLP is two linear layers around its activation, and learns through both") {

@@ -34,8 +34,10 @@ TEST_CASE("each line is in the file at once, keys in order, NaN as null") {
     const TemporaryDirectory directory;
     const auto path = directory.path / "log.jsonl";
     put(path, "old\n");
+    std::ifstream reader(path, std::ios::binary);
     JsonlWriter writer = JsonlWriter::create(path);
     CHECK(get(path).empty());
+    CHECK(std::string{std::istreambuf_iterator<char>(reader), {}} == "old\n");  // replaced, not overwritten
     writer.write({{"step", 1}, {"loss", 0.5}, {"alpha", "x"}});
     CHECK(get(path) == "{\"step\":1,\"loss\":0.5,\"alpha\":\"x\"}\n");
     writer.write({{"step", 2}, {"loss", std::nan("")}});

@@ -131,4 +131,39 @@ void check_gemm_options(DType dtype) {
     CHECK_THROWS_AS(static_cast<void>(wrong_bias()), Error);
 }
 
+template <class B>
+void check_gemm_add(DType dtype) {
+    Maker<B> make(dtype, 304);
+    const auto add = [](auto b, const auto& r, const auto& g, const auto& x, const auto& y, const auto& bias) {
+        return b.gemm_add(r, g, x, y, bias, {});
+    };
+    for (const Index columns : {5, 32, 70}) {
+        const auto weight = make.uniform({columns, 31}).permute({1, 0});
+        const auto wide = make.uniform({3, 3 * columns});  // as modulation comes: slices of one wide row
+        for (const auto& gate : {Twin<B>{}, make.uniform({columns}), make.uniform({3, columns}),
+                                 make.uniform({1, columns}), wide.slice(1, columns, 2 * columns)}) {
+            for (const Index tokens : {0, 1, 50}) {
+                const auto x = make.uniform({3, tokens, 31});
+                const auto residual = make.uniform({3, tokens, columns});
+                const std::string name = text("adding to ", residual.extents(), ", gate ", gate.extents());
+                const double tolerance = 4.0 * approx::of(dtype, 31);
+                agree<B>(name, make, tolerance, add, residual, gate, x, weight, make.uniform({columns}));
+                agree<B>(name + ", no bias, views", make, tolerance, add,
+                         make.uniform({tokens, 3, columns}).permute({1, 0, 2}), gate,
+                         make.uniform({3, tokens + 2, 31}).slice(1, 1, tokens + 1), weight, Twin<B>{});
+            }
+            agree<B>("adding rows", make, 4.0 * approx::of(dtype, 31), add, make.uniform({3, columns}), gate,
+                     make.uniform({3, 31}), weight, make.uniform({columns}));
+        }
+    }
+    const auto with = [&](const Extents& residual, const Extents& gate) {
+        return B::gemm_add(make.uniform(residual).tested, make.uniform(gate).tested, make.uniform({2, 3}).tested,
+                           make.uniform({3, 4}).tested, {}, {});
+    };
+    CHECK_THROWS_AS(static_cast<void>(with({2, 3}, {4})), Error);
+    CHECK_THROWS_AS(static_cast<void>(with({1, 4}, {4})), Error);
+    CHECK_THROWS_AS(static_cast<void>(with({2, 4}, {3})), Error);
+    CHECK_THROWS_AS(static_cast<void>(with({2, 4}, {3, 4})), Error);
+}
+
 }  // namespace flowfar::testing

@@ -79,6 +79,25 @@ void check_layer_norm(DType dtype) {
 }
 
 template <class B>
+void check_modulated_layer_norm(DType dtype) {
+    Maker<B> make(dtype, 404);
+    for (const Twin<B>& x : norm_inputs(make)) {
+        if (x.extents().rank() < 2) {
+            continue;
+        }
+        const Index columns = x.extents().back();
+        for (const Extents& e : {Extents{columns}, Extents{x.extents()[0], columns}, Extents{1, columns}}) {
+            agree<B>(
+                text("modulated layer norm of ", x.extents(), ", scale ", e), make, 4.0 * approx::of(dtype, columns),
+                [](auto b, const auto& h, const auto& g, const auto& t, const auto& s, const auto& a) {
+                    return b.modulated_layer_norm(h, g, t, s, a, {.epsilon = 1e-5});
+                },
+                x, make.uniform({columns}, 0.5, 1.5), make.uniform({columns}), make.uniform(e), make.uniform(e));
+        }
+    }
+}
+
+template <class B>
 void check_rms_norm(DType dtype) {
     Maker<B> make(dtype, 402);
     for (const Twin<B>& x : norm_inputs(make)) {

@@ -6,6 +6,7 @@
 #include "flowfar/autodiff/rules/matmul.hpp"
 #include "flowfar/autodiff/rules/reduce.hpp"
 #include "flowfar/autodiff/rules/shape.hpp"
+#include "flowfar/backend/composite_linear.hpp"
 #include "flowfar/core/pool.hpp"
 
 namespace flowfar {
@@ -19,7 +20,8 @@ struct Autodiff : rules::Elementwise<B>,
                   rules::Matmul<B>,
                   rules::Shape<B>,
                   rules::Fused<B>,
-                  rules::Conv<B> {
+                  rules::Conv<B>,
+                  CompositeLinear<Autodiff<B>, Tracked<B>> {
     using Inner = B;
     using Handle = Tracked<B>;
     using H = typename B::Handle;

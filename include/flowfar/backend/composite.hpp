@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flowfar/backend/composite_conv.hpp"
+#include "flowfar/backend/composite_linear.hpp"
 #include "flowfar/backend/tensor_lists.hpp"
 #include "flowfar/core/layout.hpp"
 #include "flowfar/core/vocabulary.hpp"
@@ -17,7 +18,7 @@ namespace flowfar {
 /// Default definitions of the fused operations and their gradients from a plain backend's primitives. A backend
 /// inherits them and overrides those it can do faster; `Reference` keeps them all, so they are the tests' oracle.
 template <class B, class H>
-struct Composite : CompositeConv<B, H>, TensorLists<B, H> {
+struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H> {
     /// x ∘ factor + addend, broadcast; with `plus_one` the factor is 1 + factor.
     [[nodiscard]] static H multiply_add(const H& x, const H& factor, const H& addend, bool plus_one) {
         return add(mul(x, plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor), addend);
@@ -167,29 +168,16 @@ struct Composite : CompositeConv<B, H>, TensorLists<B, H> {
         const H mean_square = last(ReduceOp::mean, mul(x, x));
         return B::unary({UnaryOp::rsqrt}, B::unary({UnaryOp::affine, 1.0, options.epsilon}, mean_square));
     }
-    /// A [C] or [batch, C] operand as a view that broadcasts against x [batch, …, C].
-    [[nodiscard]] static H per_row(const H& operand, const H& x) {
-        const Extents e = B::extents(operand);
-        if (e.rank() != 2) {
-            return operand;
-        }
-        Extents spread;
-        const int rank = B::extents(x).rank();
-        for (int axis = 0; axis < rank; ++axis) {
-            spread.push_back(axis == 0 ? e[0] : (axis == rank - 1 ? e[1] : 1));
-        }
-        return B::reshape(operand, spread);
-    }
     [[nodiscard]] static H scaled(const H& n, const H& x, const H& scale, NormOptions options) {
         if (!scale.defined()) {
             return n;
         }
-        const H factor = per_row(scale, x);
+        const H factor = Composite::per_row(scale, x);
         return mul(n, options.plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor);
     }
     [[nodiscard]] static H scaled_shifted(const H& n, const H& x, const H& scale, const H& shift, NormOptions options) {
         const H y = scaled(n, x, scale, options);
-        return shift.defined() ? add(y, per_row(shift, x)) : y;
+        return shift.defined() ? add(y, Composite::per_row(shift, x)) : y;
     }
     /// Sums g, shaped like x, to the extents of a [C] or [batch, C] operand.
     [[nodiscard]] static H sum_to(const H& g, const H& x, const H& operand) {

@@ -52,6 +52,8 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::multiply_add(h, h, h, false) } -> std::same_as<typename B::Handle>;
     { B::layer_norm(h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rms_norm(h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::gemm_add(h, h, h, h, h, GemmOptions{}) } -> std::same_as<typename B::Handle>;
+    { B::modulated_layer_norm(h, h, h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rope(h, h, h, false) } -> std::same_as<typename B::Handle>;
     {B::attention(h, h, h, 1.0, MaskKind::full)};
     // images

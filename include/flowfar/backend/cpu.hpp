@@ -62,7 +62,11 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu>, TensorLists<Cpu, Handle> {
     /// act(alpha · x y + bias): x [batch…, M, K], y [batch…, K, N] or [K, N], bias [N] or undefined.
     [[nodiscard]] static Handle gemm(const Handle& x, const Handle& y, const Handle& bias, GemmOptions options);
 
-    /// The fused operations: backend/composite.hpp says what each computes.
+    /// The fused operations: backend/composite.hpp and composite_linear.hpp say what each computes.
+    [[nodiscard]] static Handle gemm_add(const Handle& residual, const Handle& gate, const Handle& x, const Handle& y,
+                                         const Handle& bias, GemmOptions options);
+    [[nodiscard]] static Handle modulated_layer_norm(const Handle& x, const Handle& gain, const Handle& bias,
+                                                     const Handle& scale, const Handle& shift, NormOptions options);
     [[nodiscard]] static Handle layer_norm(const Handle& x, const Handle& scale, const Handle& shift,
                                            NormOptions options);
     [[nodiscard]] static NormGradients<Handle> layer_norm_backward(const Handle& x, const Handle& scale,

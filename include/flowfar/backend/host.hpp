@@ -24,9 +24,11 @@ template <class To, class From>
 }
 
 /// Visits rows (all axes but the last) [begin, end) of N equally shaped views and calls
-/// `f(row, offsets)` with the N element offsets of each row's start, relative to the views' first elements.
+/// `f(row, offsets)` with the N element offsets of each row's start, relative to the views' first elements. It is
+/// inlined so that loops may be compiled for other instructions than the unit's (cpu::with_instructions).
 template <std::size_t N, class F>
-void for_each_row(const Extents& extents, const std::array<const Layout*, N>& layouts, Index begin, Index end, F&& f) {
+[[gnu::always_inline]] inline void for_each_row(const Extents& extents, const std::array<const Layout*, N>& layouts,
+                                                Index begin, Index end, F&& f) {
     if (begin >= end) {
         return;  // an extent of 0 has no row index to split into axes
     }
@@ -194,11 +196,13 @@ struct HostMemory {
 
     /// Independent U(0, 1) numbers; element i is number `offset + i` of the Philox stream of `seed`.
     [[nodiscard]] static Handle uniform(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
-        return random(extents, dtype, offset, [seed](std::uint64_t index) { return uniform_at(seed, index); });
+        return random(extents, dtype, offset,
+                      [seed](std::uint64_t block, float(&out)[4]) { uniform_block(seed, block, out); });
     }
     /// Independent N(0, 1) numbers; element i is number `offset + i` of the Philox stream of `seed`.
     [[nodiscard]] static Handle normal(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
-        return random(extents, dtype, offset, [seed](std::uint64_t index) { return normal_at(seed, index); });
+        return random(extents, dtype, offset,
+                      [seed](std::uint64_t block, float(&out)[4]) { normal_block(seed, block, out); });
     }
 
    private:
@@ -212,14 +216,20 @@ struct HostMemory {
             f(i, row);
         }
     }
+    /// From a generator of the stream's blocks, four numbers each.
     template <class Generator>
     static Handle random(const Extents& extents, DType dtype, std::uint64_t offset, Generator generator) {
         const Handle out = empty(extents, dtype);
         visit_float(dtype, "random", [&]<class T>() {
             T* const data = out.data<T>();
             B::parallel(out.count(), 4096, [&](Index begin, Index end) {
-                for (Index i = begin; i < end; ++i) {
-                    data[i] = convert<T>(generator(offset + static_cast<std::uint64_t>(i)));
+                for (Index i = begin; i < end;) {
+                    const std::uint64_t position = offset + static_cast<std::uint64_t>(i);
+                    float block[4];
+                    generator(position / 4, block);
+                    for (std::uint64_t lane = position % 4; lane < 4 && i < end; ++lane) {
+                        data[i++] = convert<T>(block[lane]);
+                    }
                 }
             });
         });

@@ -140,21 +140,85 @@ template <AnyTensor A, AnyTensor B>
     return WithShape<A, S>(A::Backend::gemm(a.handle(), b.handle(), {}, {.alpha = alpha}));
 }
 
-/// act(x Wᵀ + bias): x […, In], W [Out, In], bias [Out] or absent → […, Out].
-template <AnyTensor X, AnyTensor W, AnyTensor V>
-[[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
-    using B = typename X::Backend;
-    static_assert(same_backend<X, W, V>, "linear: input, weight and bias live on different backends");
-    static_assert(X::Shape::rank >= 2 && W::Shape::rank == 2 && V::Shape::rank == 1,
+/// A tensor like X that only `linear` reads, as its input: made by functions that end in `_input`. The backend may keep
+/// it in the form that its products read; the result of `linear` is the same to the last bit.
+template <AnyTensor X>
+class LinearInput {
+   public:
+    /// What the backend is told about an operation that gives one, or about a product that reads one.
+    static constexpr bool marked = std::is_same_v<typename X::Element, float>;
+
+    explicit LinearInput(typename X::Backend::Handle handle) : handle_(std::move(handle)) {}
+    [[nodiscard]] const typename X::Backend::Handle& handle() const { return handle_; }
+
+   private:
+    typename X::Backend::Handle handle_;
+};
+
+namespace detail {
+
+template <class X>
+struct LinearOperand {
+    using Tensor = X;
+    static constexpr bool marked = false;
+};
+template <class X>
+struct LinearOperand<LinearInput<X>> {
+    using Tensor = X;
+    static constexpr bool marked = LinearInput<X>::marked;
+};
+
+/// The type of a linear layer's result; asserts that its operands fit.
+template <class X, AnyTensor W, AnyTensor V>
+[[nodiscard]] consteval auto linear_result() {
+    using T = typename LinearOperand<X>::Tensor;
+    static_assert(same_backend<T, W, V>, "linear: input, weight and bias live on different backends");
+    static_assert(T::Shape::rank >= 2 && W::Shape::rank == 2 && V::Shape::rank == 1,
                   "linear: the input is […, rows, in], the weight [out, in], the bias [out]");
-    constexpr Index in = X::Shape::at(-1);
+    constexpr Index in = T::Shape::at(-1);
     constexpr Index width = W::Shape::at(1);
     static_assert(in == dyn || width == dyn || in == width,
                   "linear: the last extent of the input must equal the weight's second");
     static_assert(compatible(V::Shape::at(0), W::Shape::at(0)), "linear: one bias per row of the weight");
-    using S = ShapeOf<shape_algebra::replace<typename X::Shape, -1, W::Shape::at(0)>()>;
-    return WithShape<X, S>(
-        B::gemm(x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(), {.activation = activation}));
+    using S = ShapeOf<shape_algebra::replace<typename T::Shape, -1, W::Shape::at(0)>()>;
+    return std::type_identity<WithShape<T, S>>{};
+}
+template <class X, AnyTensor W, AnyTensor V>
+using LinearResult = typename decltype(linear_result<X, W, V>())::type;
+
+template <class X, AnyTensor W, AnyTensor V>
+[[nodiscard]] typename W::Backend::Handle linear(const X& x, const W& weight, const V& bias, Activation activation,
+                                                 bool to_operand) {
+    using B = typename W::Backend;
+    return B::gemm(x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
+                   {.activation = activation, .to_operand = to_operand, .from_operand = LinearOperand<X>::marked});
+}
+
+}  // namespace detail
+
+/// act(x Wᵀ + bias): x […, In], a tensor or a LinearInput, W [Out, In], bias [Out] or absent → […, Out].
+template <class X, AnyTensor W, AnyTensor V>
+[[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
+    return detail::LinearResult<X, W, V>(detail::linear(x, weight, bias, activation, false));
+}
+/// The same as the input of another linear layer.
+template <class X, AnyTensor W, AnyTensor V>
+[[nodiscard]] auto linear_input(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
+    using Y = LinearInput<detail::LinearResult<X, W, V>>;
+    return Y(detail::linear(x, weight, bias, activation, Y::marked));
+}
+/// residual + gate ∘ (x Wᵀ + bias) in one pass: gate absent (1), [Out] or, for x [batch, …, In], [batch, Out].
+template <AnyTensor R, AnyTensor G, class X, AnyTensor W, AnyTensor V>
+[[nodiscard]] auto linear_add(const R& residual, const G& gate, const X& x, const W& weight, const V& bias) {
+    using B = typename W::Backend;
+    using Y = detail::LinearResult<X, W, V>;
+    static_assert(same_backend<R, G, W>, "linear_add: the operands live on different backends");
+    static_assert(compatible_shapes<typename R::Shape, typename Y::Shape>(),
+                  "linear_add: the residual must have the shape of the result");
+    static_assert(G::Shape::rank <= 2 && compatible(G::Shape::at(-1), Y::Shape::at(-1)),
+                  "linear_add: the gate must be as wide as the result");
+    return Y(B::gemm_add(residual.handle(), gate.handle(), x.handle(), B::permute(weight.handle(), {1, 0}),
+                         bias.handle(), {.from_operand = detail::LinearOperand<X>::marked}));
 }
 
 /// (x − mean) / sqrt(var + ε) over the last axis (Ba et al. 2016), without gain and bias.
@@ -169,6 +233,31 @@ template <AnyTensor X, AnyTensor G>
     static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
                   "layer_norm: scale and shift must be as wide as the input");
     return X(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
+}
+/// The same as the input of a linear layer; scale and shift may be absent.
+template <AnyTensor X>
+[[nodiscard]] auto layer_norm_input(const X& x) {
+    return LinearInput<X>(X::Backend::layer_norm(x.handle(), {}, {}, {.to_operand = LinearInput<X>::marked}));
+}
+template <AnyTensor X, AnyTensor G>
+[[nodiscard]] auto layer_norm_input(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
+    static_assert(same_backend<X, G>, "layer_norm: the operands live on different backends");
+    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
+                  "layer_norm: scale and shift must be as wide as the input");
+    options.to_operand = LinearInput<X>::marked;
+    return LinearInput<X>(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
+}
+/// LN(x) ∘ (1 + scale) + shift as the input of a linear layer: the norm has gain and bias [C]; scale and shift are [C]
+/// or, for x [batch, …, C], [batch, C].
+template <AnyTensor X, AnyTensor G, AnyTensor M>
+[[nodiscard]] auto modulated_layer_norm_input(const X& x, const G& gain, const G& bias, const M& scale, const M& shift,
+                                              double epsilon = 1e-6) {
+    static_assert(same_backend<X, G, M>, "modulated_layer_norm: the operands live on different backends");
+    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)) && compatible(X::Shape::at(-1), M::Shape::at(-1)),
+                  "modulated_layer_norm: gain, bias, scale and shift must be as wide as the input");
+    return LinearInput<X>(X::Backend::modulated_layer_norm(x.handle(), gain.handle(), bias.handle(), scale.handle(),
+                                                           shift.handle(),
+                                                           {.epsilon = epsilon, .to_operand = LinearInput<X>::marked}));
 }
 /// x / sqrt(mean x² + ε) · scale over the last axis (Zhang & Sennrich 2019); scale [C].
 template <AnyTensor X, AnyTensor G>

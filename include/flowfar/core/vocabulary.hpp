@@ -27,15 +27,22 @@ struct Axes {
 };
 
 /// y = act(alpha · a b + bias).
+///
+/// With `to_operand` an f32 result is nothing but the left operand of products with `from_operand`: where those round
+/// it to bf16, a backend may give it in bf16, in the order in which they read it. Their results are f32 again.
 struct GemmOptions {
     double alpha = 1.0;
     Activation activation = Activation::none;
+    bool to_operand = false;
+    bool from_operand = false;
 };
 
-/// Options of the normalisations: `plus_one` scales by (1 + scale), as adaptive modulation does.
+/// Options of the normalisations: `plus_one` scales by (1 + scale), as adaptive modulation does; `to_operand` is that
+/// of GemmOptions.
 struct NormOptions {
     double epsilon = 1e-6;
     bool plus_one = false;
+    bool to_operand = false;
 };
 
 /// Gradients of a normalisation; `scale` and `shift` are undefined where the operand was.

@@ -58,8 +58,8 @@ struct Stream {
     /// Modulation vectors, or none without a time vector: shift 0, scale 0, gate 1.
     [[nodiscard]] Chunks modulation(const Vector& vec) const { return vec.defined() ? mod(vec) : Chunks{}; }
 
-    [[nodiscard]] static Sequence normalise(const Sequence& x, const Vector& shift, const Vector& scale) {
-        return shift.defined() ? layer_norm(x, scale, shift, {.plus_one = true}) : layer_norm(x);
+    [[nodiscard]] static auto normalise(const Sequence& x, const Vector& shift, const Vector& scale) {
+        return layer_norm_input(x, scale, shift, {.plus_one = shift.defined()});
     }
     /// Normalised queries and keys and plain values of this stream, before rotation.
     [[nodiscard]] auto heads(const Sequence& x, const Chunks& m) const {
@@ -70,8 +70,8 @@ struct Stream {
     }
     /// The stream after attention: residual projection, then residual MLP.
     [[nodiscard]] Sequence finish(const Sequence& x, const Sequence& attended, const Chunks& m) const {
-        const Sequence y = add(x, m[2], attn.proj(attended));
-        return add(y, m[5], mlp(normalise(y, m[3], m[4])));
+        const Sequence y = attn.proj.add(x, m[2], attended);
+        return mlp.add(y, m[5], normalise(y, m[3], m[4]));
     }
 
     void initialise(std::uint64_t seed) {
@@ -85,9 +85,6 @@ struct Stream {
     }
 
    private:
-    [[nodiscard]] static Sequence add(const Sequence& x, const Vector& gate, const Sequence& y) {
-        return gate.defined() ? gated_add(x, gate, y) : x + y;
-    }
     template <class P>
     static void zero_rows(const P& parameter, Index chunk) {
         using Pl = Plain<B>;

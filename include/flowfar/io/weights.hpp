@@ -122,9 +122,9 @@ class Weights {
    public:
     /// Where published checkpoints keep the weights to use, best first: averaged before plain, nested before bare.
     /// (FlowMo: model_ema_state_dict, model_state_dict; FAR and MAR: model_ema, model; KL-16 and others: model,
-    /// state_dict.)
-    static constexpr std::array<std::string_view, 6> usual_roots{
-        "model_ema_state_dict", "model_ema", "model_state_dict", "state_dict", "model", ""};
+    /// state_dict; this library's training states: ema, model.)
+    static constexpr std::array<std::string_view, 7> usual_roots{
+        "model_ema_state_dict", "model_ema", "ema", "model_state_dict", "state_dict", "model", ""};
 
     /// The tensors below `root`; all of the file if it is empty. Throws `Error` if two of them have the same name once
     /// the traces of wrappers are removed.

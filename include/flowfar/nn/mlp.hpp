@@ -12,9 +12,15 @@ struct Mlp {
     Linear<B, Width, Inner, T> up;
     Linear<B, Inner, Width, T> down;
 
-    template <AnyTensor X>
+    /// x is a tensor or a LinearInput.
+    template <class X>
     [[nodiscard]] auto operator()(const X& x) const {
-        return down(up(x, Act));
+        return down(up.input(x, Act));
+    }
+    /// residual + gate ∘ of it; the gate may be absent (1), [Width] or [batch, Width].
+    template <AnyTensor R, AnyTensor G, class X>
+    [[nodiscard]] auto add(const R& residual, const G& gate, const X& x) const {
+        return down.add(residual, gate, up.input(x, Act));
     }
     void initialise(std::uint64_t seed) {
         up.initialise(fold(seed, 0U));

@@ -33,11 +33,4 @@ struct Modulation {
     }
 };
 
-/// x + gate ∘ y with one gate vector [batch, Width] per batch element of x, y [batch, tokens, Width].
-template <AnyTensor X, AnyTensor G>
-[[nodiscard]] X gated_add(const X& x, const G& gate, const X& y) {
-    const auto spread = reshape<Shape<dyn, 1, G::Shape::at(1)>>(gate, {gate.extent(0), 1, gate.extent(1)});
-    return multiply_add(y, spread, x);
-}
-
 }  // namespace flowfar

@@ -17,6 +17,11 @@ struct LayerNorm {
     [[nodiscard]] X operator()(const X& x) const {
         return layer_norm(x, weight, bias, {.epsilon = epsilon});
     }
+    /// The same as the input of a linear layer.
+    template <AnyTensor X>
+    [[nodiscard]] auto input(const X& x) const {
+        return layer_norm_input(x, weight, bias, {.epsilon = epsilon});
+    }
     void initialise(std::uint64_t /*seed*/) {
         init::constant(weight, 1.0);
         init::constant(bias, 0.0);

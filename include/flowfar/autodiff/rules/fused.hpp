@@ -12,6 +12,7 @@ struct Fused {
 
     [[nodiscard]] static Handle layer_norm(const Handle& x, const Handle& scale, const Handle& shift,
                                            NormOptions options) {
+        options.to_operand = false;  // gradients read it, too
         return record<B>(
             B::layer_norm(x.value, scale.value, shift.value, options), {&x, &scale, &shift},
             [vx = x.value, vs = scale.value, vb = shift.value, options](const H& g, const Cotangents<B>& out) {
@@ -19,6 +20,7 @@ struct Fused {
             });
     }
     [[nodiscard]] static Handle rms_norm(const Handle& x, const Handle& scale, NormOptions options) {
+        options.to_operand = false;
         return record<B>(B::rms_norm(x.value, scale.value, options), {&x, &scale, nullptr},
                          [vx = x.value, vs = scale.value, options](const H& g, const Cotangents<B>& out) {
                              give(B::rms_norm_backward(vx, vs, g, options), out);

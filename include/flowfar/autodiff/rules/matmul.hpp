@@ -12,6 +12,7 @@ struct Matmul {
 
     /// y = alpha · a b + bias: da = alpha · g bᵀ, db = alpha · aᵀ g, dbias = Σ rows of g.
     [[nodiscard]] static Handle gemm(const Handle& a, const Handle& b, const Handle& bias, GemmOptions options) {
+        options.to_operand = false;  // gradients read it, too
         if (options.activation != Activation::none && (a.node || b.node || bias.node)) {
             const Handle linear = gemm(a, b, bias, {.alpha = options.alpha});
             H y = B::unary({unary_of(options.activation)}, linear.value);

@@ -41,25 +41,43 @@ template <class Make>
     return out;
 }
 
-/// Rows of f32 numbers into f32 or bf16 memory.
-FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, float* to) {
-    Index i = 0;
-    for (; i + lanes <= count; i += lanes) {  // masked stores take three times as long on Zen 5, whatever the mask
-        _mm512_storeu_ps(to + i, _mm512_loadu_ps(from + i));
-    }
-    if (i < count) {
-        const __mmask16 used = first(count - i);
-        _mm512_mask_storeu_ps(to + i, used, _mm512_maskz_loadu_ps(used, from + i));
+/// sums ← residual + gate ∘ sums for rows of 32 sums each, `columns` of them from `column` on in row `row` and the
+/// following of a result of `width` columns.
+FLOWFAR_AVX512_BF16 inline void add_residual(float* sums, Index row, Index rows, Index column, Index columns,
+                                             Index width, const Epilogue& epilogue) {
+    const __mmask16 low = first(columns);
+    const __mmask16 high = first(columns - lanes);
+    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
+        __m512 left = _mm512_loadu_ps(sums);
+        __m512 right = _mm512_loadu_ps(sums + lanes);
+        if (const float* const gate = epilogue.gate.row(row + i); gate != nullptr) {
+            left = _mm512_mul_ps(left, _mm512_maskz_loadu_ps(low, gate + column));
+            right = _mm512_mul_ps(right, _mm512_maskz_loadu_ps(high, gate + column + lanes));
+        }
+        const float* const from = epilogue.residual + (row + i) * width + column;
+        _mm512_storeu_ps(sums, _mm512_add_ps(left, _mm512_maskz_loadu_ps(low, from)));
+        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(right, _mm512_maskz_loadu_ps(high, from + lanes)));
     }
 }
-FLOWFAR_AVX512_BF16 inline void store_row(const float* from, Index count, bf16* to) {
-    Index i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+
+/// Rows of 32 sums each, or the first `columns` of each, into rows `stride` elements apart.
+template <class T>
+FLOWFAR_AVX512_BF16 void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride) {
+    if (columns < panel_columns) {
+        for (Index i = 0; i < rows; ++i) {
+            store_row(sums + i * panel_columns, columns, to + i * stride);
+        }
+        return;
     }
-    if (i < count) {
-        const __mmask16 used = first(count - i);
-        _mm256_mask_storeu_epi16(to + i, used, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(used, from + i)));
+    for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
+        const __m512 low = _mm512_loadu_ps(sums);
+        const __m512 high = _mm512_loadu_ps(sums + lanes);
+        if constexpr (std::is_same_v<T, float>) {
+            _mm512_storeu_ps(to, low);
+            _mm512_storeu_ps(to + lanes, high);
+        } else {
+            _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        }
     }
 }
 
@@ -99,8 +117,10 @@ template <class Kernel>
 struct PackedGemm {
     using Word = std::uint32_t;
 
-    /// out[batch…, M, N] = act(alpha · a b + bias); b may be a single matrix, bias [N] is f32 or undefined.
-    static void run(const Handle& out, Handle a, Handle b, const Handle& bias, GemmOptions options,
+    /// out[batch…, M, N] = alpha · a b, finished by the epilogue; b may be a single matrix. The rows of `out` are
+    /// evenly spaced. With `in_place`, a lies as operand_layout() says, and memory as operand_bytes() says is behind
+    /// it.
+    static void run(const Handle& out, Handle a, Handle b, const Epilogue& epilogue, double alpha, bool in_place,
                     Handle (*contiguous)(const Handle&)) {
         using namespace bf16_product;
         if (out.count() == 0) {
@@ -112,21 +132,20 @@ struct PackedGemm {
         Product p{.inner = a.extents()[rank - 1], .columns = b.extents().back()};
         Index batches = Gemm::batches(a);
         Index rows = a.extents()[rank - 2];
-        if (b.rank() == 2 && is_contiguous(a.layout)) {  // one tall matrix
+        if (const auto tall = reshaped(a.layout, {batches * rows, p.inner});
+            b.rank() == 2 && tall) {  // one tall matrix
             rows *= batches;
             batches = 1;
-            Layout tall = contiguous_layout({rows, p.inner});
-            tall.offset = a.layout.offset;
-            a = a.with(tall);
+            a = a.with(*tall);
         }
         const Index rights = b.rank() == 2 ? 1 : batches;
         p.left_words = Kernel::left_words(p.inner);
         p.panel_words = Kernel::panel_words(p.inner);
         p.panels = panel_count(p.columns);
         const Words right = pack_right(p, b, rights);
-        p.alpha = static_cast<float>(options.alpha);
-        p.bias = bias.defined() ? bias.data<float>() : nullptr;
-        p.activation = options.activation;
+        p.alpha = static_cast<float>(alpha);
+        p.epilogue = &epilogue;
+        p.out_stride = out.layout.stride(rank - 2);
 
         const Index height = block_rows(p.left_words, rows);
         const Index blocks = (rows + height - 1) / height;
@@ -134,27 +153,30 @@ struct PackedGemm {
         const Index groups = std::clamp<Index>((wanted + batches * blocks - 1) / (batches * blocks), 1, p.panels);
         parallel_for(batches * blocks * groups, 1, [&](Index begin, Index end) {
             [[maybe_unused]] const typename Kernel::Scope scope;
-            const Words left(padded_rows(height) * p.left_words);
+            const Words copy(in_place ? 0 : padded_rows(height) * p.left_words);
             Index packed = -1;
             for (Index i = begin; i < end; ++i) {
                 const Index group = i % groups;
                 const Index batch = i / groups / blocks;
                 const Index row = rows * (i / groups % blocks) / blocks;
                 const Index count = rows * (i / groups % blocks + 1) / blocks - row;
-                if (packed != i / groups) {
+                const Word* left = copy.data();
+                if (in_place) {
+                    left = reinterpret_cast<const Word*>(a.data<bf16>()) + (batch * rows + row) * p.left_words;
+                } else if (packed != i / groups) {
                     packed = i / groups;
                     with_view(a, a.rank() == 2 ? 0 : Gemm::batch_offset(a, batch), [&](const auto& matrix) {
-                        Kernel::pack_left(matrix.from_row(row), count, p.inner, left.data());
+                        Kernel::pack_left(matrix.from_row(row), count, p.inner, copy.data());
                     });
                 }
                 const Word* const panels = right.data() + (rights == 1 ? 0 : batch * p.panels * p.panel_words);
                 const Index first = p.panels * group / groups;
                 const Index last = p.panels * (group + 1) / groups;
-                const Index offset = (batch * rows + row) * p.columns;
+                const Block block{left, batch * rows + row, count, panels, first, last};
                 if (out.dtype == DType::bf16) {
-                    multiply_block(p, left.data(), count, panels, first, last, out.data<bf16>() + offset);
+                    multiply_block(p, block, out.data<bf16>());
                 } else {
-                    multiply_block(p, left.data(), count, panels, first, last, out.data<float>() + offset);
+                    multiply_block(p, block, out.data<float>());
                 }
             }
         });
@@ -170,8 +192,17 @@ struct PackedGemm {
         Index panel_words = 0;
         Index panels = 0;
         float alpha = 1.0F;
-        const float* bias = nullptr;
-        Activation activation = Activation::none;
+        const Epilogue* epilogue = nullptr;
+        Index out_stride = 0;
+    };
+    /// Packed left rows, the first being that row of the result, times some of the panels.
+    struct Block {
+        const Word* left;
+        Index row;
+        Index rows;
+        const Word* panels;
+        Index first_panel;
+        Index last_panel;
     };
 
     /// The panels of b; a single matrix that is used again and again is kept packed.
@@ -204,31 +235,30 @@ struct PackedGemm {
     }
 
     template <class T>
-    static void multiply_block(const Product& p, const Word* left, Index rows, const Word* panels, Index first_panel,
-                               Index last_panel, T* out) {
+    static void multiply_block(const Product& p, const Block& block, T* out) {
         using namespace bf16_product;
-        for (Index panel = first_panel; panel < last_panel; ++panel) {
+        for (Index panel = block.first_panel; panel < block.last_panel; ++panel) {
             const Index column = panel * panel_columns;
-            const Index columns = std::min(panel_columns, p.columns - column);
-            const float* const bias = p.bias == nullptr ? nullptr : p.bias + column;
             alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache
-            Kernel::multiply(left, rows, panels + panel * p.panel_words, p.inner,
+            Kernel::multiply(block.left, block.rows, block.panels + panel * p.panel_words, p.inner,
                              {sums, panel_columns, panel_columns, p.alpha});
-            finish(sums, rows, columns, bias, p.activation, out + column, p.columns);
+            finish(p, block, sums, column, out + block.row * p.out_stride + column);
         }
     }
 
     template <class T>
-    static void finish(float* sums, Index rows, Index columns, const float* bias, Activation activation, T* out,
-                       Index ld) {
+    static void finish(const Product& p, const Block& block, float* sums, Index column, T* out) {
         using namespace bf16_product;
-        if (bias != nullptr) {
-            add_bias(sums, rows, columns, bias);
+        const Epilogue& epilogue = *p.epilogue;
+        const Index columns = std::min(panel_columns, p.columns - column);
+        if (epilogue.bias != nullptr) {
+            add_bias(sums, block.rows, columns, epilogue.bias + column);
         }
-        Gemm::activate(sums, rows * panel_columns, activation);
-        for (Index i = 0; i < rows; ++i) {
-            store_row(sums + i * panel_columns, columns, out + i * ld);
+        Gemm::activate(sums, block.rows * panel_columns, epilogue.activation);
+        if (epilogue.residual != nullptr) {
+            add_residual(sums, block.row, block.rows, column, columns, p.columns, epilogue);
         }
+        store_rows(sums, block.rows, columns, out, p.out_stride);
     }
 };
 

@@ -136,6 +136,26 @@ FLOWFAR_INLINE Handle Cpu::gemm(const Handle& x, const Handle& y, const Handle& 
         x, y, bias);
 }
 
+FLOWFAR_INLINE Handle Cpu::gemm_add(const Handle& residual, const Handle& gate, const Handle& x, const Handle& y,
+                                    const Handle& bias, GemmOptions options) {
+    if (residual.dtype == DType::bf16) {  // a product's result is rounded before it is added
+        return CompositeLinear<Cpu, Handle>::gemm_add(residual, gate, x, y, bias, options);
+    }
+    if (cpu::takes_bf16(x, y)) {
+        return cpu::Float::gemm_add(residual, gate, x, y, bias, options);
+    }
+    return cpu::route([options](auto b, const Handle& hr, const Handle& hg, const Handle& hx, const Handle& hy,
+                                const Handle& hb) { return b.gemm_add(hr, hg, hx, hy, hb, options); },
+                      residual, gate, x, y, bias);
+}
+
+FLOWFAR_INLINE Handle Cpu::modulated_layer_norm(const Handle& x, const Handle& gain, const Handle& bias,
+                                                const Handle& scale, const Handle& shift, NormOptions options) {
+    return cpu::route([options](auto b, const Handle& hx, const Handle& hg, const Handle& hb, const Handle& hs,
+                                const Handle& ha) { return b.modulated_layer_norm(hx, hg, hb, hs, ha, options); },
+                      x, gain, bias, scale, shift);
+}
+
 FLOWFAR_INLINE Handle Cpu::layer_norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options) {
     return cpu::route([options](auto b, const Handle& hx, const Handle& hs,
                                 const Handle& hb) { return b.layer_norm(hx, hs, hb, options); },

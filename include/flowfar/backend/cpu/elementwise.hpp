@@ -24,13 +24,42 @@ void parallel_rows(const Extents& extents, const std::array<const Layout*, N>& l
     });
 }
 
-/// out[i] = f(in[i]…) over contiguous memory.
+/// Row r of a [C] or [batch, C] operand beside x [batch, …, C]; null for all rows if the operand is undefined. Its rows
+/// are dense.
+class PerRow {
+   public:
+    PerRow() = default;
+    PerRow(const Handle& operand, const Extents& x, const char* what) {
+        if (!operand.defined()) {
+            return;
+        }
+        const Extents& e = operand.extents();
+        require(e.back() == x.back() && (e.rank() == 1 || (e.rank() == 2 && (e[0] == x[0] || e[0] == 1))), what,
+                ": an operand of ", e, " per row or batch element of ", x);
+        data_ = operand.data<float>();
+        if (e.rank() == 2 && e[0] > 1) {
+            stride_ = operand.layout.stride(0);
+            rows_ = row_count(x) / e[0];
+        }
+    }
+
+    [[nodiscard]] const float* row(Index r) const { return stride_ == 0 ? data_ : data_ + r / rows_ * stride_; }
+
+   private:
+    const float* data_ = nullptr;
+    Index stride_ = 0;  ///< from one batch element to the next
+    Index rows_ = 1;    ///< of one batch element
+};
+
+/// out[i] = f(in[i]…) over contiguous memory, f being marked always_inline (see with_instructions).
 template <class F>
 void parallel_elements(Index count, F&& f) {
     parallel_for(count, elementwise_grain, [&](Index begin, Index end) {
-        for (Index i = begin; i < end; ++i) {
-            f(i);
-        }
+        with_instructions([&]() __attribute__((always_inline)) {
+            for (Index i = begin; i < end; ++i) {
+                f(i);
+            }
+        });
     });
 }
 
@@ -181,7 +210,9 @@ struct Elementwise {
             } else {
                 const auto a = static_cast<float>(op.a);
                 const auto b = static_cast<float>(op.b);
-                parallel_elements(x.count(), [=](Index i) { to[i] = UnaryFunctor<Op>::forward(in[i], a, b); });
+                parallel_elements(
+                    x.count(), [=](Index i)
+                                   __attribute__((always_inline)) { to[i] = UnaryFunctor<Op>::forward(in[i], a, b); });
             }
         });
         return out;
@@ -203,9 +234,10 @@ struct Elementwise {
             } else {
                 const auto a = static_cast<float>(op.a);
                 const auto b = static_cast<float>(op.b);
-                parallel_elements(g.count(), [=](Index i) {
-                    to[i] = UnaryFunctor<Op>::backward(in[i], result[i], cotangent[i], a, b);
-                });
+                parallel_elements(
+                    g.count(), [=](Index i) __attribute__((always_inline)) {
+                        to[i] = UnaryFunctor<Op>::backward(in[i], result[i], cotangent[i], a, b);
+                    });
             }
         });
         return out;
@@ -241,11 +273,14 @@ struct Elementwise {
     static Handle binary_backward(const Handle& out, BinaryOp op, bool first, const Handle& a, const Handle& b,
                                   const Handle& y, const Handle& g) {
         visit_binary(op, [&]<BinaryOp Op>() {
-            parallel_elements(g.count(), [first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(),
-                                          pg = g.data<float>(), po = out.data<float>()](Index i) {
-                po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
-                              : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
-            });
+            parallel_elements(
+                g.count(), [
+                    first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(), pg = g.data<float>(),
+                    po = out.data<float>()
+                ](Index i) __attribute__((always_inline)) {
+                    po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
+                                  : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
+                });
         });
         return out;
     }
@@ -307,9 +342,11 @@ struct Elementwise {
     static void multiply_add_row(float* out, const float* x, const float* factor, const float* addend, float extra,
                                  Index count, const std::array<Index, 4>& strides) {
         if (strides == std::array<Index, 4>{1, 1, 1, 1}) {
-            for (Index i = 0; i < count; ++i) {
-                out[i] = x[i] * (factor[i] + extra) + addend[i];
-            }
+            with_instructions([=]() __attribute__((always_inline)) {
+                for (Index i = 0; i < count; ++i) {
+                    out[i] = x[i] * (factor[i] + extra) + addend[i];
+                }
+            });
         } else {
             for (Index i = 0; i < count; ++i) {
                 out[i * strides[0]] = x[i * strides[1]] * (factor[i * strides[2]] + extra) + addend[i * strides[3]];
@@ -319,14 +356,17 @@ struct Elementwise {
     template <BinaryOp Op>
     static void binary_row(float* o, const float* x, const float* y, Index n, const std::array<Index, 3>& strides) {
         if (strides == std::array<Index, 3>{1, 1, 1}) {
-            for (Index i = 0; i < n; ++i) {
-                o[i] = BinaryFunctor<Op>::forward(x[i], y[i]);
-            }
+            with_instructions([=]() __attribute__((always_inline)) {
+                for (Index i = 0; i < n; ++i) {
+                    o[i] = BinaryFunctor<Op>::forward(x[i], y[i]);
+                }
+            });
         } else if (strides == std::array<Index, 3>{1, 1, 0}) {
-            const float constant = *y;
-            for (Index i = 0; i < n; ++i) {
-                o[i] = BinaryFunctor<Op>::forward(x[i], constant);
-            }
+            with_instructions([ =, constant = *y ]() __attribute__((always_inline)) {
+                for (Index i = 0; i < n; ++i) {
+                    o[i] = BinaryFunctor<Op>::forward(x[i], constant);
+                }
+            });
         } else {
             for (Index i = 0; i < n; ++i) {
                 o[i * strides[0]] = BinaryFunctor<Op>::forward(x[i * strides[1]], y[i * strides[2]]);
@@ -379,9 +419,11 @@ struct Copy {
     template <class To, class From>
     static void row(To* out, Index ts, const From* in, Index fs, Index count) {
         if (ts == 1 && fs == 1) {
-            for (Index i = 0; i < count; ++i) {
-                out[i] = convert<To>(in[i]);
-            }
+            with_instructions([=]() __attribute__((always_inline)) {
+                for (Index i = 0; i < count; ++i) {
+                    out[i] = convert<To>(in[i]);
+                }
+            });
         } else {
             for (Index i = 0; i < count; ++i) {
                 out[i * ts] = convert<To>(in[i * fs]);

@@ -57,6 +57,35 @@ class NarrowerInstructions {
     InstructionSet before_;
 };
 
+#if defined(FLOWFAR_AVX512) && !defined(__clang__)
+template <class F>
+FLOWFAR_AVX512 void call_with_avx512(F& f) {
+    f();
+}
+template <class F>
+FLOWFAR_AVX2 void call_with_avx2(F& f) {
+    f();
+}
+#endif
+
+/// Calls `f()`, f32 loops that the compiler vectorises, compiled for the instructions in use. `f` must be marked
+/// always_inline: only what is inlined is compiled anew. Nothing is contracted to fused multiply-adds (CMakeLists.txt),
+/// so all instructions give the same bits. clang vectorises such loops worse for AVX than for SSE (version 19, sums of
+/// 32 lanes: 3 times as long), so it compiles them once, for what its flags allow.
+template <class F>
+void with_instructions(F&& f) {
+#if defined(FLOWFAR_AVX512) && !defined(__clang__)
+    const InstructionSet set = instruction_set();
+    if (set == InstructionSet::avx512) {
+        return call_with_avx512(f);
+    }
+    if (set == InstructionSet::avx2) {
+        return call_with_avx2(f);
+    }
+#endif
+    f();
+}
+
 /// Whether this CPU has AVX-512 with products of bf16 pairs (Intel since Cooper Lake, AMD since Zen 4).
 [[nodiscard]] inline bool has_avx512_bf16() {
 #if defined(FLOWFAR_AVX512_BF16)

@@ -118,31 +118,27 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
 
     /// act(alpha · a b + bias): a [batch…, M, K], b [batch…, K, N] or [K, N], bias [N] or undefined.
     [[nodiscard]] static Handle gemm(const Handle& a, const Handle& b, const Handle& bias, GemmOptions options) {
-        require(b.extents()[b.rank() - 2] == a.extents().back(), "gemm: ", a.extents(), " times ", b.extents());
-        Extents extents = a.extents();
-        extents[a.rank() - 1] = b.extents().back();
-        require(!bias.defined() || bias.count() == extents.back(), "gemm: a bias of ", bias.extents(), " for ",
-                extents.back(), " columns");
-        Extents batched = a.extents();
-        batched[a.rank() - 2] = b.extents()[b.rank() - 2];
-        batched[a.rank() - 1] = extents.back();
-        const Handle out = empty(extents, a.dtype);
-        const Handle right = b.rank() == 2 ? b : expand(b, batched);
-#if defined(FLOWFAR_AVX512_BF16)
-        if (quantises_products() && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
-            a.extents().back() <= int8_product::most_inner) {
-            Int8Gemm::run(out, a, right, dense(bias), options, &contiguous);
-            return out;
-        }
-        if (multiplies_bf16(a.dtype)) {
-            Bf16Gemm::run(out, a, right, dense(bias), options, &contiguous);
-            return out;
-        }
-#endif
-        Gemm::run(out, a, right, options.alpha, &contiguous);
-        if (bias.defined() || options.activation != Activation::none) {
-            Gemm::epilogue(out, dense(bias), options.activation);
-        }
+        const Extents extents = product_extents(a, b, bias);
+        const DType dtype = options.from_operand ? DType::f32 : a.dtype;
+        const Handle out = options.to_operand ? empty_operand(extents, dtype) : empty(extents, dtype);
+        const Handle offset = dense(bias);
+        product(out, a, b, {.bias = data_of(offset), .activation = options.activation}, options);
+        return out;
+    }
+    [[nodiscard]] static Handle gemm_add(const Handle& residual, const Handle& gate, const Handle& a, const Handle& b,
+                                         const Handle& bias, GemmOptions options) {
+        const Extents extents = product_extents(a, b, bias);
+        require(residual.extents() == extents, "gemm_add: adding ", residual.extents(), " to ", extents);
+        const Handle out = empty(extents, DType::f32);
+        const Handle offset = dense(bias);
+        const Handle added = contiguous(residual);
+        const Handle factor = dense_rows(gate);
+        product(out, a, b,
+                {.bias = data_of(offset),
+                 .activation = options.activation,
+                 .residual = data_of(added),
+                 .gate = {factor, extents, "gemm_add: gate"}},
+                options);
         return out;
     }
 
@@ -154,6 +150,17 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
                                                                    const Handle& shift, const Handle& g,
                                                                    NormOptions options) {
         return norm_backward(x, scale, shift, g, options, true);
+    }
+    [[nodiscard]] static Handle modulated_layer_norm(const Handle& x, const Handle& gain, const Handle& bias,
+                                                     const Handle& scale, const Handle& shift, NormOptions options) {
+        const Handle weight = dense_rows(gain);
+        const Handle offset = dense_rows(bias);
+        const Handle factor = dense_rows(scale);
+        const Handle added = dense_rows(shift);
+        return norm(x,
+                    std::array{Norm::affine(weight, offset, x.extents(), options.plus_one),
+                               Norm::affine(factor, added, x.extents(), true)},
+                    options, true);
     }
     [[nodiscard]] static Handle rms_norm(const Handle& x, const Handle& scale, NormOptions options) {
         return norm(x, scale, Handle{}, options, false);
@@ -326,10 +333,64 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         Reduce::softmax(in.data<float>(), out.data<float>(), row_count(x.extents()), x.extents().back(), logarithm);
         return out;
     }
+    [[nodiscard]] static const float* data_of(const Handle& h) {
+        return h.defined() ? h.data<float>() : nullptr;
+    }
+
+    /// Memory for the left operand of products: bf16 rows where they read them, if they round such operands.
+    [[nodiscard]] static Handle empty_operand(const Extents& extents, [[maybe_unused]] DType dtype) {
+#if defined(FLOWFAR_AVX512_BF16)
+        if (extents.rank() > 1 && multiplies_bf16(dtype) && !quantises_products() &&
+            bf16_product::can_be_operand(extents.back())) {
+            return {bf16_product::operand_layout(extents), DType::bf16,
+                    BlockCache::instance().allocate(bf16_product::operand_bytes(extents))};
+        }
+#endif
+        return empty(extents, dtype);
+    }
+
+    [[nodiscard]] static Extents product_extents(const Handle& a, const Handle& b, const Handle& bias) {
+        require(b.extents()[b.rank() - 2] == a.extents().back(), "gemm: ", a.extents(), " times ", b.extents());
+        Extents extents = a.extents();
+        extents[a.rank() - 1] = b.extents().back();
+        require(!bias.defined() || bias.count() == extents.back(), "gemm: a bias of ", bias.extents(), " for ",
+                extents.back(), " columns");
+        return extents;
+    }
+    static void product(const Handle& out, const Handle& a, const Handle& b, const Epilogue& epilogue,
+                        const GemmOptions& options) {
+        Extents batched = a.extents();
+        batched[a.rank() - 2] = b.extents()[b.rank() - 2];
+        batched[a.rank() - 1] = b.extents().back();
+        const Handle right = b.rank() == 2 ? b : expand(b, batched);
+#if defined(FLOWFAR_AVX512_BF16)
+        if (quantises_products() && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
+            a.extents().back() <= int8_product::most_inner) {
+            Int8Gemm::run(out, a, right, epilogue, options.alpha, false, &contiguous);
+            return;
+        }
+        if (multiplies_bf16(a.dtype)) {
+            const bool in_place = options.from_operand && a.dtype == DType::bf16 && b.rank() == 2 &&
+                                  bf16_product::can_be_operand(a.extents().back());
+            Bf16Gemm::run(out, a, right, epilogue, options.alpha, in_place, &contiguous);
+            return;
+        }
+#endif
+        Gemm::run(out, a, right, options.alpha, &contiguous);
+        Gemm::finish(out, epilogue);
+    }
+
     [[nodiscard]] static Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
                                      bool centre) {
-        const Handle out = empty(x.extents(), x.dtype);
-        Norm::forward(dense_rows(x), dense_rows(scale), dense_rows(shift), out, options, centre);
+        const Handle factor = dense_rows(scale);
+        const Handle added = dense_rows(shift);
+        return norm(x, std::array{Norm::affine(factor, added, x.extents(), options.plus_one)}, options, centre);
+    }
+    template <std::size_t N>
+    [[nodiscard]] static Handle norm(const Handle& x, const std::array<Norm::Affine, N>& steps, NormOptions options,
+                                     bool centre) {
+        const Handle out = options.to_operand ? empty_operand(x.extents(), x.dtype) : empty(x.extents(), x.dtype);
+        Norm::forward(dense_rows(x), steps, out, options.epsilon, centre);
         return out;
     }
     [[nodiscard]] static NormGradients<Handle> norm_backward(const Handle& x, const Handle& scale, const Handle& shift,

@@ -87,6 +87,14 @@ inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, 
     });
 }
 
+/// What becomes of a product y: residual + gate ∘ act(y + bias), each part if it is there. The residual is contiguous.
+struct Epilogue {
+    const float* bias = nullptr;  ///< [columns]
+    Activation activation = Activation::none;
+    const float* residual = nullptr;  ///< [rows, columns]
+    PerRow gate{};                    ///< only with a residual
+};
+
 struct Gemm {
     /// The last two axes as a matrix; one of them has stride 1.
     static MatrixView matrix(const Handle& h) {
@@ -165,22 +173,28 @@ struct Gemm {
         }
     }
 
-    /// Adds the bias [N] and applies the activation to rows of `out`, in place, while they are in cache.
-    static void epilogue(const Handle& out, const Handle& bias, Activation activation) {
+    /// Finishes the rows of `out` in place.
+    static void finish(const Handle& out, const Epilogue& epilogue) {
+        if (epilogue.bias == nullptr && epilogue.activation == Activation::none && epilogue.residual == nullptr) {
+            return;
+        }
         const Index columns = out.extents().back();
         const Index rows = columns == 0 ? 0 : out.count() / columns;
         float* const data = out.data<float>();
-        const float* const offset = bias.defined() ? bias.data<float>() : nullptr;
         parallel_for(rows, std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1)),
                      [&](Index begin, Index end) {
                          for (Index row = begin; row < end; ++row) {
                              float* const y = data + row * columns;
-                             if (offset != nullptr) {
-                                 for (Index i = 0; i < columns; ++i) {
-                                     y[i] += offset[i];
-                                 }
+                             if (epilogue.bias != nullptr) {
+                                 add_row(y, epilogue.bias, columns);
                              }
-                             activate(y, columns, activation);
+                             activate(y, columns, epilogue.activation);
+                             if (const float* const gate = epilogue.gate.row(row); gate != nullptr) {
+                                 scale_row(y, gate, columns);
+                             }
+                             if (epilogue.residual != nullptr) {
+                                 add_row(y, epilogue.residual + row * columns, columns);
+                             }
                          }
                      });
     }
@@ -197,6 +211,22 @@ struct Gemm {
         } else {
             vector_forward<UnaryOp::gelu_erf>(y, y, count);
         }
+    }
+
+   private:
+    static void add_row(float* y, const float* x, Index count) {
+        with_instructions([=]() __attribute__((always_inline)) {
+            for (Index i = 0; i < count; ++i) {
+                y[i] += x[i];
+            }
+        });
+    }
+    static void scale_row(float* y, const float* x, Index count) {
+        with_instructions([=]() __attribute__((always_inline)) {
+            for (Index i = 0; i < count; ++i) {
+                y[i] *= x[i];
+            }
+        });
     }
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "flowfar/backend/cpu/bf16_rows.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/core/pool.hpp"
 
@@ -9,62 +10,40 @@ namespace flowfar::cpu {
 
 /// Layer norm and RMS norm with optional scale and shift, row by row, and rotary embedding.
 struct Norm {
-    /// Row r of a [C] or [batch, C] operand, for x with `rows_per_batch` rows per batch element.
-    struct PerRow {
-        const float* data = nullptr;
-        Index stride = 0;          ///< from one row to the next
-        Index rows_per_group = 0;  ///< 0: one row for all
-
-        [[nodiscard]] const float* row(Index r) const {
-            return data == nullptr || rows_per_group == 0 ? data : data + r / rows_per_group * stride;
-        }
+    /// What a normalised row is multiplied with and shifted by: n (gain + extra) + shift.
+    struct Affine {
+        PerRow gain;
+        PerRow shift;
+        float extra = 0.0F;
     };
-    static PerRow per_row(const Handle& operand, const Extents& x) {
-        if (!operand.defined()) {
-            return {};
-        }
-        const Extents& e = operand.extents();
-        const Index columns = x.back();
-        const Index rows = row_count(x);
-        require(e.back() == columns && (e.rank() == 1 || (e.rank() == 2 && (e[0] == x[0] || e[0] == 1))),
-                "norm: scale or shift ", e, " for input ", x);
-        return {operand.data<float>(), operand.layout.stride(0), e.rank() == 2 ? rows / std::max<Index>(e[0], 1) : 0};
+    static Affine affine(const Handle& scale, const Handle& shift, const Extents& x, bool plus_one) {
+        return {{scale, x, "norm: scale"}, {shift, x, "norm: shift"}, plus_one ? 1.0F : 0.0F};
     }
 
-    /// x, scale and shift have dense rows; y is contiguous. `centre` chooses layer norm, else RMS norm.
-    static void forward(const Handle& x, const Handle& scale, const Handle& shift, const Handle& y, NormOptions options,
+    /// The norm of x, then one scale and shift after the other. x has dense rows; y is contiguous, or a left operand of
+    /// bf16 products (bf16_rows.hpp).
+    template <std::size_t N>
+    static void forward(const Handle& x, const std::array<Affine, N>& steps, const Handle& y, double epsilon,
                         bool centre) {
         const Index columns = x.extents().back();
-        const Index rows = row_count(x.extents());
-        const PerRow gains = per_row(scale, x.extents());
-        const PerRow offsets = per_row(shift, x.extents());
-        const float extra = options.plus_one ? 1.0F : 0.0F;
-        parallel_for(rows, grain(columns), [&](Index begin, Index end) {
-            for_each_row<1>(x.extents(), {&x.layout}, begin, end, [&](Index r, const auto& offset) {
+        parallel_for(row_count(x.extents()), grain(columns), [&](Index begin, Index end) {
+            PoolVector<float> wide(y.dtype == DType::bf16 ? static_cast<std::size_t>(columns) : 0);
+            const auto row = [&](Index r, const auto& offset) __attribute__((always_inline)) {
                 const float* const in = x.data<float>() + offset[0];
-                float* const out = y.data<float>() + r * columns;
-                const auto [mean, rstd] = statistics(in, columns, options.epsilon, centre);
-                const float* const gain = gains.row(r);
-                const float* const add = offsets.row(r);
-                // One loop per case: the compiler vectorises none that chooses inside.
-                if (gain == nullptr) {
-                    for (Index i = 0; i < columns; ++i) {
-                        out[i] = (in[i] - mean) * rstd;
-                    }
-                } else if (add == nullptr) {
-                    for (Index i = 0; i < columns; ++i) {
-                        out[i] = (in[i] - mean) * rstd * (gain[i] + extra);
-                    }
-                    return;
-                } else {
-                    for (Index i = 0; i < columns; ++i) {
-                        out[i] = (in[i] - mean) * rstd * (gain[i] + extra) + add[i];
-                    }
-                    return;
+                float* const out = wide.empty() ? y.data<float>() + r * columns : wide.data();
+                const auto [mean, rstd] = statistics(in, columns, epsilon, centre);
+                normalise(in, out, columns, mean, rstd, steps[0], r);
+                for (std::size_t i = 1; i < N; ++i) {
+                    apply(out, columns, steps[i], r);
                 }
-                for (Index i = 0; add != nullptr && i < columns; ++i) {
-                    out[i] += add[i];
+#if defined(FLOWFAR_AVX512_BF16)
+                if (!wide.empty()) {
+                    bf16_product::store_row(out, columns, y.data<bf16>() + r * y.layout.stride(y.rank() - 2));
                 }
+#endif
+            };
+            with_instructions([&]() __attribute__((always_inline)) {
+                for_each_row<1>(x.extents(), {&x.layout}, begin, end, row);
             });
         });
     }
@@ -74,8 +53,8 @@ struct Norm {
                          const Handle& d_shift, NormOptions options, bool centre) {
         const Index columns = x.extents().back();
         const Index rows = row_count(x.extents());
-        const PerRow gains = per_row(scale, x.extents());
-        static_cast<void>(per_row(d_shift, x.extents()));
+        const PerRow gains(scale, x.extents(), "norm: scale");
+        static_cast<void>(PerRow(d_shift, x.extents(), "norm: shift"));
         const float extra = options.plus_one ? 1.0F : 0.0F;
         // Rows are handled in fixed blocks inside one batch element, each with its own partial sums, so that the
         // parameter gradients do not depend on the number of threads.
@@ -95,8 +74,10 @@ struct Norm {
                 float* const ds = scale_sums.empty() ? nullptr : scale_sums.data() + task * columns;
                 float* const db = shift_sums.empty() ? nullptr : shift_sums.data() + task * columns;
                 for_each_row<2>(x.extents(), {&x.layout, &g.layout}, first, last, [&](Index r, const auto& offset) {
-                    backward_row(x.data<float>() + offset[0], g.data<float>() + offset[1], gains.row(r), extra,
-                                 dx.data<float>() + r * columns, ds, db, columns, options.epsilon, centre);
+                    with_instructions([&]() __attribute__((always_inline)) {
+                        backward_row(x.data<float>() + offset[0], g.data<float>() + offset[1], gains.row(r), extra,
+                                     dx.data<float>() + r * columns, ds, db, columns, options.epsilon, centre);
+                    });
                 });
             }
         });
@@ -121,9 +102,9 @@ struct Norm {
         const Index tokens = x.extents()[x.rank() - 2];
         const float sign = inverse ? -1.0F : 1.0F;
         parallel_for(row_count(x.extents()), grain(2 * pairs), [&](Index begin, Index end) {
-            for_each_row<2>(x.extents(), {&x.layout, &y.layout}, begin, end, [&](Index r, const auto& offset) {
+            const auto row = [&](Index r, const auto& offset) __attribute__((always_inline)) {
                 const float* const in = x.data<float>() + offset[0];
-                float* const out = y.data<float>() + offset[1];
+                float* const __restrict out = y.data<float>() + offset[1];
                 const float* const c = cos.data<float>() + r % tokens * pairs;
                 const float* const s = sin.data<float>() + r % tokens * pairs;
                 for (Index k = 0; k < pairs; ++k) {
@@ -134,60 +115,120 @@ struct Norm {
                     out[2 * k] = a * cosine - b * sine;
                     out[2 * k + 1] = a * sine + b * cosine;
                 }
+            };
+            with_instructions([&]() __attribute__((always_inline)) {
+                for_each_row<2>(x.extents(), {&x.layout, &y.layout}, begin, end, row);
             });
         });
     }
 
    private:
-    static Index grain(Index columns) { return std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1)); }
+    static Index grain(Index columns) {
+        return std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1));
+    }
 
     struct Statistics {
         float mean;
         float rstd;
     };
-    static Statistics statistics(const float* x, Index count, double epsilon, bool centre) {
+    [[gnu::always_inline]] static inline Statistics statistics(const float* x, Index count, double epsilon,
+                                                               bool centre) {
         const auto n = static_cast<float>(count);
-        const float mean = centre ? sum_of(count, [x](auto at) { return at(x); }) / n : 0.0F;
-        const float square = sum_of(count, [x, mean](auto at) { return (at(x) - mean) * (at(x) - mean); });
+        const auto value = [x](Index i) __attribute__((always_inline)) {
+            return x[i];
+        };
+        const float mean = centre ? sum_of(count, value) / n : 0.0F;
+        const auto deviation = [ x, mean ](Index i) __attribute__((always_inline)) {
+            return (x[i] - mean) * (x[i] - mean);
+        };
+        const float square = sum_of(count, deviation);
         return {mean, 1.0F / std::sqrt(square / n + static_cast<float>(epsilon))};
     }
 
-    /// Numbers that a sum adds side by side: two vectors of the widest registers, and a head's width is a multiple.
-    static constexpr int sum_lanes = 32;
-    using Lanes = Eigen::Array<float, sum_lanes, 1>;
+    /// out = (in − mean) rstd, scaled and shifted.
+    [[gnu::always_inline]] static inline void normalise(const float* in, float* __restrict out, Index columns,
+                                                        float mean, float rstd, const Affine& step, Index row) {
+        const float* const gain = step.gain.row(row);
+        const float* const add = step.shift.row(row);
+        const float extra = step.extra;
+        // One loop per case: the compiler vectorises none that chooses inside.
+        if (gain != nullptr && add != nullptr) {
+            for (Index i = 0; i < columns; ++i) {
+                out[i] = (in[i] - mean) * rstd * (gain[i] + extra) + add[i];
+            }
+        } else if (gain != nullptr) {
+            for (Index i = 0; i < columns; ++i) {
+                out[i] = (in[i] - mean) * rstd * (gain[i] + extra);
+            }
+        } else if (add != nullptr) {
+            for (Index i = 0; i < columns; ++i) {
+                out[i] = (in[i] - mean) * rstd + add[i];
+            }
+        } else {
+            for (Index i = 0; i < columns; ++i) {
+                out[i] = (in[i] - mean) * rstd;
+            }
+        }
+    }
+    /// y, scaled and shifted in place.
+    [[gnu::always_inline]] static inline void apply(float* __restrict y, Index columns, const Affine& step, Index row) {
+        const float* const gain = step.gain.row(row);
+        const float* const add = step.shift.row(row);
+        const float extra = step.extra;
+        for (Index i = 0; gain != nullptr && i < columns; ++i) {
+            y[i] *= gain[i] + extra;
+        }
+        for (Index i = 0; add != nullptr && i < columns; ++i) {
+            y[i] += add[i];
+        }
+    }
 
-    /// Sum over i < count of an expression f(at) in rows of numbers at(row): of 32 at a time, then of the rest. Rounds
-    /// less than one running sum.
+    /// Sum of f(i) over i < count in 32 sums side by side, which rounds less than one running sum and vectorises.
     template <class F>
-    static float sum_of(Index count, F&& f) {
-        Lanes total = Lanes::Zero();
+    [[gnu::always_inline]] static inline float sum_of(Index count, F&& f) {
+        constexpr Index lanes = 32;
+        float sums[lanes] = {};
         Index i = 0;
-        for (; i + sum_lanes <= count; i += sum_lanes) {
-            total += f([i](const float* row) { return Eigen::Map<const Lanes>(row + i); });
+        for (; i + lanes <= count; i += lanes) {
+            for (Index lane = 0; lane < lanes; ++lane) {
+                sums[lane] += f(i + lane);
+            }
         }
-        float rest = 0;
-        for (; i < count; ++i) {
-            rest += f([i](const float* row) { return row[i]; });
+        for (Index lane = 0; i + lane < count; ++lane) {
+            sums[lane] += f(i + lane);
         }
-        return total.sum() + rest;
+        float eight[8];
+        for (Index lane = 0; lane < 8; ++lane) {
+            eight[lane] = (sums[lane] + sums[lane + 8]) + (sums[lane + 16] + sums[lane + 24]);
+        }
+        return ((eight[0] + eight[4]) + (eight[1] + eight[5])) + ((eight[2] + eight[6]) + (eight[3] + eight[7]));
     }
     /// With n the normalised row and h = g · scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h).
-    static void backward_row(const float* x, const float* g, const float* gain, float extra, float* dx, float* d_scale,
-                             float* d_shift, Index columns, double epsilon, bool centre) {
+    [[gnu::always_inline]] static inline void backward_row(const float* x, const float* g, const float* gain,
+                                                           float extra, float* dx, float* d_scale, float* d_shift,
+                                                           Index columns, double epsilon, bool centre) {
         const auto stats = statistics(x, columns, epsilon, centre);
         const float mean = stats.mean;
         const float rstd = stats.rstd;
         const auto count = static_cast<float>(columns);
         // dx holds h first.
         if (gain == nullptr) {
-            std::copy_n(g, columns, dx);
+            for (Index i = 0; i < columns; ++i) {
+                dx[i] = g[i];
+            }
         } else {
             for (Index i = 0; i < columns; ++i) {
                 dx[i] = g[i] * (gain[i] + extra);
             }
         }
-        const float mean_h = centre ? sum_of(columns, [dx](auto at) { return at(dx); }) / count : 0.0F;
-        const float mean_hn = sum_of(columns, [=](auto at) { return at(dx) * (at(x) - mean); }) * rstd / count;
+        const auto h = [dx](Index i) __attribute__((always_inline)) {
+            return dx[i];
+        };
+        const auto hn = [ dx, x, mean ](Index i) __attribute__((always_inline)) {
+            return dx[i] * (x[i] - mean);
+        };
+        const float mean_h = centre ? sum_of(columns, h) / count : 0.0F;
+        const float mean_hn = sum_of(columns, hn) * rstd / count;
         for (Index i = 0; i < columns; ++i) {
             dx[i] = rstd * (dx[i] - mean_h - (x[i] - mean) * rstd * mean_hn);
         }

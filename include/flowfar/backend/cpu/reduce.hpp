@@ -60,30 +60,48 @@ struct Reduce {
 
    private:
     static double row(const float* x, Index count, ReduceOp op) {
-        if (op == ReduceOp::max) {
-            float best = -std::numeric_limits<float>::infinity();
-            for (Index i = 0; i < count; ++i) {
-                best = std::max(best, x[i]);
-            }
-            return best;
+        switch (op) {
+            case ReduceOp::max:
+                return row<ReduceOp::max>(x, count);
+            case ReduceOp::sum_squares:
+                return row<ReduceOp::sum_squares>(x, count);
+            default:
+                return row<ReduceOp::sum>(x, count);
         }
-        // 16 independent sums, so that the loop vectorises without reordering permission.
-        float lanes[16] = {};
-        Index i = 0;
-        const bool squares = op == ReduceOp::sum_squares;
-        for (; i + 16 <= count; i += 16) {
-            for (int lane = 0; lane < 16; ++lane) {
-                const float value = x[i + lane];
-                lanes[lane] += squares ? value * value : value;
-            }
-        }
-        double total = 0.0;
-        for (; i < count; ++i) {
+    }
+    template <ReduceOp Op>
+    static double row(const float* x, Index count) {
+        constexpr bool max = Op == ReduceOp::max;
+        constexpr float start = max ? -std::numeric_limits<float>::infinity() : 0.0F;
+        const auto join = [x](auto total, Index i) __attribute__((always_inline)) {
             const float value = x[i];
-            total += squares ? value * value : value;
+            return max ? (total < value ? value : total)
+                       : total + (Op == ReduceOp::sum_squares ? value * value : value);
+        };
+        // 32 results side by side, so that the loop vectorises without reordering permission.
+        constexpr Index lanes = 32;
+        std::array<float, lanes> parts;
+        const Index whole = count / lanes * lanes;
+        with_instructions([&, out = parts.data() ]() __attribute__((always_inline)) {
+            float side[lanes];
+            for (Index lane = 0; lane < lanes; ++lane) {
+                side[lane] = start;
+            }
+            for (Index i = 0; i < whole; i += lanes) {
+                for (Index lane = 0; lane < lanes; ++lane) {
+                    side[lane] = join(side[lane], i + lane);
+                }
+            }
+            for (Index lane = 0; lane < lanes; ++lane) {
+                out[lane] = side[lane];
+            }
+        });
+        double total = start;
+        for (Index i = whole; i < count; ++i) {
+            total = join(total, i);
         }
-        for (const float lane : lanes) {
-            total += lane;
+        for (const float part : parts) {
+            total = max ? std::max<double>(total, part) : total + part;
         }
         return total;
     }
@@ -97,16 +115,17 @@ struct Reduce {
         for (Index first = 0; first < middle; first += 64) {
             const Index last = std::min(first + 64, middle);
             piece.fill(op == ReduceOp::max ? -std::numeric_limits<float>::infinity() : 0.0F);
-            for (Index m = first; m < last; ++m) {
-                const float* const in = x + m * stride;
-                for (Index i = 0; i < count; ++i) {
-                    const auto k = static_cast<std::size_t>(i);
-                    const float value = in[i];
-                    piece[k] = op == ReduceOp::max           ? std::max(piece[k], value)
-                               : op == ReduceOp::sum_squares ? piece[k] + value * value
-                                                             : piece[k] + value;
+            with_instructions([&, sums = piece.data() ]() __attribute__((always_inline)) {
+                for (Index m = first; m < last; ++m) {
+                    const float* const in = x + m * stride;
+                    for (Index i = 0; i < count; ++i) {
+                        const float value = in[i];
+                        sums[i] = op == ReduceOp::max           ? std::max(sums[i], value)
+                                  : op == ReduceOp::sum_squares ? sums[i] + value * value
+                                                                : sums[i] + value;
+                    }
                 }
-            }
+            });
             for (std::size_t k = 0; k < 128; ++k) {
                 total[k] = op == ReduceOp::max ? std::max<double>(total[k], piece[k]) : total[k] + piece[k];
             }
@@ -116,19 +135,19 @@ struct Reduce {
         }
     }
     static void softmax_row(const float* x, float* y, Index count, bool logarithm) {
-        float peak = -std::numeric_limits<float>::infinity();
-        for (Index i = 0; i < count; ++i) {
-            peak = std::max(peak, x[i]);
+        if (count == 0) {
+            return;
         }
-        Row out(y, count);
-        out = ConstRow(x, count) - peak;
-        vector_forward<UnaryOp::exp>(y, y, count);
-        const double sum = row(y, count, ReduceOp::sum);
-        if (logarithm) {
-            out = ConstRow(x, count) - (peak + static_cast<float>(std::log(sum)));
-        } else {
-            out *= static_cast<float>(1.0 / sum);
-        }
+        const float peak = row_peak(x, count);
+        static_cast<void>(exponentials(x, count, peak, y));
+        const double total = row<ReduceOp::sum>(y, count);
+        const float offset = peak + static_cast<float>(std::log(total));
+        const auto factor = static_cast<float>(1.0 / total);
+        with_instructions([=]() __attribute__((always_inline)) {
+            for (Index i = 0; i < count; ++i) {
+                y[i] = logarithm ? x[i] - offset : y[i] * factor;
+            }
+        });
     }
 };
 
