@@ -4,7 +4,7 @@
 usage: compare.py [--build build/release] [--runs 5] [--compile] [--only text]
 
 Every row runs the library's benchmark (a Google Benchmark of the build folder) and PyTorch in turn, `--runs` times each;
-the table shows medians. Ratios above 1 mean that the library is faster. PyTorch uses as many threads as the library.
+the table shows medians, both after a warm-up. Ratios above 1 mean that the library is faster. PyTorch uses as many threads as the library.
 Needs PyTorch (any 2.x; benchmarks/peers/run.sh installs the newest from PyPI into a virtual environment).
 """
 
@@ -144,7 +144,8 @@ ROWS = {
 def ours(build, binary, name):
     """Seconds of one iteration."""
     out = subprocess.run([f"{build}/benchmarks/{binary}", f"--benchmark_filter=^{name}$", "--benchmark_format=json",
-                          "--benchmark_min_time=0.2"], capture_output=True, text=True, check=True).stdout
+                          "--benchmark_min_time=0.2", "--benchmark_min_warmup_time=1"],
+                         capture_output=True, text=True, check=True).stdout
     found = json.loads(out)["benchmarks"]
     if len(found) != 1:
         sys.exit(f"{binary}: expected one benchmark {name}, found {len(found)}")
@@ -171,7 +172,7 @@ def peak(build, precision):
 
 def operations(function, inputs):
     """Multiplications and additions in matrix products, convolutions and attention, as PyTorch counts them."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # training steps switch gradients on
         function(*inputs)
     return counter.get_total_flops()
 

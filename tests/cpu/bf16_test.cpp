@@ -172,6 +172,34 @@ TEST_CASE("weights that are used again and again are kept packed, until they cha
     check_all();
 }
 
+TEST_CASE("results larger than the caches have the bits of their parts") {
+    const auto halves = [](const Handle& whole, const Handle& first, const Handle& second, int axis) {
+        const Index middle = first.extents()[axis];
+        CHECK(values(Cpu::slice(whole, axis, 0, middle)) == values(first));
+        CHECK(values(Cpu::slice(whole, axis, middle, whole.extents()[axis])) == values(second));
+    };
+    with_rounding([&] {
+        for (const Index columns : {3072, 3080}) {  // rows of whole cache lines, and others
+            const Handle a = random({2200, 32}, 1);
+            const Handle b = random({32, columns}, 2);
+            const Handle bias = random({columns}, 3);
+            const auto part = [&](Index begin, Index end) {
+                return Cpu::gemm(Cpu::slice(a, 0, begin, end), b, bias, {});
+            };
+            halves(part(0, 2200), part(0, 1000), part(1000, 2200), 0);
+        }
+        for (const Index width : {256, 252}) {
+            const Handle x = random({1, 2, 256, width}, 4);
+            const Handle w = random({128, 2, 3, 3}, 5);
+            const auto part = [&](Index begin, Index end) {
+                return Cpu::conv2d(x, Cpu::slice(w, 0, begin, end), {}, ConvOptions::same(3));
+            };
+            halves(part(0, 128), part(0, 48), part(48, 128), 1);
+        }
+        return 0;
+    });
+}
+
 TEST_CASE("what is made for products gives their bits") {
     const auto same = [](const auto& found, const auto& expected) { CHECK(found.to_host() == expected.to_host()); };
     const auto at = [&]<Index Width, Index Inner>(Index batch, Index tokens) {

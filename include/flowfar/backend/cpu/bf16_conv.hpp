@@ -80,6 +80,8 @@ class Bf16Conv : public ImageConv {
         }));
         const float* const offsets = bias.defined() ? bias.data<float>() : nullptr;
         float* const out = y.data<float>();
+        const bool past_caches =
+            y.count() * static_cast<Index>(sizeof(float)) > most_cached && has_whole_lines(out, pixels_);
         if (panels_) {
             multiply_panels(left.data(), images.data(), offsets, out);
             return;
@@ -94,8 +96,14 @@ class Bf16Conv : public ImageConv {
                     seen_tiles[static_cast<std::size_t>(first_row(tile + 1) - row - 1)](
                         left.data() + row * stride_, stride_, image, low, high, s_.kernel_height, s_.kernel_width,
                         offsets == nullptr ? nullptr : offsets + row,
-                        {out + (task.n * s_.out + row) * pixels_ + task.from + column, pixels_, columns});
+                        {.c = out + (task.n * s_.out + row) * pixels_ + task.from + column,
+                         .ldc = pixels_,
+                         .columns = columns,
+                         .past_caches = past_caches && (task.from + column) % lanes == 0});
                 });
+                if (past_caches) {
+                    _mm_sfence();
+                }
             };
         });
     }

@@ -60,12 +60,27 @@ FLOWFAR_AVX512_BF16 inline void add_residual(float* sums, Index row, Index rows,
     }
 }
 
-/// Rows of 32 sums each, or the first `columns` of each, into rows `stride` elements apart.
+/// Rows of 32 sums each, or the first `columns` of each, into rows `stride` elements apart; with `past_caches` straight
+/// to memory, where the address allows it.
 template <class T>
-FLOWFAR_AVX512_BF16 void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride) {
+FLOWFAR_AVX512_BF16 void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride,
+                                    bool past_caches) {
     if (columns < panel_columns) {
         for (Index i = 0; i < rows; ++i) {
             store_row(sums + i * panel_columns, columns, to + i * stride);
+        }
+        return;
+    }
+    if (past_caches && has_whole_lines(to, stride)) {
+        for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
+            const __m512 low = _mm512_loadu_ps(sums);
+            const __m512 high = _mm512_loadu_ps(sums + lanes);
+            if constexpr (std::is_same_v<T, float>) {
+                _mm512_stream_ps(to, low);
+                _mm512_stream_ps(to + lanes, high);
+            } else {
+                _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)_mm512_cvtne2ps_pbh(high, low));
+            }
         }
         return;
     }
@@ -146,6 +161,7 @@ struct PackedGemm {
         p.alpha = static_cast<float>(alpha);
         p.epilogue = &epilogue;
         p.out_stride = out.layout.stride(rank - 2);
+        p.past_caches = out.count() * static_cast<Index>(size_of(out.dtype)) > bf16_product::most_cached;
 
         const Index height = block_rows(p.left_words, rows);
         const Index blocks = (rows + height - 1) / height;
@@ -179,6 +195,9 @@ struct PackedGemm {
                     multiply_block(p, block, out.data<float>());
                 }
             }
+            if (p.past_caches) {
+                _mm_sfence();
+            }
         });
     }
 
@@ -194,6 +213,7 @@ struct PackedGemm {
         float alpha = 1.0F;
         const Epilogue* epilogue = nullptr;
         Index out_stride = 0;
+        bool past_caches = false;
     };
     /// Packed left rows, the first being that row of the result, times some of the panels.
     struct Block {
@@ -258,7 +278,7 @@ struct PackedGemm {
         if (epilogue.residual != nullptr) {
             add_residual(sums, block.row, block.rows, column, columns, p.columns, epilogue);
         }
-        store_rows(sums, block.rows, columns, out, p.out_stride);
+        store_rows(sums, block.rows, columns, out, p.out_stride, p.past_caches);
     }
 };
 
