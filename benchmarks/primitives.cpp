@@ -216,16 +216,129 @@ BENCHMARK(unary<UnaryOp::gelu_tanh>)->UseRealTime();
 BENCHMARK(unary<UnaryOp::silu>)->UseRealTime();
 BENCHMARK(unary<UnaryOp::square>)->UseRealTime();
 
-void gated_residual(benchmark::State& state) {
+/// A residual and a gate added by a product.
+void gemm_add(benchmark::State& state) {
+    const Bf16Products products(state.range(0) == 1);
+    const Handle x = random({1, 4352, 1152}, 1);
+    const Handle w = random({1152, 1152}, 2);
+    const Handle residual = random({1, 4352, 1152}, 3);
+    const Handle gate = random({1, 1152}, 4);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gemm_add(residual, gate, x, Cpu::permute(w, {1, 0}), {}, {}));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * 4352 * 1152 * 1152);
+}
+BENCHMARK(gemm_add)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime();
+
+void modulated_layer_norm(benchmark::State& state) {
+    const Handle x = random({4096, 1280}, 1);
+    const Handle gain = random({1280}, 2);
+    const Handle modulation = random({4096, 2 * 1280}, 3);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::modulated_layer_norm(x, gain, gain, Cpu::slice(modulation, 1, 0, 1280),
+                                                           Cpu::slice(modulation, 1, 1280, 2 * 1280), {}));
+    }
+    set_bytes(state, 4 * x.count());
+}
+BENCHMARK(modulated_layer_norm)->UseRealTime();
+
+void multiply_add(benchmark::State& state) {
     const Handle x = random({1, 4352, 1152}, 1);
     const Handle y = random({1, 4352, 1152}, 2);
     const Handle gate = random({1, 1, 1152}, 3);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(Cpu::binary(BinaryOp::add, x, Cpu::binary(BinaryOp::mul, y, gate)));
+        benchmark::DoNotOptimize(Cpu::multiply_add(y, gate, x, false));
     }
     set_bytes(state, 3 * x.count());
 }
-BENCHMARK(gated_residual)->UseRealTime();
+BENCHMARK(multiply_add)->UseRealTime();
+
+void add(benchmark::State& state) {
+    const Handle x = random({1, 4352, 1152}, 1);
+    const Handle y = random({1, 4352, 1152}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::binary(BinaryOp::add, x, y));
+    }
+    set_bytes(state, 3 * x.count());
+}
+BENCHMARK(add)->UseRealTime();
+
+/// Both streams' keys side by side, as views of packed heads.
+void concat(benchmark::State& state) {
+    const auto heads = [](Index tokens) {
+        const Handle qkv = random({1, tokens, 3, 12, 96}, 1);
+        return Cpu::permute(Cpu::reshape(Cpu::slice(qkv, 2, 1, 2), {1, tokens, 12, 96}), {0, 2, 1, 3});
+    };
+    const std::vector<Handle> parts{heads(256), heads(4096)};
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::concat(parts, 2));
+    }
+    set_bytes(state, 2 * 12 * 4352 * 96);
+}
+BENCHMARK(concat)->UseRealTime();
+
+void gather_rows(benchmark::State& state) {
+    const Handle table = random({4096, 768}, 1);
+    std::vector<Index> numbers(4096);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        numbers[i] = static_cast<Index>(i * 1237 % 4096);
+    }
+    const Handle rows = Cpu::from_host(numbers.data(), {4096}, DType::i64);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gather_rows(table, rows));
+    }
+    set_bytes(state, 2 * table.count());
+}
+BENCHMARK(gather_rows)->UseRealTime();
+
+void round_to_bf16(benchmark::State& state) {
+    const Handle x = random({4352, 1152}, 1);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::cast(x, DType::bf16));
+    }
+    set_bytes(state, x.count() + x.count() / 2);
+}
+BENCHMARK(round_to_bf16)->UseRealTime();
+
+/// A 3×3 convolution of the autoencoder, [channels, size, size] each.
+void conv2d(benchmark::State& state) {
+    const Index channels = state.range(0);
+    const Index size = state.range(1);
+    const Bf16Products products(state.range(2) == 1);
+    const Handle x = random({1, channels, size, size}, 1);
+    const Handle w = random({channels, channels, 3, 3}, 2);
+    const Handle bias = random({channels}, 3);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::conv2d(x, w, bias, ConvOptions::same(3)));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * 9 * channels * channels * size * size);
+}
+BENCHMARK(conv2d)
+    ->ArgNames({"channels", "size", "bf16"})
+    ->Args({128, 256, 0})
+    ->Args({512, 32, 0})
+    ->Args({128, 256, 1})
+    ->Args({512, 32, 1})
+    ->UseRealTime();
+
+void group_norm(benchmark::State& state) {
+    const Handle x = random({1, 128, 256, 256}, 1);
+    const Handle weight = random({128}, 2);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::group_norm(x, weight, weight, 32, 1e-6));
+    }
+    set_bytes(state, 2 * x.count());
+}
+BENCHMARK(group_norm)->UseRealTime();
+
+void upsample_nearest2(benchmark::State& state) {
+    const Handle x = random({1, 256, 128, 128}, 1);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::upsample_nearest2(x));
+    }
+    set_bytes(state, 5 * x.count());
+}
+BENCHMARK(upsample_nearest2)->UseRealTime();
 
 void reduce_rows(benchmark::State& state) {
     const Handle x = random({4352, 1152}, 1);
@@ -244,6 +357,14 @@ void softmax(benchmark::State& state) {
     set_bytes(state, 2 * x.count());
 }
 BENCHMARK(softmax)->UseRealTime();
+
+void uniform_numbers(benchmark::State& state) {
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::uniform({3, 256, 256}, DType::f32, 1, 0));
+    }
+    state.SetItemsProcessed(state.iterations() * 3 * 256 * 256);
+}
+BENCHMARK(uniform_numbers)->UseRealTime();
 
 void normal_numbers(benchmark::State& state) {
     for (auto _ : state) {

@@ -28,17 +28,21 @@ namespace bf16_product {
 /// The largest of count > 0 numbers.
 FLOWFAR_AVX512_BF16 inline float largest(const float* x, Index count) {
     const __m512 least = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
-    __m512 peak[4] = {least, least, least, least};
+    __m512 a = least;  // names, not an array, which the compiler would keep in memory
+    __m512 b = least;
+    __m512 c = least;
+    __m512 d = least;
     Index i = 0;
     for (; i + 4 * lanes <= count; i += 4 * lanes) {
-        for (int n = 0; n < 4; ++n) {
-            peak[n] = _mm512_max_ps(peak[n], _mm512_loadu_ps(x + i + n * lanes));
-        }
+        a = _mm512_max_ps(a, _mm512_loadu_ps(x + i));
+        b = _mm512_max_ps(b, _mm512_loadu_ps(x + i + lanes));
+        c = _mm512_max_ps(c, _mm512_loadu_ps(x + i + 2 * lanes));
+        d = _mm512_max_ps(d, _mm512_loadu_ps(x + i + 3 * lanes));
     }
     for (; i < count; i += lanes) {
-        peak[0] = _mm512_max_ps(peak[0], _mm512_mask_loadu_ps(least, first(count - i), x + i));
+        a = _mm512_max_ps(a, _mm512_mask_loadu_ps(least, first(count - i), x + i));
     }
-    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(peak[0], peak[1]), _mm512_max_ps(peak[2], peak[3])));
+    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d)));
 }
 
 /// to[i] = 2^(x[i] · factor − peak) as bf16 for i < seen, 0 from there to `width`, a multiple of 32; the sum before
@@ -47,18 +51,28 @@ FLOWFAR_AVX512_BF16 inline float exponentials(const float* x, Index seen, Index 
                                               Pair* to) {
     const __m512 slope = _mm512_set1_ps(factor);
     const __m512 offset = _mm512_set1_ps(peak);
-    __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (Index i = 0; i < width; i += 2 * lanes) {
-        __m512 e[2];
-        for (int n = 0; n < 2; ++n) {
-            const __mmask16 used = first(seen - i - n * lanes);
-            e[n] = _mm512_maskz_mov_ps(
-                used, exp2(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(used, x + i + n * lanes), slope, offset)));
-            sums[n] = _mm512_add_ps(sums[n], e[n]);
-        }
-        _mm512_storeu_si512(to + i / 2, (__m512i)_mm512_cvtne2ps_pbh(e[1], e[0]));
+    __m512 even = _mm512_setzero_ps();
+    __m512 odd = _mm512_setzero_ps();
+    Index i = 0;
+    for (; i + 2 * lanes <= seen; i += 2 * lanes) {
+        const __m512 low = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(x + i), slope, offset));
+        const __m512 high = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(x + i + lanes), slope, offset));
+        even = _mm512_add_ps(even, low);
+        odd = _mm512_add_ps(odd, high);
+        _mm512_storeu_si512(to + i / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
     }
-    return _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
+    for (; i < width; i += 2 * lanes) {
+        const __mmask16 first_half = first(seen - i);
+        const __mmask16 second_half = first(seen - i - lanes);
+        const __m512 low = _mm512_maskz_mov_ps(
+            first_half, exp2(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(first_half, x + i), slope, offset)));
+        const __m512 high = _mm512_maskz_mov_ps(
+            second_half, exp2(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(second_half, x + i + lanes), slope, offset)));
+        even = _mm512_add_ps(even, low);
+        odd = _mm512_add_ps(odd, high);
+        _mm512_storeu_si512(to + i / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
 }
 
 FLOWFAR_AVX512_BF16 inline void scale_row(float* x, Index count, float factor) {

@@ -18,12 +18,21 @@ struct PairImage {
     [[nodiscard]] const Pair* at(Index y, Index x) const { return data + y * pairs * stride + x; }
 };
 
+/// `put` straight to memory: whole tiles whose rows are whole cache lines.
+template <int... R>
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void put_past_caches(const __m512 (&sums)[2 * sizeof...(R)],
+                                                                       const Target& to,
+                                                                       std::integer_sequence<int, R...>) {
+    (...,
+     (_mm512_stream_ps(to.c + R * to.ldc, sums[2 * R]), _mm512_stream_ps(to.c + R * to.ldc + lanes, sums[2 * R + 1])));
+}
+
 /// A tile as in bf16_kernel.hpp whose right operand is what 32 output pixels see of an image, 16 from `low` and 16 from
 /// `high` on: of every line and column of the kernel, all channel pairs. `bias`, one per row, may be null.
 template <int Rows>
 FLOWFAR_AVX512_BF16 void seen_tile(const Pair* a, Index stride, const PairImage& image, const Pair* low,
                                    const Pair* high, Index kernel_height, Index kernel_width, const float* bias,
-                                   const Target& to) {
+                                   const Target& to, bool past_caches) {
     constexpr auto rows = std::make_integer_sequence<int, Rows>{};
     __m512 sums[2 * Rows];
     for (__m512& sum : sums) {
@@ -43,7 +52,11 @@ FLOWFAR_AVX512_BF16 void seen_tile(const Pair* a, Index stride, const PairImage&
         sums[2 * row] = _mm512_add_ps(sums[2 * row], offset);
         sums[2 * row + 1] = _mm512_add_ps(sums[2 * row + 1], offset);
     }
-    put(sums, to, rows);
+    if (past_caches) {
+        put_past_caches(sums, to, rows);
+    } else {
+        put(sums, to, rows);
+    }
 }
 
 inline constexpr auto seen_tiles = tile_table([]<int Rows>() { return &seen_tile<Rows>; });
@@ -96,10 +109,8 @@ class Bf16Conv : public ImageConv {
                     seen_tiles[static_cast<std::size_t>(first_row(tile + 1) - row - 1)](
                         left.data() + row * stride_, stride_, image, low, high, s_.kernel_height, s_.kernel_width,
                         offsets == nullptr ? nullptr : offsets + row,
-                        {.c = out + (task.n * s_.out + row) * pixels_ + task.from + column,
-                         .ldc = pixels_,
-                         .columns = columns,
-                         .past_caches = past_caches && (task.from + column) % lanes == 0});
+                        {out + (task.n * s_.out + row) * pixels_ + task.from + column, pixels_, columns},
+                        past_caches && columns == panel && (task.from + column) % lanes == 0);
                 });
                 if (past_caches) {
                     _mm_sfence();

@@ -59,7 +59,6 @@ struct Target {
     Index columns;
     float alpha = 1.0F;
     bool add = false;
-    bool past_caches = false;  ///< straight to memory, for whole tiles: rows are whole cache lines
 };
 
 /// Bytes of a result that third-level caches may still hold when it is read. A larger one goes straight to memory,
@@ -99,9 +98,6 @@ template <int... R>
           _mm512_mask_storeu_ps(
               to.c + R * to.ldc + lanes, high,
               _mm512_fmadd_ps(alpha, sums[2 * R + 1], _mm512_maskz_loadu_ps(high, to.c + R * to.ldc + lanes)))));
-    } else if (to.past_caches && to.columns >= 2 * lanes) {
-        (..., (_mm512_stream_ps(to.c + R * to.ldc, _mm512_mul_ps(alpha, sums[2 * R])),
-               _mm512_stream_ps(to.c + R * to.ldc + lanes, _mm512_mul_ps(alpha, sums[2 * R + 1]))));
     } else if (to.columns >= 2 * lanes) {  // masked stores take three times as long on Zen 5, whatever the mask
         (..., (_mm512_storeu_ps(to.c + R * to.ldc, _mm512_mul_ps(alpha, sums[2 * R])),
                _mm512_storeu_ps(to.c + R * to.ldc + lanes, _mm512_mul_ps(alpha, sums[2 * R + 1]))));

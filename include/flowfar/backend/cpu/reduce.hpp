@@ -37,7 +37,6 @@ struct Reduce {
             }
             return;
         }
-        constexpr Index stripe = 128;  // columns per task: their partial sums stay in registers and first cache
         const Index stripes = (inner + stripe - 1) / stripe;
         parallel_for(outer * stripes, std::max<Index>(1, elementwise_grain / std::max<Index>(middle * stripe, 1)),
                      [&](Index begin, Index end) {
@@ -59,6 +58,21 @@ struct Reduce {
     }
 
    private:
+    static constexpr Index stripe = 128;  ///< columns per task: their partial sums stay in registers and first cache
+
+    /// The reduction of no numbers.
+    template <ReduceOp Op>
+    static constexpr float start = Op == ReduceOp::max ? -std::numeric_limits<float>::infinity() : 0.0F;
+    /// The reduction of what has been reduced and one number more.
+    template <ReduceOp Op, class T>
+    [[gnu::always_inline]] static inline T joined(T total, float value) {
+        if constexpr (Op == ReduceOp::max) {
+            return total < value ? value : total;
+        } else {
+            return total + (Op == ReduceOp::sum_squares ? value * value : value);
+        }
+    }
+
     static double row(const float* x, Index count, ReduceOp op) {
         switch (op) {
             case ReduceOp::max:
@@ -71,13 +85,6 @@ struct Reduce {
     }
     template <ReduceOp Op>
     static double row(const float* x, Index count) {
-        constexpr bool max = Op == ReduceOp::max;
-        constexpr float start = max ? -std::numeric_limits<float>::infinity() : 0.0F;
-        const auto join = [x](auto total, Index i) __attribute__((always_inline)) {
-            const float value = x[i];
-            return max ? (total < value ? value : total)
-                       : total + (Op == ReduceOp::sum_squares ? value * value : value);
-        };
         // 32 results side by side, so that the loop vectorises without reordering permission.
         constexpr Index lanes = 32;
         std::array<float, lanes> parts;
@@ -85,49 +92,56 @@ struct Reduce {
         with_instructions([&, out = parts.data() ]() __attribute__((always_inline)) {
             float side[lanes];
             for (Index lane = 0; lane < lanes; ++lane) {
-                side[lane] = start;
+                side[lane] = start<Op>;
             }
             for (Index i = 0; i < whole; i += lanes) {
                 for (Index lane = 0; lane < lanes; ++lane) {
-                    side[lane] = join(side[lane], i + lane);
+                    side[lane] = joined<Op>(side[lane], x[i + lane]);
                 }
             }
             for (Index lane = 0; lane < lanes; ++lane) {
                 out[lane] = side[lane];
             }
         });
-        double total = start;
+        double total = start<Op>;
         for (Index i = whole; i < count; ++i) {
-            total = join(total, i);
+            total = joined<Op>(total, x[i]);
         }
         for (const float part : parts) {
-            total = max ? std::max<double>(total, part) : total + part;
+            total = Op == ReduceOp::max ? std::max<double>(total, part) : total + part;
         }
         return total;
     }
     static void columns(const float* x, float* out, Index middle, Index stride, Index count, ReduceOp op,
                         double divisor) {
-        std::array<double, 128> total{};
-        std::array<float, 128> piece{};
-        if (op == ReduceOp::max) {
-            total.fill(-std::numeric_limits<double>::infinity());
+        switch (op) {
+            case ReduceOp::max:
+                return columns<ReduceOp::max>(x, out, middle, stride, count, divisor);
+            case ReduceOp::sum_squares:
+                return columns<ReduceOp::sum_squares>(x, out, middle, stride, count, divisor);
+            default:
+                return columns<ReduceOp::sum>(x, out, middle, stride, count, divisor);
         }
+    }
+    template <ReduceOp Op>
+    static void columns(const float* x, float* out, Index middle, Index stride, Index count, double divisor) {
+        std::array<double, stripe> total;
+        total.fill(start<Op>);
+        std::array<float, stripe> piece;
         for (Index first = 0; first < middle; first += 64) {
             const Index last = std::min(first + 64, middle);
-            piece.fill(op == ReduceOp::max ? -std::numeric_limits<float>::infinity() : 0.0F);
-            with_instructions([&, sums = piece.data() ]() __attribute__((always_inline)) {
+            piece.fill(start<Op>);
+            with_instructions([&, data = piece.data() ]() __attribute__((always_inline)) {
+                float* const __restrict sums = data;
                 for (Index m = first; m < last; ++m) {
                     const float* const in = x + m * stride;
                     for (Index i = 0; i < count; ++i) {
-                        const float value = in[i];
-                        sums[i] = op == ReduceOp::max           ? std::max(sums[i], value)
-                                  : op == ReduceOp::sum_squares ? sums[i] + value * value
-                                                                : sums[i] + value;
+                        sums[i] = joined<Op>(sums[i], in[i]);
                     }
                 }
             });
-            for (std::size_t k = 0; k < 128; ++k) {
-                total[k] = op == ReduceOp::max ? std::max<double>(total[k], piece[k]) : total[k] + piece[k];
+            for (std::size_t k = 0; k < stripe; ++k) {
+                total[k] = Op == ReduceOp::max ? std::max<double>(total[k], piece[k]) : total[k] + piece[k];
             }
         }
         for (Index i = 0; i < count; ++i) {
