@@ -97,6 +97,22 @@ BENCHMARK(gemm)
         }
     }) -> UseRealTime();
 
+/// Of tensors stored in bf16; so is the result.
+void gemm_stored(benchmark::State& state) {
+    const Handle x = Cpu::cast(random({state.range(0), state.range(2)}, 1), DType::bf16);
+    const Handle w = Cpu::cast(random({state.range(1), state.range(2)}, 2), DType::bf16);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {}));
+    }
+    state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
+}
+BENCHMARK(gemm_stored)
+    ->ArgNames({"M", "N", "K"})
+    ->Args({4352, 1152, 1152})
+    ->Args({4352, 4608, 1152})
+    ->Args({4352, 1152, 4608})
+    ->UseRealTime();
+
 /// With a left operand that a norm or a product before has made for products: bf16, where they read it.
 void gemm_operand(benchmark::State& state) {
     const Bf16Products products;

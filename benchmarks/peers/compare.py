@@ -31,8 +31,8 @@ def f32_and_bf16(make):
     return {precision: lambda d=dtype: make(d) for precision, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16))}
 
 
-def operand(rows, inner, columns):
-    """In a model the operand of such a product comes from a norm or a product, in bf16: as PyTorch's does here."""
+def stored(rows, inner, columns):
+    """A row in which this library's operands are bf16 in memory, as PyTorch's are; the other bf16 rows round f32 ones."""
     return {"bf16": gemm(rows, inner, columns)["bf16"]}
 
 
@@ -122,8 +122,11 @@ ROWS = {
     "product 4352×1152×1152": ("primitives", "gemm/M:4352/N:1152/K:1152/bf16:{}/real_time", gemm(4352, 1152, 1152)),
     "product 4352×1152×4608": ("primitives", "gemm/M:4352/N:4608/K:1152/bf16:{}/real_time", gemm(4352, 1152, 4608)),
     "product 4352×4608×1152": ("primitives", "gemm/M:4352/N:1152/K:4608/bf16:{}/real_time", gemm(4352, 4608, 1152)),
-    "product 4352×1152×4608, operand from a norm": ("primitives", "gemm_operand/M:4352/N:4608/K:1152/real_time", operand(4352, 1152, 4608)),
-    "product 4352×4608×1152, operand from a product": ("primitives", "gemm_operand/M:4352/N:1152/K:4608/real_time", operand(4352, 4608, 1152)),
+    "product 4352×1152×1152, stored so": ("primitives", "gemm_stored/M:4352/N:1152/K:1152/real_time", stored(4352, 1152, 1152)),
+    "product 4352×1152×4608, stored so": ("primitives", "gemm_stored/M:4352/N:4608/K:1152/real_time", stored(4352, 1152, 4608)),
+    "product 4352×4608×1152, stored so": ("primitives", "gemm_stored/M:4352/N:1152/K:4608/real_time", stored(4352, 4608, 1152)),
+    "product 4352×1152×4608, operand from a norm": ("primitives", "gemm_operand/M:4352/N:4608/K:1152/real_time", stored(4352, 1152, 4608)),
+    "product 4352×4608×1152, operand from a product": ("primitives", "gemm_operand/M:4352/N:1152/K:4608/real_time", stored(4352, 4608, 1152)),
     "product 64×1152×1152": ("primitives", "gemm/M:64/N:1152/K:1152/bf16:{}/real_time", gemm(64, 1152, 1152)),
     "product 1×1152×1152": ("primitives", "gemm/M:1/N:1152/K:1152/bf16:{}/real_time", gemm(1, 1152, 1152)),
     "attention 12×4352×96": ("primitives", "attention/heads:12/tokens:4352/size:96/bf16:{}/real_time", attention(4352, 96)),
