@@ -158,18 +158,30 @@ class LinearInput {
 namespace detail {
 
 template <class X>
-struct LinearOperand {
+struct LinearOperand {};
+template <AnyTensor X>
+struct LinearOperand<X> {
     using Tensor = X;
     static constexpr bool marked = false;
 };
-template <class X>
+template <AnyTensor X>
 struct LinearOperand<LinearInput<X>> {
     using Tensor = X;
     static constexpr bool marked = LinearInput<X>::marked;
 };
 
+}  // namespace detail
+
+/// What linear layers read: a tensor or a LinearInput.
+template <class X>
+concept AnyLinearInput = requires {
+    typename detail::LinearOperand<X>::Tensor;
+};
+
+namespace detail {
+
 /// The type of a linear layer's result; asserts that its operands fit.
-template <class X, AnyTensor W, AnyTensor V>
+template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] consteval auto linear_result() {
     using T = typename LinearOperand<X>::Tensor;
     static_assert(same_backend<T, W, V>, "linear: input, weight and bias live on different backends");
@@ -183,10 +195,10 @@ template <class X, AnyTensor W, AnyTensor V>
     using S = ShapeOf<shape_algebra::replace<typename T::Shape, -1, W::Shape::at(0)>()>;
     return std::type_identity<WithShape<T, S>>{};
 }
-template <class X, AnyTensor W, AnyTensor V>
+template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 using LinearResult = typename decltype(linear_result<X, W, V>())::type;
 
-template <class X, AnyTensor W, AnyTensor V>
+template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] typename W::Backend::Handle linear(const X& x, const W& weight, const V& bias, Activation activation,
                                                  bool to_operand) {
     using B = typename W::Backend;
@@ -197,18 +209,18 @@ template <class X, AnyTensor W, AnyTensor V>
 }  // namespace detail
 
 /// act(x Wᵀ + bias): x […, In], a tensor or a LinearInput, W [Out, In], bias [Out] or absent → […, Out].
-template <class X, AnyTensor W, AnyTensor V>
+template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
     return detail::LinearResult<X, W, V>(detail::linear(x, weight, bias, activation, false));
 }
 /// The same as the input of another linear layer.
-template <class X, AnyTensor W, AnyTensor V>
+template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear_input(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
     using Y = LinearInput<detail::LinearResult<X, W, V>>;
     return Y(detail::linear(x, weight, bias, activation, Y::marked));
 }
 /// residual + gate ∘ (x Wᵀ + bias) in one pass: gate absent (1), [Out] or, for x [batch, …, In], [batch, Out].
-template <AnyTensor R, AnyTensor G, class X, AnyTensor W, AnyTensor V>
+template <AnyTensor R, AnyTensor G, AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear_add(const R& residual, const G& gate, const X& x, const W& weight, const V& bias) {
     using B = typename W::Backend;
     using Y = detail::LinearResult<X, W, V>;
@@ -234,7 +246,7 @@ template <AnyTensor X, AnyTensor G>
                   "layer_norm: scale and shift must be as wide as the input");
     return X(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
 }
-/// The same as the input of a linear layer; scale and shift may be absent.
+/// Both as the input of a linear layer; scale and shift may be absent.
 template <AnyTensor X>
 [[nodiscard]] auto layer_norm_input(const X& x) {
     return LinearInput<X>(X::Backend::layer_norm(x.handle(), {}, {}, {.to_operand = LinearInput<X>::marked}));

@@ -15,18 +15,17 @@ struct Linear {
     Tensor<B, Shape<Out, In>, T> weight = make_parameter<Tensor<B, Shape<Out, In>, T>>();
     Tensor<B, Shape<Out>, T> bias = make_parameter<Tensor<B, Shape<Out>, T>>();
 
-    /// x is a tensor or a LinearInput.
-    template <class X>
+    template <AnyLinearInput X>
     [[nodiscard]] auto operator()(const X& x, Activation activation = Activation::none) const {
         return linear(x, weight, bias, activation);
     }
     /// The same as the input of another linear layer.
-    template <class X>
+    template <AnyLinearInput X>
     [[nodiscard]] auto input(const X& x, Activation activation = Activation::none) const {
         return linear_input(x, weight, bias, activation);
     }
     /// residual + gate ∘ (x Wᵀ + b); the gate may be absent (1), [Out] or [batch, Out].
-    template <AnyTensor R, AnyTensor G, class X>
+    template <AnyTensor R, AnyTensor G, AnyLinearInput X>
     [[nodiscard]] auto add(const R& residual, const G& gate, const X& x) const {
         return linear_add(residual, gate, x, weight, bias);
     }

@@ -12,13 +12,12 @@ struct Mlp {
     Linear<B, Width, Inner, T> up;
     Linear<B, Inner, Width, T> down;
 
-    /// x is a tensor or a LinearInput.
-    template <class X>
+    template <AnyLinearInput X>
     [[nodiscard]] auto operator()(const X& x) const {
         return down(up.input(x, Act));
     }
     /// residual + gate ∘ of it; the gate may be absent (1), [Width] or [batch, Width].
-    template <AnyTensor R, AnyTensor G, class X>
+    template <AnyTensor R, AnyTensor G, AnyLinearInput X>
     [[nodiscard]] auto add(const R& residual, const G& gate, const X& x) const {
         return down.add(residual, gate, up.input(x, Act));
     }

@@ -60,39 +60,33 @@ FLOWFAR_AVX512_BF16 inline void add_residual(float* sums, Index row, Index rows,
     }
 }
 
-/// Rows of 32 sums each, or the first `columns` of each, into rows `stride` elements apart; with `past_caches` straight
-/// to memory, where the address allows it.
-template <class T>
-FLOWFAR_AVX512_BF16 void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride,
-                                    bool past_caches) {
-    if (columns < panel_columns) {
-        for (Index i = 0; i < rows; ++i) {
-            store_row(sums + i * panel_columns, columns, to + i * stride);
-        }
-        return;
-    }
-    if (past_caches && has_whole_lines(to, stride)) {
-        for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
-            const __m512 low = _mm512_loadu_ps(sums);
-            const __m512 high = _mm512_loadu_ps(sums + lanes);
-            if constexpr (std::is_same_v<T, float>) {
-                _mm512_stream_ps(to, low);
-                _mm512_stream_ps(to + lanes, high);
-            } else {
-                _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)_mm512_cvtne2ps_pbh(high, low));
-            }
-        }
-        return;
-    }
+/// Rows of 32 sums each into rows `stride` elements apart; with `PastCaches` straight to memory: whole cache lines.
+template <bool PastCaches, class T>
+FLOWFAR_AVX512_BF16 void store_whole_rows(const float* sums, Index rows, T* to, Index stride) {
     for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
         const __m512 low = _mm512_loadu_ps(sums);
         const __m512 high = _mm512_loadu_ps(sums + lanes);
         if constexpr (std::is_same_v<T, float>) {
-            _mm512_storeu_ps(to, low);
-            _mm512_storeu_ps(to + lanes, high);
+            PastCaches ? _mm512_stream_ps(to, low) : _mm512_storeu_ps(to, low);
+            PastCaches ? _mm512_stream_ps(to + lanes, high) : _mm512_storeu_ps(to + lanes, high);
         } else {
-            _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+            const auto both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+            auto* const line = reinterpret_cast<__m512i*>(to);
+            PastCaches ? _mm512_stream_si512(line, both) : _mm512_storeu_si512(line, both);
         }
+    }
+}
+/// The same of the first `columns` of each row; past the caches only where the address allows it.
+template <class T>
+void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride, bool past_caches) {
+    if (columns < panel_columns) {
+        for (Index i = 0; i < rows; ++i) {
+            store_row(sums + i * panel_columns, columns, to + i * stride);
+        }
+    } else if (past_caches && has_whole_lines(to, stride)) {
+        store_whole_rows<true>(sums, rows, to, stride);
+    } else {
+        store_whole_rows<false>(sums, rows, to, stride);
     }
 }
 

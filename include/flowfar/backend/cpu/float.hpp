@@ -4,17 +4,16 @@
 
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
+#include "flowfar/backend/cpu/any_gemm.hpp"
 #include "flowfar/backend/cpu/attention.hpp"
 #include "flowfar/backend/cpu/bf16_attention.hpp"
 #include "flowfar/backend/cpu/bf16_attention_backward.hpp"
 #include "flowfar/backend/cpu/bf16_conv.hpp"
-#include "flowfar/backend/cpu/bf16_gemm.hpp"
 #include "flowfar/backend/cpu/conv.hpp"
+#include "flowfar/backend/cpu/copy.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/backend/cpu/f32_conv.hpp"
-#include "flowfar/backend/cpu/gemm.hpp"
 #include "flowfar/backend/cpu/group_norm.hpp"
-#include "flowfar/backend/cpu/int8_kernel.hpp"
 #include "flowfar/backend/cpu/norm.hpp"
 #include "flowfar/backend/cpu/optimiser.hpp"
 #include "flowfar/backend/cpu/parallel.hpp"
@@ -118,27 +117,27 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
 
     /// act(alpha · a b + bias): a [batch…, M, K], b [batch…, K, N] or [K, N], bias [N] or undefined.
     [[nodiscard]] static Handle gemm(const Handle& a, const Handle& b, const Handle& bias, GemmOptions options) {
-        const Extents extents = product_extents(a, b, bias);
+        const Extents extents = AnyGemm::extents(a, b, bias);
         const DType dtype = options.from_operand ? DType::f32 : a.dtype;
         const Handle out = options.to_operand ? empty_operand(extents, dtype) : empty(extents, dtype);
         const Handle offset = dense(bias);
-        product(out, a, b, {.bias = data_of(offset), .activation = options.activation}, options);
+        AnyGemm::run(out, a, b, {.bias = data_of(offset), .activation = options.activation}, options, &contiguous);
         return out;
     }
     [[nodiscard]] static Handle gemm_add(const Handle& residual, const Handle& gate, const Handle& a, const Handle& b,
                                          const Handle& bias, GemmOptions options) {
-        const Extents extents = product_extents(a, b, bias);
+        const Extents extents = AnyGemm::extents(a, b, bias);
         require(residual.extents() == extents, "gemm_add: adding ", residual.extents(), " to ", extents);
         const Handle out = empty(extents, DType::f32);
         const Handle offset = dense(bias);
         const Handle added = contiguous(residual);
         const Handle factor = dense_rows(gate);
-        product(out, a, b,
-                {.bias = data_of(offset),
-                 .activation = options.activation,
-                 .residual = data_of(added),
-                 .gate = {factor, extents, "gemm_add: gate"}},
-                options);
+        AnyGemm::run(out, a, b,
+                     {.bias = data_of(offset),
+                      .activation = options.activation,
+                      .residual = data_of(added),
+                      .gate = {factor, extents, "gemm_add: gate"}},
+                     options, &contiguous);
         return out;
     }
 
@@ -347,37 +346,6 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
         }
 #endif
         return empty(extents, dtype);
-    }
-
-    [[nodiscard]] static Extents product_extents(const Handle& a, const Handle& b, const Handle& bias) {
-        require(b.extents()[b.rank() - 2] == a.extents().back(), "gemm: ", a.extents(), " times ", b.extents());
-        Extents extents = a.extents();
-        extents[a.rank() - 1] = b.extents().back();
-        require(!bias.defined() || bias.count() == extents.back(), "gemm: a bias of ", bias.extents(), " for ",
-                extents.back(), " columns");
-        return extents;
-    }
-    static void product(const Handle& out, const Handle& a, const Handle& b, const Epilogue& epilogue,
-                        const GemmOptions& options) {
-        Extents batched = a.extents();
-        batched[a.rank() - 2] = b.extents()[b.rank() - 2];
-        batched[a.rank() - 1] = b.extents().back();
-        const Handle right = b.rank() == 2 ? b : expand(b, batched);
-#if defined(FLOWFAR_AVX512_BF16)
-        if (quantises_products() && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
-            a.extents().back() <= int8_product::most_inner) {
-            Int8Gemm::run(out, a, right, epilogue, options.alpha, false, &contiguous);
-            return;
-        }
-        if (multiplies_bf16(a.dtype)) {
-            const bool in_place = options.from_operand && a.dtype == DType::bf16 && b.rank() == 2 &&
-                                  bf16_product::can_be_operand(a.extents().back());
-            Bf16Gemm::run(out, a, right, epilogue, options.alpha, in_place, &contiguous);
-            return;
-        }
-#endif
-        Gemm::run(out, a, right, options.alpha, &contiguous);
-        Gemm::finish(out, epilogue);
     }
 
     [[nodiscard]] static Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,

@@ -3,6 +3,7 @@
 #include "flowfar/backend/cpu/elementwise.hpp"
 #include "flowfar/backend/cpu/gemm_avx512.hpp"
 #include "flowfar/backend/cpu/gemm_block.hpp"
+#include "flowfar/backend/cpu/per_row.hpp"
 
 namespace flowfar::cpu {
 

@@ -4,6 +4,7 @@
 
 #include "flowfar/backend/cpu/bf16_rows.hpp"
 #include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/per_row.hpp"
 #include "flowfar/core/pool.hpp"
 
 namespace flowfar::cpu {
