@@ -1,10 +1,11 @@
 // Looks into files of weights, compares and converts them; see --help.
 
 #include <algorithm>
-#include <concepts>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,7 +15,10 @@
 #include "flowfar/io/weights.hpp"
 #include "flowfar/io/zip_archive.hpp"
 
+#include "support/byte_progress.hpp"
 #include "support/cli.hpp"
+#include "support/printable.hpp"
+#include "support/tensor_copy.hpp"
 #include "support/tensor_listing.hpp"
 #include "support/tensor_statistics.hpp"
 
@@ -36,10 +40,13 @@ Spec make_spec(Arguments& a) {
         "checkpoint_tool",
         "Looks into files of weights (PyTorch, safetensors), compares, checks and converts them. Nothing in such a "
         "file is executed; memory holds one tensor at a time.");
-    spec.positional("COMMAND", a.command,
-                    "list: names, shapes, types, sizes; convert: to another format or type; extract: one part, by its "
-                    "own names; diff: compare with OTHER (exit code 1 if they differ); verify: checksums, NaN and "
-                    "infinities (exit code 1 if there are any)")
+    spec.positional(
+            "COMMAND", a.command,
+            "list: names, shapes, types, sizes; convert: to another format or type, names as they are; extract: one "
+            "part, by its own names (without \"module.\" and \"_orig_mod.\", which wrappers leave); diff: compare with "
+            "OTHER (exit code 1 if they differ); verify: checksums, NaN and infinities (exit code 1 if a checksum is "
+            "wrong, a value is not finite, a tensor cannot be checked because its type is unknown here, or there is "
+            "none)")
         .choices({"list", "convert", "extract", "diff", "verify"});
     spec.positional("FILE", a.file, "weights; or a folder with model.safetensors.index.json");
     spec.positional("OTHER", a.other, "diff: the second file").optional();
@@ -67,8 +74,9 @@ Spec make_spec(Arguments& a) {
 }
 
 /// The tensors to work on, by the names to show.
-io::Weights part_of(const io::WeightsFile& file, const std::string& root) {
-    io::Weights weights(file, root);
+io::Weights part_of(const io::WeightsFile& file, const std::string& root,
+                    io::WrapperTraces traces = io::WrapperTraces::removed) {
+    io::Weights weights(file, root, traces);
     if (!root.empty() && weights.names().empty()) {
         std::set<std::string> roots;
         for (const std::string& name : file.names()) {
@@ -76,30 +84,60 @@ io::Weights part_of(const io::WeightsFile& file, const std::string& root) {
         }
         std::string known;
         for (const std::string& name : roots) {
-            known += known.size() > 400 ? "" : (known.empty() ? "" : ", ") + name;
+            known += known.size() > 400 ? "" : (known.empty() ? "" : ", ") + printable(name);
         }
         fail(file.path().string(), ": no tensors below \"", root, "\"; names begin with ", known);
     }
     return weights;
 }
 
-/// The names in the file of the tensors to show.
-std::vector<std::string> selected_names(const Arguments& a, const io::WeightsFile& file) {
-    const std::string prefix = a.root.empty() ? "" : a.root + '.';
+/// The names in the file of the tensors below `root`.
+std::vector<std::string> selected_names(const io::WeightsFile& file, const std::string& root,
+                                        const std::string& filter = "") {
+    const std::string prefix = root.empty() ? "" : root + '.';
     std::vector<std::string> names;
     for (const std::string& name : file.names()) {
-        if (name.starts_with(prefix) && name.find(a.filter) != name.npos) {
+        if (name.starts_with(prefix) && name.find(filter) != name.npos) {
             names.push_back(name);
         }
     }
     return names;
 }
 
+/// Throws `Error` if the tensors are far larger than the file. In PyTorch's files they may share and repeat elements,
+/// so that a few kilobytes could fill a disk or take hours.
+void require_in_proportion(const io::WeightsFile& file, const std::vector<std::string>& names) {
+    if (file.torch() == nullptr) {
+        return;
+    }
+    double total = 0;  // as loaded; a sum of integers could overflow
+    for (const std::string& name : names) {
+        const io::TensorInfo info = file.info(name);
+        const io::ElementType& type = *file.torch()->tensor(name).type;
+        total += static_cast<double>(io::element_count(info.shape, name)) *
+                 static_cast<double>(type.dtype ? size_of(*type.dtype) : type.size);
+    }
+    const std::uint64_t size = fs::file_size(file.path());
+    const std::uint64_t limit = 16 * size + (std::uint64_t{64} << 20);
+    require(total <= static_cast<double>(limit), file.path().string(), ": refused: its tensors take ",
+            format_bytes(static_cast<std::uint64_t>(std::min(total, 1e18))), ", but the file has ", format_bytes(size),
+            "; the limit is ", format_bytes(limit), ", 16 times the file and 64 MiB");
+}
+
+/// Bytes of the tensors as stored.
+std::uint64_t stored_size(const io::WeightsFile& file, const std::vector<std::string>& names) {
+    std::uint64_t total = 0;
+    for (const std::string& name : names) {
+        total += file.info(name).size;
+    }
+    return total;
+}
+
 // ---- list
 
 void list(const Arguments& a) {
     const io::WeightsFile file(a.file);
-    const std::vector<std::string> names = selected_names(a, file);
+    const std::vector<std::string> names = selected_names(file, a.root, a.filter);
     TensorSums all;
     for (const std::string& name : names) {
         all.add(file.info(name), name);
@@ -110,7 +148,7 @@ void list(const Arguments& a) {
         for (const std::string& name : names) {
             tree.add(file.info(name), name);
         }
-        std::fputs(printable(tree.shown()).c_str(), stdout);
+        std::fputs(tree.shown().c_str(), stdout);
     } else {
         for (const std::string& name : names) {
             const io::TensorInfo info = file.info(name);
@@ -127,78 +165,57 @@ void list(const Arguments& a) {
 
 // ---- convert, extract
 
-/// The type in the new file.
-DType new_type(const Arguments& a, DType stored) {
-    static const std::map<std::string, DType> types{{"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16}};
-    return a.dtype == "keep" || !is_floating(stored) ? stored : types.at(a.dtype);
-}
-
-/// The element type of a tensor once it is loaded, without loading it where the file says so.
-DType loaded_type(const io::Weights& weights, const std::string& name, io::Scratch& scratch) {
-    const std::string_view stored = weights.info(name).type;
-    for (const DType type : {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i64, DType::u8}) {
-        if (stored == name_of(type)) {
-            return type;
+/// What safetensors files keep of the notes: all that another safetensors file has; of PyTorch's the settings of the
+/// training run, which tell FAR models apart.
+void keep_notes(const io::WeightsFile& file, io::SafetensorsWriter& writer) {
+    constexpr std::size_t value_limit = 256;
+    std::size_t left = 1000;
+    for (const auto& [name, value] : file.notes()) {
+        if (file.torch() == nullptr) {
+            writer.set_metadata(name, value);
+        } else if (name.starts_with("args.") && value.size() <= value_limit && left > 0) {
+            try {
+                writer.set_metadata(name, value);
+                --left;
+            } catch (const Error&) {  // not UTF-8, as safetensors must be: left out
+            }
         }
     }
-    return weights.at(name, scratch).dtype;  // small integers and booleans, which are widened; or an error
-}
-
-/// Copies the tensors to `writer`, one after another; returns how many values became infinite.
-template <class Writer>
-std::uint64_t copy_tensors(const Arguments& a, const io::Weights& weights, Writer& writer) {
-    io::Scratch scratch;
-    for (const std::string& name : weights.names()) {
-        writer.declare(name, new_type(a, loaded_type(weights, name, scratch)), weights.info(name).shape);
-    }
-    std::uint64_t overflows = 0;
-    for (const std::string& name : weights.names()) {
-        const io::TensorView view = weights.at(name, scratch);
-        const DType type = new_type(a, view.dtype);
-        if (type == view.dtype) {
-            writer.write(name, view.bytes);
-        } else if constexpr (std::same_as<Writer, io::SafetensorsWriter>) {
-            overflows += convert_pieces(view, type, [&](auto bytes) { writer.write(name, bytes); });
-        } else {  // this format needs a tensor's checksum before its bytes
-            std::vector<std::byte> whole;
-            whole.reserve(view.bytes.size() / size_of(view.dtype) * size_of(type));
-            overflows +=
-                convert_pieces(view, type, [&](auto bytes) { whole.insert(whole.end(), bytes.begin(), bytes.end()); });
-            writer.write(name, whole);
-        }
-        weights.release(name);
-    }
-    writer.finish();
-    return overflows;
 }
 
 void convert(const Arguments& a, const std::string& root) {
+    static const std::map<std::string, DType> types{{"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16}};
     const std::string extension = fs::path(a.out).extension().string();
     const bool torch = extension == ".pth" || extension == ".pt" || extension == ".ckpt";
     if (!torch && extension != ".safetensors") {
         throw UsageError(text("--out: \"", a.out, "\": expected a name that ends in .safetensors, .pth, .pt or .ckpt"));
     }
     const io::WeightsFile file(a.file);
-    const io::Weights weights = part_of(file, root);
+    const io::Weights weights =
+        part_of(file, root, a.command == "extract" ? io::WrapperTraces::removed : io::WrapperTraces::kept);
     require(!weights.names().empty(), a.file, ": no tensors");
-    std::uint64_t overflows = 0;
+    require_in_proportion(file, selected_names(file, root));
+    const std::optional<DType> floating = a.dtype == "keep" ? std::nullopt : std::optional(types.at(a.dtype));
+    CopyReport report;
     if (torch) {
-        io::TorchWriter writer(a.out);
-        overflows = copy_tensors(a, weights, writer);
-    } else {
-        std::map<std::string, std::string> metadata;
-        if (file.torch() == nullptr) {
-            const auto notes = file.notes();
-            metadata.insert(notes.begin(), notes.end());
+        if (!file.notes().empty()) {
+            std::fputs("note: metadata and settings are not kept in this format\n", stderr);
         }
-        io::SafetensorsWriter writer(a.out, metadata);
-        overflows = copy_tensors(a, weights, writer);
+        io::TorchWriter writer(a.out);
+        report = copy_tensors(weights, floating, writer);
+    } else {
+        io::SafetensorsWriter writer(a.out);
+        keep_notes(file, writer);
+        report = copy_tensors(weights, floating, writer);
     }
     std::printf("%s%s%s -> %s: %zu tensors, %s\n", a.file.c_str(), root.empty() ? "" : ": ", root.c_str(),
                 a.out.c_str(), weights.names().size(), format_bytes(fs::file_size(a.out)).c_str());
-    if (overflows != 0) {
+    if (!report.widened.empty()) {
+        std::fprintf(stderr, "note: %s\n", report.widening().c_str());
+    }
+    if (report.overflows != 0) {
         std::fprintf(stderr, "warning: %llu values were too large for %s and became infinite\n",
-                     static_cast<unsigned long long>(overflows), a.dtype.c_str());
+                     static_cast<unsigned long long>(report.overflows), a.dtype.c_str());
     }
 }
 
@@ -220,51 +237,61 @@ int diff(const Arguments& a) {
     const io::WeightsFile second_file(a.other);
     const io::Weights first = part_of(first_file, a.root);
     const io::Weights second = part_of(second_file, a.other_root);
+    const std::vector<std::string> selected = selected_names(first_file, a.root);
+    require_in_proportion(first_file, selected);
+    require_in_proportion(second_file, selected_names(second_file, a.other_root));
+    ByteProgress progress("MB compared");
+    std::uint64_t done = 0;
+    const std::uint64_t total = stored_size(first_file, selected);
     std::uint64_t compared = 0;
     std::uint64_t equal = 0;
     bool same = true;
     io::Scratch scratch;
     io::Scratch other_scratch;
     for (const std::string& name : first.names()) {
+        const io::TensorInfo info = first.info(name);
+        progress(done, total);
+        done += info.size;
         if (name.find(a.filter) == name.npos) {
             continue;
         }
         if (!second.contains(name)) {
             same = false;
-            std::printf("only in %s: %s\n", a.file.c_str(), printable(name).c_str());
+            progress.say("only in ", a.file, ": ", printable(name));
             continue;
         }
-        const io::TensorInfo info = first.info(name);
         const io::TensorInfo other = second.info(name);
         if (info.shape != other.shape) {
             same = false;
-            std::printf("%s: shape %s, other %s\n", printable(name).c_str(), io::shape_text(info.shape).c_str(),
-                        io::shape_text(other.shape).c_str());
+            progress.say(printable(name), ": shape ", io::shape_text(info.shape), ", other ",
+                         io::shape_text(other.shape));
             continue;
         }
         const TensorDifference d = difference_between(first.at(name, scratch), second.at(name, other_scratch));
         first.release(name);
         second.release(name);
-        const bool close = d.relative() <= a.tolerance;
-        const std::string types = info.type == other.type ? "" : text(" (", info.type, ", other ", other.type, ")");
+        const std::string types = info.type == other.type ? "" : text(" (", info.type, ", other ", other.type, ')');
+        const bool close = d.within(a.tolerance);
         ++compared;
         equal += d.differing == 0 ? 1U : 0U;
         same = same && close;
         if (a.all || !close || !types.empty()) {
-            std::printf("%s%s: %s, largest difference %.6g, relative %.6g\n", printable(name).c_str(), types.c_str(),
-                        d.differing == 0 ? "equal" : text(d.differing, " elements differ").c_str(), d.largest,
-                        d.relative());
+            progress.say(printable(name), types, ": ",
+                         d.differing == 0 ? "equal" : text(d.differing, " elements differ"), ", largest difference ",
+                         d.largest, ", relative ", d.relative());
         }
     }
     for (const std::string& name : second.names()) {
         if (name.find(a.filter) != name.npos && !first.contains(name)) {
             same = false;
-            std::printf("only in %s: %s\n", a.other.c_str(), printable(name).c_str());
+            progress.say("only in ", a.other, ": ", printable(name));
         }
     }
-    std::printf("%llu tensors compared, %llu equal: %s\n", static_cast<unsigned long long>(compared),
-                static_cast<unsigned long long>(equal),
-                same ? (equal == compared ? "the same" : "the same within the tolerance") : "different");
+    progress(total, total);
+    progress.say(compared, " tensors compared, ", equal, " equal: ",
+                 !same               ? "different"
+                 : equal == compared ? "the same"
+                                     : "the same within the tolerance");
     return same ? 0 : 1;
 }
 
@@ -278,50 +305,65 @@ std::uint64_t damaged_entries(const io::WeightsFile& weights) {
     }
     const io::MappedFile file(weights.path());
     const io::ZipArchive archive(file.bytes(), file.path().string());
+    ByteProgress progress("MB of checksums");
+    std::uint64_t done = 0;
     std::uint64_t wrong = 0;
     for (const io::ZipEntry& entry : archive.entries()) {
+        progress(done, file.size());
         try {
             archive.verify(entry);
         } catch (const Error& error) {
             ++wrong;
-            std::printf("%s\n", printable(error.what()).c_str());
+            progress.say(printable(error.what()));
         }
         file.release(archive.compressed(entry));
+        done += archive.compressed(entry).size();
     }
+    progress(file.size(), file.size());
     std::printf("%zu checksums, %llu wrong\n", archive.entries().size(), static_cast<unsigned long long>(wrong));
     return wrong;
 }
 
 int verify(const Arguments& a) {
     const io::WeightsFile file(a.file);
-    std::printf("%s: %s, structure sound\n", a.file.c_str(), std::string(file.format()).c_str());
-    const bool sound = damaged_entries(file) == 0;
+    const std::vector<std::string> names = selected_names(file, a.root, a.filter);
+    require_in_proportion(file, names);
+    std::printf("%s: %s, all tensors lie inside the file\n", a.file.c_str(), std::string(file.format()).c_str());
+    const std::uint64_t wrong = damaged_entries(file);
+    ByteProgress progress("MB verified");
+    std::uint64_t done = 0;
+    const std::uint64_t total = stored_size(file, names);
     io::Scratch scratch;
     std::uint64_t checked = 0;
     std::uint64_t bad = 0;
-    std::uint64_t unknown = 0;
-    for (const std::string& name : selected_names(a, file)) {
+    for (const std::string& name : names) {
+        progress(done, total);
+        done += file.info(name).size;
         TensorHealth health;
         try {
             health = health_of(file.at(name, scratch));
         } catch (const Error& error) {  // a type that cannot be loaded
-            ++unknown;
-            std::printf("not checked: %s\n", printable(error.what()).c_str());
+            progress.say("not checked: ", printable(error.what()));
             continue;
         }
         file.release(name);
         ++checked;
         bad += health.sound() ? 0U : 1U;
         if (a.all || !health.sound()) {
-            std::printf("%s: %llu NaN, %llu infinite, finite ones from %.6g to %.6g\n", printable(name).c_str(),
-                        static_cast<unsigned long long>(health.nan), static_cast<unsigned long long>(health.infinite),
-                        health.low, health.high);
+            const bool any = health.low <= health.high;
+            progress.say(printable(name), ": ", health.nan, " NaN, ", health.infinite, " infinite, ",
+                         any ? text("finite ones from ", health.low, " to ", health.high) : "no finite value");
         }
     }
-    std::printf("%llu tensors checked, %llu with NaN or infinities, %llu not checked\n",
-                static_cast<unsigned long long>(checked), static_cast<unsigned long long>(bad),
-                static_cast<unsigned long long>(unknown));
-    return sound && bad == 0 ? 0 : 1;
+    progress(total, total);
+    const std::uint64_t unknown = names.size() - checked;
+    std::string verdict = wrong == 0 ? "" : ", damaged";
+    verdict += bad == 0 ? "" : ", not all values are finite";
+    verdict += unknown == 0 ? "" : text(", INCOMPLETE because ", unknown, " tensors cannot be read here");
+    verdict += names.empty() ? ", nothing to check" : "";
+    progress.say(checked, " tensors checked, ", bad, " with NaN or infinities, ", unknown,
+                 " not checked: ", verdict.empty() ? "nothing wrong found" : verdict.substr(2));
+    return verdict.empty() ? 0 : 1;
 }
 
 int run(const Arguments& a) {

@@ -15,6 +15,7 @@
 #include "support/flowmo_options.hpp"
 #include "support/interrupt.hpp"
 #include "support/measures.hpp"
+#include "support/printable.hpp"
 #include "support/progress.hpp"
 
 namespace {
@@ -114,7 +115,7 @@ class Evaluation {
         while (!photos_.done() && !interrupt.requested()) {
             const Index before = photos_.taken();
             const auto [chunk, tokens] = photos_.next([&](const std::string& name, const std::string& reason) {
-                progress.note(text("skipped ", name, ": ", reason));
+                progress.note(printable(text("skipped ", name, ": ", reason)));
                 ++skipped_;
             });
             usage_.add(tokens);

@@ -21,6 +21,7 @@
 #include "flowfar/version.hpp"
 
 #include "option.hpp"
+#include "printable.hpp"
 
 namespace flowfar::program {
 
@@ -270,7 +271,9 @@ class Spec {
 template <class Body>
 int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std::FILE* out = stdout,
                 std::FILE* err = stderr) {
-    const auto report = [&](const char* what) { std::fprintf(err, "%s: %s\n", spec.name().c_str(), what); };
+    const auto report = [&](const char* what) {  // which may name what a file holds
+        std::fprintf(err, "%s: %s\n", spec.name().c_str(), printable(what, LineBreaks::indented).c_str());
+    };
     try {
         const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
         for (const std::string& word : arguments) {

@@ -11,6 +11,7 @@
 #include "flowfar/io/shared_weights.hpp"
 
 #include "any_far.hpp"
+#include "byte_progress.hpp"
 #include "floats.hpp"
 
 namespace flowfar::program {
@@ -28,7 +29,7 @@ class FarOn final : public AnyFar {
     void load(const io::Path& path) override {
         const io::WeightsFile file(path);
         io::check_far_weights<C>(io::Weights::find(file, io::parameter_names(model_)));
-        io::share_or_load_parameters(model_, path);
+        io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";

@@ -16,6 +16,7 @@
 #include "flowfar/metrics/ssim.hpp"
 
 #include "flowmo_model.hpp"
+#include "printable.hpp"
 
 namespace flowfar::program {
 
@@ -123,7 +124,7 @@ using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>
         try {
             images.push_back(fitted(data.load(i * data.size() / wanted), facts.height, facts.width, short_side));
         } catch (const Error& error) {
-            std::fprintf(stderr, "skipped: %s\n", error.what());
+            std::fprintf(stderr, "skipped: %s\n", printable(error.what()).c_str());
             ++skipped;
         }
     }

@@ -13,6 +13,7 @@
 #include "flowfar/io/token_file.hpp"
 
 #include "any_flowmo.hpp"
+#include "byte_progress.hpp"
 #include "floats.hpp"
 
 namespace flowfar::program {
@@ -41,7 +42,7 @@ class FlowMoOn final : public AnyFlowMo {
     void initialise(std::uint64_t seed) override { model_.initialise(seed); }
     void load(const io::Path& path) override {
         samplers_.clear();  // they read the parameters where they were
-        io::share_or_load_parameters(model_, path);
+        io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";

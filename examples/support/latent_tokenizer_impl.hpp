@@ -11,6 +11,7 @@
 #include "flowfar/io/state_dict.hpp"
 
 #include "any_tokenizer.hpp"
+#include "byte_progress.hpp"
 
 namespace flowfar::program {
 
@@ -70,7 +71,7 @@ std::unique_ptr<AnyTokenizer> tokenizer(K value) {
 template <class Model>
 std::shared_ptr<const Model> loaded(const io::Path& weights) {
     auto model = std::make_shared<Model>();
-    io::load_parameters(*model, weights);
+    io::load_parameters(*model, weights, "", ByteProgress("MB loaded"));
     return model;
 }
 

@@ -173,6 +173,14 @@ class Progress {
         std::fflush(file_);
     }
 
+    /// Erases the bar, until it is drawn again, so that others may print.
+    void hide() {
+        if (terminal_ && !finished_ && std::exchange(shown_, false)) {
+            std::fputs("\r\x1b[K", file_);
+            std::fflush(file_);
+        }
+    }
+
     /// Draws the last state and ends the line. Also happens on destruction; later calls do nothing.
     void finish() {
         if (std::exchange(finished_, true)) {

@@ -9,11 +9,12 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/tensor_view.hpp"
+
+#include "printable.hpp"
 
 namespace flowfar::program {
 
@@ -29,16 +30,6 @@ namespace flowfar::program {
     std::array<char, 32> out{};
     std::snprintf(out.data(), out.size(), unit == 0 || value >= 99.95 ? "%.0f %s" : "%.1f %s", value, units[unit]);
     return out.data();
-}
-
-/// Text from a file that nobody vouches for, without the characters that would steer a terminal.
-[[nodiscard]] inline std::string printable(std::string_view characters) {
-    std::string out(characters);
-    for (char& c : out) {
-        const bool steers = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-        c = steers && c != '\n' ? '?' : c;
-    }
-    return out;
 }
 
 /// Numbers of tensors, elements, bytes and element types.
@@ -86,7 +77,7 @@ class TensorTree {
             begin = end + 1;
         }
     }
-    /// One line per part, in the order of the file, indented by its level.
+    /// One line per part, in the order of the file, indented by its level; fit for a terminal.
     [[nodiscard]] std::string shown() const {
         std::string out;
         append(out, root_, 0);
@@ -103,7 +94,7 @@ class TensorTree {
     static void append(std::string& out, const Node& node, std::size_t level) {
         for (const std::string& name : node.order) {
             const Node& child = node.children.at(name);
-            out += text(std::string(2 * level, ' '), name, ": ", child.sums.shown(), '\n');
+            out += text(std::string(2 * level, ' '), printable(name), ": ", child.sums.shown(), '\n');
             append(out, child, level + 1);
         }
     }

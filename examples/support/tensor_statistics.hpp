@@ -7,12 +7,9 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
 #include <vector>
 
 #include "flowfar/core/dtype.hpp"
-#include "flowfar/core/error.hpp"
 #include "flowfar/io/tensor_view.hpp"
 
 namespace flowfar::program {
@@ -37,15 +34,16 @@ void for_pieces(const io::TensorView& view, Use&& use) {
     }
 }
 
-/// A piece's elements as double; integers beyond 2^53 are rounded.
-inline void to_doubles(const io::TensorView& piece, std::vector<double>& out) {
+/// A piece's elements as double (integers beyond 2^53 are rounded), or as Index if they are integers.
+template <class T>
+void to_numbers(const io::TensorView& piece, std::vector<T>& out) {
     out.resize(piece.bytes.size() / size_of(piece.dtype));
-    if (is_floating(piece.dtype)) {
+    if (std::same_as<T, Index> || is_floating(piece.dtype)) {
         io::copy_to(piece, out.data());
         return;
     }
     const std::vector<Index> whole = io::values<Index>(piece);
-    std::ranges::transform(whole, out.begin(), [](Index value) { return static_cast<double>(value); });
+    std::ranges::transform(whole, out.begin(), [](Index value) { return static_cast<T>(value); });
 }
 
 /// How many elements are not numbers, and the range of the others.
@@ -62,7 +60,7 @@ struct TensorHealth {
     TensorHealth health;
     std::vector<double> numbers;
     for_pieces(view, [&](std::size_t, const io::TensorView& piece) {
-        to_doubles(piece, numbers);
+        to_numbers(piece, numbers);
         for (const double value : numbers) {
             health.nan += std::isnan(value) ? 1U : 0U;
             health.infinite += std::isinf(value) ? 1U : 0U;
@@ -75,65 +73,90 @@ struct TensorHealth {
     return health;
 }
 
+/// A Euclidean norm whose squares are summed in units of the largest number, so that they do not overflow.
+class ScaledNorm {
+   public:
+    void add(double value) {
+        const double magnitude = std::abs(value);
+        if (magnitude > scale_) {
+            const double ratio = scale_ / magnitude;
+            sum_ = sum_ * ratio * ratio + 1;
+            scale_ = magnitude;
+        } else if (magnitude > 0) {
+            const double ratio = magnitude / scale_;
+            sum_ += ratio * ratio;
+        }
+    }
+    /// The quotient of this norm and another one; infinite if the other one is 0.
+    [[nodiscard]] double over(const ScaledNorm& other) const {
+        return other.scale_ > 0 ? scale_ / other.scale_ * std::sqrt(sum_ / other.sum_) : INFINITY;
+    }
+
+   private:
+    double scale_ = 0;
+    double sum_ = 0;
+};
+
 /// How far b is from a.
 struct TensorDifference {
     std::uint64_t differing = 0;  ///< elements; two NaN are equal
     double largest = 0;           ///< |a − b|; infinite where only one of them is a finite number
-    double difference_squares = 0;
-    double squares = 0;  ///< of a
+    ScaledNorm difference;        ///< of the elements that are finite in both
+    ScaledNorm norm;              ///< of the finite elements of a
 
     /// |a − b| / |a| in the Euclidean norm; 0 if they are equal, infinite for a = 0.
     [[nodiscard]] double relative() const {
-        return differing == 0 ? 0.0 : std::isfinite(largest) ? std::sqrt(difference_squares / squares) : INFINITY;
+        return differing == 0 ? 0.0 : std::isfinite(largest) ? difference.over(norm) : INFINITY;
+    }
+    /// Whether the relative difference is at most `tolerance`. At 0 no element may differ: a quotient may be so small
+    /// that it is rounded to 0.
+    [[nodiscard]] bool within(double tolerance) const {
+        return differing == 0 || (tolerance > 0 && relative() <= tolerance);
+    }
+
+    void add(double a, double b) {
+        const bool same = a == b || (std::isnan(a) && std::isnan(b));
+        add(a, same, same ? 0.0 : std::abs(a - b));
+    }
+    void add(Index a, Index b) {
+        const auto apart = static_cast<std::uint64_t>(std::max(a, b)) - static_cast<std::uint64_t>(std::min(a, b));
+        add(static_cast<double>(a), a == b, static_cast<double>(apart));
+    }
+
+   private:
+    void add(double a, bool same, double apart) {
+        differing += same ? 0U : 1U;
+        largest = std::max(largest, std::isnan(apart) ? INFINITY : apart);
+        if (std::isfinite(apart)) {
+            difference.add(apart);
+        }
+        if (std::isfinite(a)) {
+            norm.add(a);
+        }
     }
 };
 
-/// Both have the same number of elements.
+/// Both have the same number of elements. Two tensors of integers are compared exactly, others as double.
 [[nodiscard]] inline TensorDifference difference_between(const io::TensorView& a, const io::TensorView& b) {
     TensorDifference out;
-    std::vector<double> of_a;
-    std::vector<double> of_b;
-    const std::size_t width = size_of(b.dtype);
-    for_pieces(a, [&](std::size_t first, const io::TensorView& piece) {
-        to_doubles(piece, of_a);
-        to_doubles({b.dtype, piece.shape, b.bytes.subspan(first * width, of_a.size() * width), b.label}, of_b);
-        for (std::size_t i = 0; i < of_a.size(); ++i) {
-            const bool same = of_a[i] == of_b[i] || (std::isnan(of_a[i]) && std::isnan(of_b[i]));
-            const double apart = same ? 0.0 : std::abs(of_a[i] - of_b[i]);
-            out.differing += same ? 0U : 1U;
-            out.largest = std::max(out.largest, std::isnan(apart) ? INFINITY : apart);
-            out.difference_squares += apart * apart;
-            out.squares += of_a[i] * of_a[i];
-        }
-    });
-    return out;
-}
-
-/// Calls `take(bytes)` with consecutive parts of the tensor in another floating type, at most 256 KiB each. Values pass
-/// through float. Returns how many finite values became infinite.
-template <class Take>
-std::uint64_t convert_pieces(const io::TensorView& view, DType to, Take&& take) {
-    std::uint64_t overflows = 0;
-    std::vector<float> numbers;
-    std::vector<std::byte> bytes;
-    for_pieces(view, [&](std::size_t, const io::TensorView& piece) {
-        numbers.resize(piece.bytes.size() / size_of(piece.dtype));
-        io::copy_to(piece, numbers.data());
-        bytes.resize(numbers.size() * size_of(to));
-        visit_dtype(to, [&]<class T>() {
-            if constexpr (std::same_as<T, float> || std::same_as<T, bf16> || std::same_as<T, f16>) {
-                for (std::size_t i = 0; i < numbers.size(); ++i) {
-                    const T value(numbers[i]);
-                    overflows += std::isfinite(numbers[i]) && std::isinf(static_cast<float>(value)) ? 1U : 0U;
-                    std::memcpy(bytes.data() + i * sizeof(T), &value, sizeof(T));
-                }
-            } else {
-                fail(view.label, ": conversion to ", name_of(to), " is not supported");
+    const auto compare = [&]<class T>(T) {
+        std::vector<T> of_a;
+        std::vector<T> of_b;
+        const std::size_t width = size_of(b.dtype);
+        for_pieces(a, [&](std::size_t first, const io::TensorView& piece) {
+            to_numbers(piece, of_a);
+            to_numbers({b.dtype, piece.shape, b.bytes.subspan(first * width, of_a.size() * width), b.label}, of_b);
+            for (std::size_t i = 0; i < of_a.size(); ++i) {
+                out.add(of_a[i], of_b[i]);
             }
         });
-        take(std::span<const std::byte>(bytes));
-    });
-    return overflows;
+    };
+    if (is_floating(a.dtype) || is_floating(b.dtype)) {
+        compare(0.0);
+    } else {
+        compare(Index{0});
+    }
+    return out;
 }
 
 }  // namespace flowfar::program

@@ -6,6 +6,7 @@
 #include "flowfar/io/state_dict.hpp"
 #include "flowfar/io/train_state.hpp"
 
+#include "byte_progress.hpp"
 #include "device.hpp"
 #include "training.hpp"
 
@@ -17,7 +18,7 @@ namespace flowfar::program {
         if (file.empty()) {
             model.initialise(seed);
         } else {
-            io::load_parameters(model, file);
+            io::load_parameters(model, file, "", ByteProgress("MB loaded"));
         }
     };
 }

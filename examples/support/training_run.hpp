@@ -16,6 +16,7 @@
 
 #include "interrupt.hpp"
 #include "jsonl.hpp"
+#include "printable.hpp"
 #include "progress.hpp"
 #include "training.hpp"
 #include "training_options.hpp"
@@ -133,7 +134,7 @@ class TrainingRun {
         o.start = static_cast<std::uint64_t>(training().step_count());
         o.cache_bytes = std::uint64_t{1} << 30;
         o.on_skip = [&progress](const io::SkippedImage& image) {
-            progress.note(text("skipped ", image.name, ": ", image.reason));
+            progress.note(printable(text("skipped ", image.name, ": ", image.reason)));
         };
         return o;
     }

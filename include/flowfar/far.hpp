@@ -40,7 +40,9 @@ class Far : public FarModel<C, B, T> {
     }
     /// Writes the parameters as safetensors, atomically; `dtype` (F32 or BF16) is the type in the file.
     void save(const io::Path& path, DType dtype = dtype_of<T>) const {
-        io::save_parameters(*this, path, dtype, {{"format", "pt"}, {"configuration", std::string(C::name)}});
+        io::save_parameters(
+            *this, path, dtype,
+            {{"format", "pt"}, {"configuration", std::string(C::name)}, {"masked", C::masked ? "1" : "0"}});
     }
 
     /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. The callback

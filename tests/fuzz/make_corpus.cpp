@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
+#include "flowfar/io/feature_statistics.hpp"
 #include "flowfar/io/image.hpp"
 #include "flowfar/io/npy.hpp"
 #include "flowfar/io/npz.hpp"
@@ -186,6 +187,7 @@ void numpy(const fs::path& npy, const fs::path& npz) {
     io::write_npy<double>(npy / "scalar", std::span(numbers).first(1), {});
     io::write_npy<double>(npy / "empty", std::span(numbers).first(0), {3, 0});
     put_file(npz / "nothing", std::string("PK\x05\x06") + std::string(18, '\0'));
+    io::save_statistics(npz / "statistics", {{{"", {7, {1.0, 2.0}, {2.0, 0.5, 0.5, 1.0}}}}, "clean-fid"});
 }
 
 void sharded_index(const fs::path& folder) {

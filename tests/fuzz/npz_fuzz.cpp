@@ -1,5 +1,6 @@
-// NumPy's archives, stored and compressed.
+// NumPy's archives, stored and compressed, and the statistics of features in them.
 
+#include "flowfar/io/feature_statistics.hpp"
 #include "flowfar/io/npz.hpp"
 
 #include "fuzz_target.hpp"
@@ -15,6 +16,10 @@ void run(Bytes bytes) {
                 constexpr std::uint64_t limit = std::uint64_t{1} << 24;
                 touch(file.at(name, scratch, limit).bytes);
             });
+        }
+        const io::ReferenceStatistics statistics = io::load_statistics(file, 512);
+        for (const auto& [key, set] : statistics.sets) {
+            expect(set.covariance.size() == set.mean.size() * set.mean.size(), "a square matrix");
         }
     });
 }

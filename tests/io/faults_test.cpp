@@ -19,6 +19,7 @@
 #include "flowfar/core/pool.hpp"
 #include "flowfar/io/image.hpp"
 #include "flowfar/io/npy.hpp"
+#include "flowfar/io/npz.hpp"
 #include "flowfar/io/safetensors_writer.hpp"
 #include "flowfar/io/token_file.hpp"
 #include "flowfar/io/torch_writer.hpp"
@@ -106,6 +107,12 @@ const std::vector<Writer>& writers() {
         {"NumPy", "old",
          [](const io::Path& path) {
              io::write_npy<float>(path, std::vector<float>(40'000, 0.5F), {200, 200});
+         }},
+        {"NumPy archive", "old",
+         [](const io::Path& path) {
+             io::NpzWriter writer(path);
+             writer.add<float>("a", std::vector<float>(40'000, 0.5F), {200, 200});
+             writer.finish();
          }},
         {"training state", "old", write_train_state},
         {"tokens", "old", write_tokens},

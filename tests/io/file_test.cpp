@@ -9,6 +9,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -95,6 +96,9 @@ TEST_CASE("errors name the path and the system's reason") {
     CHECK(error_text([&] { (void)io::read_text(missing); }) == missing + ": cannot open: No such file or directory");
     CHECK(error_text([&] { (void)io::read_text(folder.path()); }).find("Is a directory") != std::string::npos);
     CHECK(error_text([&] { io::MappedFile file(folder.path()); }).find("expected a regular file") != std::string::npos);
+    const fs::path pipe = folder / "pipe";  // nobody will ever open its other end
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    CHECK(error_text([&] { io::MappedFile file(pipe); }) == pipe.string() + ": expected a regular file");
     const fs::path nowhere = folder / "no/such/folder";
     CHECK(error_text([&] { io::write_atomically(nowhere, bytes_of("x")); }).find("No such file") != std::string::npos);
 }
@@ -166,6 +170,35 @@ TEST_CASE("the next write removes what a killed process left") {
     CHECK(io::read_text(path) == "first");
     io::write_atomically(folder / "other", bytes_of("x"));
     CHECK(file_count(folder.path()) == 2);
+}
+
+TEST_CASE("a temporary file that a process elsewhere still writes is left alone") {
+    const TempDir folder;
+    const fs::path path = folder / "target";
+    const ::pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        io::OutputFile unfinished(path);
+        ::kill(::getpid(), SIGKILL);
+    }
+    REQUIRE(::waitpid(child, nullptr, 0) == child);
+    REQUIRE(file_count(folder.path()) == 1);
+    const int writer = ::open(fs::directory_iterator(folder.path())->path().c_str(), O_WRONLY);  // has another number
+    REQUIRE(writer >= 0);
+    REQUIRE(::flock(writer, LOCK_EX) == 0);
+    io::write_atomically(path, bytes_of("x"));
+    CHECK(file_count(folder.path()) == 2);
+    ::close(writer);
+    io::write_atomically(path, bytes_of("x"));
+    CHECK(file_count(folder.path()) == 1);
+
+    const fs::path other = folder / "folder";  // what our own files look like to others
+    fs::create_directory(other);
+    const io::OutputFile unfinished(other / "target");
+    const int reader = ::open(fs::directory_iterator(other)->path().c_str(), O_RDWR);
+    REQUIRE(reader >= 0);
+    CHECK(::flock(reader, LOCK_EX | LOCK_NB) != 0);
+    ::close(reader);
 }
 
 TEST_CASE("a full disk is an error and leaves the old file") {

@@ -1,9 +1,12 @@
+#include <array>
 #include <doctest/doctest.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "flowfar/io/far_checkpoint.hpp"
 #include "flowfar/io/flowmo_checkpoint.hpp"
+#include "flowfar/io/safetensors_writer.hpp"
 #include "flowfar/io/torch_writer.hpp"
 
 #include "temp_dir.hpp"
@@ -136,6 +139,35 @@ TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
     write_far<FarB>(folder / "far.pth");
     CHECK_FALSE(io::far_masked(io::WeightsFile(folder / "far.pth")).has_value());
     CHECK(far_error<Masked<FarB>>(folder / "far.pth") == "no error");
+}
+
+TEST_CASE("a FAR model that was trained otherwise names the preset to use") {
+    const TempDir folder;
+    const auto path = folder / "far.safetensors";
+    const auto said = [&](const char* key, const char* value) {
+        write_far<FarB>(folder / "far.pth");
+        const io::WeightsFile source(folder / "far.pth");
+        io::SafetensorsWriter writer(path, {{key, value}});
+        io::Scratch scratch;
+        for (const std::string& name : source.names()) {
+            writer.declare(name, DType::u8, source.info(name).shape);
+        }
+        for (const std::string& name : source.names()) {
+            writer.write(name, source.at(name, scratch).bytes);
+        }
+        writer.finish();
+    };
+    const std::string where = path.string() + ": \"model_ema\": this model was trained with";
+    for (const auto& [key, yes, no] : {std::array{"args.mask", "True", "False"}, std::array{"masked", "1", "0"}}) {
+        said(key, yes);
+        CHECK(far_error<FarB>(path) == where + " hidden tokens; use the preset Masked<FarB>");
+        CHECK(far_error<Masked<FarB>>(path) == "no error");
+        said(key, no);
+        CHECK(far_error<Masked<FarB>>(path) == where + "out hidden tokens; use the preset FarB");
+        CHECK(far_error<FarB>(path) == "no error");
+        said(key, "perhaps");
+        CHECK(far_error<FarB>(path) == "no error");
+    }
 }
 
 TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {

@@ -191,6 +191,16 @@ TEST_CASE("a compressed array that lies about its size is refused") {
     CHECK(contains(error(), "compressed by method 12, expected stored or deflated"));
 }
 
+TEST_CASE("a compressed array larger than the caller's limit is refused before it is uncompressed") {
+    const io::NpzFile file(data / "arrays_compressed.npz");
+    io::Scratch scratch;
+    const std::string name = file.names().front();
+    const std::string message = error_text([&] { (void)file.at(name, scratch, 16); });
+    CAPTURE(message);
+    CHECK(contains(message, "bytes, expected at most 16"));
+    CHECK(scratch.empty());
+}
+
 TEST_CASE("every cut of a compressed archive is an error") {
     const std::string whole = read(data / "arrays_compressed.npz");
     for (std::size_t length = 0; length < whole.size(); length += 7) {

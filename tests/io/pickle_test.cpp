@@ -208,7 +208,50 @@ TEST_CASE("what could run code is refused by name") {
     }
     CHECK(contains(read_error("\x80\x02\x82\x01."), "refused: the pickle uses registered extension codes"));
     CHECK(contains(read_error("\x80\x05\x97."), "keeps its data outside"));
-    CHECK(contains(read_error("cmath\nsin\n)R)R."), "refused: the pickle calls an object instead of a named class"));
+    CHECK(contains(read_error("c__main__\nThing\n)R)R."),
+                   "refused: the pickle calls an object instead of a named class"));
+}
+
+TEST_CASE("only known functions may be called; classes of any name may be made") {
+    const auto split = [](const std::string& name) {
+        const std::size_t dot = name.rfind('.');
+        return name.substr(0, dot) + "\n" + name.substr(dot + 1) + "\n";
+    };
+    for (const std::string name :
+         {"math.sin", "pydoc.pipepager", "uuid._get_command_stdout", "_osx_support._read_output", "pandas.read_pickle",
+          "numpy.lib.npyio.load", "torch._dynamo.guards.GuardBuilder.get", "logging.config.dictConfig",
+          "site.addsitedir", "pathlib.Path.write_text", "__main__.rebuild", "__main__.\xc3\xa9tude"}) {
+        CAPTURE(name);
+        const std::string expected = "x.pkl: refused: the pickle calls " + name +
+                                     ", which is not known to be harmless (save the tensors alone, as a state_dict)";
+        CHECK(read_error("c" + split(name) + ".") == "no error");  // mentioned, as activation functions are
+        CHECK(read_error("c" + split(name) + ")R.") == expected);  // REDUCE
+        CHECK(read_error("(i" + split(name) + ".") == expected);   // INST
+        CHECK(read_error("(c" + split(name) + "o.") == expected);  // OBJ
+    }
+    for (const std::string name :
+         {"collections.OrderedDict", "collections.deque", "datetime.datetime", "builtins.set", "pathlib.PosixPath",
+          "torch._utils._rebuild_tensor_v2", "functools.partial", "__builtin__.long", "__builtin__.xrange",
+          "__builtins__.int", "torch.return_types.max", "array.array", "torch.serialization._get_layout",
+          "numpy.random._pickle.__randomstate_ctor", "numpy.core.multiarray.scalar",
+          "numpy._core.multiarray._reconstruct"}) {
+        CAPTURE(name);
+        CHECK(read_error("c" + split(name) + ")R.") == "no error");
+    }
+    CHECK(read_error("\x80\x02"
+                     "c__main__\nsettings\n)\x81.") == "no error");  // NEWOBJ makes objects of classes only
+    for (const std::string name : {"torch._tensor._rebuild_from_type_v2", "torch.tensor._rebuild_from_type"}) {
+        CAPTURE(name);  // these call what they are given
+        const auto given = [&](const std::string& first) {
+            return read_error("c" + split(name) + "(" + first + "ctorch\nTensor\n)}tR.");
+        };
+        CHECK(given("ctorch._utils\n_rebuild_tensor_v2\n") == "no error");
+        CHECK(given("c__main__\nMyTensor\n") == "no error");
+        CHECK(contains(given("c__main__\nrun\n"), "refused: the pickle calls __main__.run, which is not known"));
+        CHECK(contains(given("N"), "without the name of a function"));
+        CHECK(contains(read_error("c" + split(name) + ")R."), "without the name of a function"));
+        CHECK(contains(read_error("c" + split(name) + "NR."), "without the name of a function"));
+    }
 }
 
 TEST_CASE("damaged pickles are refused") {

@@ -254,6 +254,25 @@ TEST_CASE("changed bytes give an error or a file that can be read") {
     }
 }
 
+TEST_CASE("tensors of derived classes are tensors") {
+    for (const char* const function : {"torch._tensor\n_rebuild_from_type_v2", "torch._tensor\n_rebuild_from_type",
+                                       "torch.tensor\n_rebuild_from_type"}) {
+        CAPTURE(function);
+        TorchBuilder builder;
+        const std::string call = builder.tensor();  // "c…\n", the arguments, "R"
+        const std::size_t name = call.find('(');
+        const std::string wrapped = text("c", function, "\n(", call.substr(0, name), "c__main__\nMyTensor\n",
+                                         call.substr(name, call.size() - name - 1), "}tR");
+        ZipBuilder zip;
+        zip.add("any/data.pkl", "\x80\x02}(" + TorchBuilder::string("w") + wrapped + "u.");
+        zip.add("any/data/0", builder.storage);
+        const Bytes bytes = to_bytes(zip.finish());
+        const io::TorchCheckpoint file(io::MappedFile::of_memory("x.pth", bytes));
+        REQUIRE(file.names() == std::vector<std::string>{"w"});
+        CHECK(file.info("w").shape == std::vector<Index>{3, 4});
+    }
+}
+
 TEST_CASE("hostile tensors are refused") {
     const auto refuses = [](const TorchBuilder& builder, const char* part) {
         const Bytes bytes = builder.file();

@@ -57,6 +57,24 @@ TEST_CASE("extents, strides, keys and flags are short") {
     CHECK(message_of(flagged(17)) == "x.pth: \"w\": 17 flags, expected at most 16");
 }
 
+TEST_CASE("tensors and objects that occur many times are not described each time") {
+    const auto repeated = [](const std::string& value, int times) {
+        std::string pickle = "\x80\x02(" + value;
+        pickle += std::string(static_cast<std::size_t>(times), '2');  // DUP
+        return message_of(pickle + "l.", std::string(256, 'k'));
+    };
+    TorchBuilder large;
+    large.shape.assign(64, 1);
+    large.strides.assign(64, 1);
+    large.key = std::string(256, 'k');
+    const char* const refused = "x.pth: refused: descriptions of tensors and objects far longer than the whole pickle";
+    CHECK(repeated(large.tensor(), 10) == "no error");
+    CHECK(repeated(large.tensor(), 100'000) == refused);
+    const std::string object = "c__main__\n" + std::string(500, 'T') + "\n)R";
+    CHECK(repeated(object + TorchBuilder{large}.tensor(), 10) == "no error");
+    CHECK(repeated(object, 5000) == refused);
+}
+
 TEST_CASE("containers that occur many times are not listed each time") {
     const auto repeated = [](const std::string& container) {
         std::string pickle = "\x80\x02" + container + "q";
@@ -71,7 +89,7 @@ TEST_CASE("containers that occur many times are not listed each time") {
     std::string keys = "}(";
     std::string elements = "](";
     for (int i = 0; i < 1000; ++i) {
-        keys += "NK\x01";  // None is no name
+        keys += "K\x01}";  // an empty dict, which needs no description
         elements += "N";
     }
     CHECK(repeated(keys + "u") == "x.pth: refused: containers that contain each other without end");

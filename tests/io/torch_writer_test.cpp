@@ -109,6 +109,8 @@ TEST_CASE("misuse is an error and leaves no file") {
     CHECK(contains(error([](auto& w) { w.declare("a", DType::f32, {2}); }), "a.pth: tensor \"a\": declared twice"));
     CHECK(contains(error([](auto& w) { w.declare("b", DType::f32, {-1}); }), "negative extent"));
     CHECK(contains(error([](auto& w) { w.declare("b", DType::f32, {Index{1} << 62}); }), "too large"));
+    CHECK(contains(error([](auto& w) { w.declare("caf\xe9", DType::f32, {1}); }), "is not valid UTF-8"));
+    CHECK(contains(error([](auto& w) { w.note("caf\xe9", 1); }), "is not valid UTF-8"));
     CHECK(contains(error([](auto& w) { w.finish(); }), "1 tensors are missing"));
     CHECK(contains(error([](auto& w) { w.write("b", {}); }), "expected the bytes of tensor \"a\" next"));
     CHECK(contains(error([](auto& w) { w.write("a", {}); }), "expected 8 bytes, found 0"));

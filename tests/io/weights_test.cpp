@@ -15,6 +15,7 @@
 
 #include "io_support.hpp"
 #include "temp_dir.hpp"
+#include "zip_builder.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -152,6 +153,15 @@ TEST_CASE("wrappers' traces are removed, and names that become equal are an erro
     CHECK(contains(error_text([&] { io::Weights both(twice, ""); }), "have the same name in the model"));
 }
 
+TEST_CASE("wrappers' traces can be kept") {
+    const TempDir folder;
+    write(folder / "a.safetensors", {{"model.module._orig_mod.a", {1}}, {"model.module.b", {1}}});
+    const io::WeightsFile file(folder / "a.safetensors");
+    CHECK(io::Weights(file, "model").names() == std::vector<std::string>{"a", "b"});
+    CHECK(io::Weights(file, "model", io::WrapperTraces::kept).names() ==
+          std::vector<std::string>{"module._orig_mod.a", "module.b"});
+}
+
 TEST_CASE("parts of the training loss are left out") {
     const TempDir folder;
     const fs::path path = folder / "kl16.ckpt";
@@ -159,6 +169,44 @@ TEST_CASE("parts of the training loss are left out") {
     Layer model;
     io::load_parameters(model, path);
     CHECK(values_of(model).at("weight") == numbers(6));
+    // the same converted to the other format
+    write(folder / "kl16.safetensors", {{"model.weight", {2, 3}}, {"model.bias", {2}}, {"model.loss.x", {5}}});
+    Layer other;
+    io::load_parameters(other, folder / "kl16.safetensors");
+    CHECK(values_of(other).at("weight") == numbers(6));
+}
+
+TEST_CASE("small integers and booleans are widened in every format") {
+    const TempDir folder;
+    const std::string header = R"({"i":{"dtype":"I32","shape":[2,1],"data_offsets":[0,8]},)"
+                               R"("b":{"dtype":"BOOL","shape":[2],"data_offsets":[8,10]},)"
+                               R"("c":{"dtype":"I8","shape":[1],"data_offsets":[10,11]}})";
+    std::string bytes;
+    put_number(bytes, header.size(), 8);
+    bytes += header;
+    put_number(bytes, 0xFFFFFFFE, 4);
+    put_number(bytes, 7, 4);
+    bytes += std::string("\x01\x00\xff", 3);
+    put_file(folder / "one.safetensors", bytes);
+    put_file(folder / "index.json",
+             R"({"weight_map": {"i": "one.safetensors", "b": "one.safetensors", "c": "one.safetensors"}})");
+    for (const char* const name : {"one.safetensors", "index.json"}) {
+        const io::WeightsFile file(folder / name);
+        io::Scratch scratch;
+        const io::TensorView whole = file.at("i", scratch);
+        CHECK(whole.shape == std::vector<Index>{2, 1});
+        CHECK(io::values<Index>(whole) == std::vector<Index>{-2, 7});
+        CHECK(io::values<std::uint8_t>(file.at("b", scratch)) == std::vector<std::uint8_t>{1, 0});
+        CHECK(io::values<Index>(file.at("c", scratch)) == std::vector<Index>{-1});
+    }
+}
+
+TEST_CASE("paths that cannot be looked at are an Error") {
+    const TempDir folder;
+    const std::string name(300, 'n');
+    CHECK(contains(error_text([&] { io::WeightsFile file(folder / name); }), "cannot open: File name too long"));
+    fs::create_symlink(folder / "loop", folder / "loop");
+    CHECK(contains(error_text([&] { io::WeightsFile file(folder / "loop"); }), "cannot open: Too many levels"));
 }
 
 TEST_CASE("what does not fit is named, with the part of the file") {

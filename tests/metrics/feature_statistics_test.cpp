@@ -1,13 +1,16 @@
 #include "flowfar/io/feature_statistics.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <doctest/doctest.h>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "flowfar/metrics/frechet.hpp"
 
+#include "io/io_support.hpp"
 #include "metrics/feature_rows.hpp"
 #include "temp_dir.hpp"
 
@@ -58,6 +61,37 @@ TEST_CASE("files of other programs have mu and sigma only, perhaps in float and 
     CHECK(read.sets.at("").count == 0);
     CHECK(read.sets.at("").mean == std::vector<double>{0.5, 0.25});
     CHECK(read.sets.at("").covariance == covariance);
+}
+
+TEST_CASE("statistics that are not finite, too wide or too many are refused") {
+    const testing::TempDir folder;
+    const io::Path path = folder / "bad.npz";
+    const auto refusal = [&](const std::vector<std::vector<double>>& means, const std::vector<double>& covariance) {
+        io::NpzWriter file(path);
+        for (std::size_t i = 0; i < means.size(); ++i) {
+            const std::string key = i == 0 ? "" : std::to_string(i);
+            const auto width = static_cast<Index>(means[i].size());
+            file.add("mu" + key, std::span<const double>(means[i]), {width});
+            const auto side = static_cast<Index>(covariance.size()) == width * width ? width : 1;
+            file.add("sigma" + key, std::span<const double>(covariance), {side, side});
+        }
+        file.finish();
+        return testing::error_text([&] { (void)io::load_statistics(path); });
+    };
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const std::string where = path.string() + ": array ";
+    CHECK(refusal({{1.0, 2.0}}, {1, 0, 0, 1}) == "no error");
+    CHECK(refusal({{1.0, nan}}, {1, 0, 0, 1}) == where + "\"mu\": value 1 is not finite");
+    CHECK(refusal({{1.0, 2.0}}, {1, 0, INFINITY, 1}) == where + "\"sigma\": value 2 is not finite");
+    CHECK(refusal({std::vector<double>(8193)}, {1}) == where + "\"mu\": 8193 features, expected 1 to 8192");
+    CHECK(refusal({{}}, {}) == where + "\"mu\": 0 features, expected 1 to 8192");
+    const std::vector<double> pair{1.0, 2.0};
+    const auto sets = [&](std::size_t count) {
+        static_cast<void>(refusal(std::vector<std::vector<double>>(count, pair), {1, 0, 0, 1}));
+        return testing::error_text([&] { (void)io::load_statistics(io::NpzFile(path), 2); });
+    };
+    CHECK(sets(2) == "no error");
+    CHECK(sets(3) == path.string() + ": more than 8 values in all sets of statistics");
 }
 
 TEST_CASE("files that hold something else are refused by name") {

@@ -125,6 +125,17 @@ TEST_CASE("names from strangers do not steer the terminal") {
     const Outcome listed = tool({"list", f.at("odd.safetensors")});
     REQUIRE(listed.code == 0);
     CHECK(has(listed.out, "\na?[2Jb [1, 3]"));
+    // A line break would forge a line; U+009B is ESC [ in one character; U+202E turns the direction of writing.
+    write_safetensors(f.at("more.safetensors"), {{"x\nfake [1] F32 4 B\xc2\x9b"
+                                                  "2J\xe2\x80\xae",
+                                                  numbers(3, 0.0F)}});
+    const std::string shown = "x?fake [1] F32 4 B?2J?";
+    CHECK(has(tool({"list", f.at("more.safetensors")}).out, '\n' + shown + " [1, 3]"));
+    CHECK(has(tool({"list", f.at("more.safetensors"), "--tree"}).out, '\n' + shown + ": 1 tensor"));
+    CHECK(has(tool({"diff", f.at("more.safetensors"), f.model}).out, ": " + shown + '\n'));
+    const Outcome missing = tool({"convert", f.at("more.safetensors"), "-o", f.at("x.pth"), "--root", "y"});
+    CHECK(missing.code == 1);
+    CHECK(has(missing.err, "names begin with " + shown + '\n'));
 }
 
 TEST_CASE("convert keeps names and values, there and back") {
@@ -217,7 +228,7 @@ TEST_CASE("verify counts what is not a number and finds flipped bits") {
     CHECK(sound.code == 0);
     CHECK(has(sound.out, "checksums, 0 wrong\n"));
     CHECK(has(sound.out, "model_ema.a.bias: 0 NaN, 0 infinite, finite ones from -2 to -1.5\n"));
-    CHECK(has(sound.out, "3 tensors checked, 0 with NaN or infinities, 0 not checked\n"));
+    CHECK(has(sound.out, "3 tensors checked, 0 with NaN or infinities, 0 not checked: nothing wrong found\n"));
     Values bad = plain;
     bad["a.weight"][0] = std::nanf("");
     bad["a.weight"][4] = -std::numeric_limits<float>::infinity();
@@ -225,7 +236,7 @@ TEST_CASE("verify counts what is not a number and finds flipped bits") {
     const Outcome found = tool({"verify", f.at("bad.safetensors")});
     CHECK(found.code == 1);
     CHECK(has(found.out, "a.weight: 1 NaN, 1 infinite, finite ones from 1.25 to 2.25\n"));
-    CHECK(has(found.out, "3 tensors checked, 1 with NaN or infinities, 0 not checked\n"));
+    CHECK(has(found.out, "3 tensors checked, 1 with NaN or infinities, 0 not checked: not all values are finite\n"));
     std::string bytes = io::read_text(f.checkpoint);
     const float marker = 100.75F;  // of model.b.weight
     const std::size_t at = bytes.find(std::string_view(reinterpret_cast<const char*>(&marker), 4));
@@ -236,6 +247,11 @@ TEST_CASE("verify counts what is not a number and finds flipped bits") {
     CHECK(flipped.code == 1);
     CHECK(has(flipped.out, "damaged: expected CRC-32 "));
     CHECK(has(flipped.out, "checksums, 1 wrong\n"));
+    CHECK(has(flipped.out, ", 0 not checked: damaged\n"));
+    CHECK_FALSE(has(flipped.out, "sound"));
+    const Outcome none = tool({"verify", f.model, "--filter", "nothing of that name"});
+    CHECK(none.code == 1);
+    CHECK(has(none.out, ": nothing to check\n"));
 }
 
 TEST_CASE("hostile files are refused by name, and wrong usage is explained") {

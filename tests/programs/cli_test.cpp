@@ -243,6 +243,9 @@ TEST_CASE("run_program: exit codes and where the text goes") {
     result = outcome({"a.png"}, [] { flowfar::fail("a.png: damaged"); });
     CHECK(result.code == 1);
     CHECK(result.err == "demo: a.png: damaged\n");
+    // Messages may name what a file holds: only line breaks pass, and no line can pose as another message.
+    result = outcome({"a.png"}, [] { flowfar::fail("a:\n  missing b\x1b[2J\xc2\x85\ndemo: \xe2\x80\x8f", "fine ü"); });
+    CHECK(result.err == "demo: a:\n  missing b?[2J?\n  demo: ?fine ü\n");
     CHECK(outcome({"a.png"}, []() -> int { throw UsageError("--a needs --b"); }).code == 2);
     CHECK(outcome({"a.png"}, []() -> int { throw std::bad_alloc(); }).err == "demo: out of memory\n");
 }

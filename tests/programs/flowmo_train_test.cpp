@@ -223,22 +223,27 @@ TEST_CASE("help and wrong usage") {
     }
     const TempDir folder;
     write_photos(folder / "photos", 3);
-    const std::string data = folder / "photos";
     const std::string out = folder / "run";
+    const std::vector<std::string> nano = {"--config", "FlowMoNano", "--out", out};
+    const auto with = [&](const std::vector<std::string>& more) {
+        return run("flowmo_train", nano + std::vector<std::string>{"--data", folder / "photos"} + more);
+    };
     CHECK(run("flowmo_train", {}).code == 2);
-    CHECK(run("flowmo_train", {"--data", data}).code == 2);
-    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--config", "FlowMoHuge"}).code == 2);
-    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--steps", "0"}).code == 2);
-    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--accumulate", "3"}).code == 2);
-    CHECK(run("flowmo_train", {"--data", data, "--out", out, "--validation", "4"}).code == 1);
-    const Outcome weights =
-        run("flowmo_train", {"--data", data, "--out", out, "--validation", "1", "--perceptual", "resnet"});
+    CHECK(run("flowmo_train", nano).code == 2);
+    CHECK(run("flowmo_train", {"--config", "FlowMoNano", "--data", folder / "photos"}).code == 2);
+    CHECK(run("flowmo_train", {"--config", "FlowMoHuge", "--data", folder / "photos", "--out", out}).code == 2);
+    CHECK(with({"--steps", "0"}).code == 2);
+    CHECK(with({"--accumulate", "3"}).code == 2);
+    const Outcome few = with({"--validation", "4"});
+    CHECK(few.code == 1);
+    CHECK(few.err.find("--validation 4 leaves none of the 3 images for training") != std::string::npos);
+    const Outcome weights = with({"--validation", "1", "--perceptual", "resnet"});
     CHECK(weights.code == 1);
     CHECK(weights.err.find("needs --perceptual-weights with ResNet-50's file, found 0 files") != std::string::npos);
-    CHECK(run("flowmo_train",
-              {"--data", data, "--out", out, "--config", "FlowMoNano", "--resize", "12", "--validation", "1"})
-              .code == 1);
-    const Outcome nowhere = run("flowmo_train", {"--data", folder / "nowhere", "--out", out});
+    const Outcome small = with({"--validation", "1", "--resize", "12"});
+    CHECK(small.code == 1);
+    CHECK(small.err.find("crops of 16 pixels do not fit a short side of 12") != std::string::npos);
+    const Outcome nowhere = run("flowmo_train", nano + std::vector<std::string>{"--data", folder / "nowhere"});
     CHECK(nowhere.code == 1);
     CHECK(nowhere.out.empty());
     CHECK(nowhere.err.find("nowhere") != std::string::npos);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../examples/support/byte_progress.hpp"
 #include "../../examples/support/interrupt.hpp"
 
 namespace {
@@ -18,6 +19,17 @@ namespace {
 using namespace flowfar::program;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// What was written to a temporary file, which is closed.
+std::string contents(std::FILE* file) {
+    std::string out;
+    std::rewind(file);
+    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) {
+        out += static_cast<char>(c);
+    }
+    std::fclose(file);
+    return out;
+}
 
 TEST_CASE("durations and rates") {
     CHECK(format_duration(0) == "0s");
@@ -92,18 +104,33 @@ TEST_CASE("without a terminal: whole lines, no escapes, and always the last stat
         progress.update(3, 0.5, 4);
         progress.finish();
     }
-    std::string out;
-    std::rewind(file);
-    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) {
-        out += static_cast<char>(c);
-    }
-    std::fclose(file);
+    const std::string out = contents(file);
     CAPTURE(out);
     CHECK(out.starts_with("saved\ntrain 3/3 (100%)  loss 0.5"));
     CHECK(out.find('\r') == std::string::npos);
     CHECK(out.find('\x1b') == std::string::npos);
     CHECK(out.ends_with("\n"));
     CHECK(std::count(out.begin(), out.end(), '\n') == 2);
+}
+
+TEST_CASE("bytes are counted in megabytes, and only much data is worth a line") {
+    std::FILE* file = std::tmpfile();
+    REQUIRE(file != nullptr);
+    {
+        ByteProgress few("MB loaded", file);
+        few(0, 200'000'000);
+        few(200'000'000, 200'000'000);
+        const ByteProgress many("MB loaded", file);
+        ByteProgress copy = many;
+        copy(0, 300'000'000);
+        copy.hide();
+        copy(150'000'000, 300'000'000);
+        copy(300'000'000, 300'000'000);
+    }
+    const std::string out = contents(file);
+    CAPTURE(out);
+    CHECK(out.starts_with("MB loaded 300/300 (100%)"));
+    CHECK(std::count(out.begin(), out.end(), '\n') == 1);
 }
 
 TEST_CASE("the first signal sets a flag, and the old handlers come back") {

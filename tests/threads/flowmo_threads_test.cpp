@@ -6,29 +6,32 @@
 
 #include "flowfar/backend/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
+#include "flowfar/io/shared_weights.hpp"
 
 #include "at_once.hpp"
+#include "temp_dir.hpp"
 
 using namespace flowfar;
 using flowfar::testing::at_once;
+using flowfar::testing::TempDir;
 
-using Model = FlowMoModel<FlowMoTiny, Cpu>;
+namespace {
 
-TEST_CASE("FlowMoTiny encodes and decodes in several threads as in one") {
+template <class T>
+using Model = FlowMoModel<FlowMoTiny, Cpu, T>;
+
+template <class T>
+void check(const Model<T>& model) {
     constexpr int users = 4;
-    const Model model = [] {
-        Model fresh;
-        fresh.initialise(3);
-        return fresh;
-    }();
     const auto images = [](int user) {
-        return clamp(Model::Images::normal({1 + user % 2, 3, 32, 32}, static_cast<std::uint64_t>(user)), -1.0, 1.0);
+        const auto noise = Model<T>::Images::normal({1 + user % 2, 3, 32, 32}, static_cast<std::uint64_t>(user));
+        return clamp(noise, -1.0, 1.0);
     };
     const auto decode = [&](const Tokens& tokens, int user) {
         return model.decode(tokens, {.steps = 2 + user % 2, .seed = static_cast<std::uint64_t>(user)}).to_host();
     };
     std::vector<Tokens> tokens;
-    std::vector<std::vector<float>> decoded;
+    std::vector<std::vector<T>> decoded;
     for (int user = 0; user < users; ++user) {
         tokens.push_back(model.encode(images(user)));
         decoded.push_back(decode(tokens.back(), user));
@@ -39,4 +42,31 @@ TEST_CASE("FlowMoTiny encodes and decodes in several threads as in one") {
         return mine.indices == tokens[at].indices && decode(mine, user) == decoded[at];
     });
     CHECK(wrong == std::vector<int>(users));
+}
+
+template <class T>
+Model<T> fresh() {
+    Model<T> model;
+    model.initialise(3);
+    return model;
+}
+
+}  // namespace
+
+TEST_CASE("FlowMoTiny encodes and decodes in several threads as in one") {
+    check<float>(fresh<float>());
+}
+
+TEST_CASE("FlowMoTiny with bf16 weights encodes and decodes in several threads as in one") {
+    check<bf16>(fresh<bf16>());
+}
+
+TEST_CASE("FlowMoTiny with its weights in a file encodes and decodes in several threads as in one") {
+    const TempDir folder;
+    const io::Path path = folder / "model.safetensors";
+    auto source = fresh<float>();
+    io::save_parameters(source, path, DType::f32);
+    Model<float> model;
+    REQUIRE(io::share_parameters(model, path) > 0);
+    check<float>(model);
 }

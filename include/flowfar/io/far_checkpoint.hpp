@@ -48,11 +48,15 @@ template <class C>
     return out;
 }
 
-/// Whether the checkpoint says that it was trained with hidden tokens; nothing if it does not say.
+/// Whether the checkpoint says that it was trained with hidden tokens; nothing if it does not say. (Its tensors are the
+/// same either way.) The original's files hold the program's arguments, ours the metadata "masked".
 [[nodiscard]] inline std::optional<bool> far_masked(const WeightsFile& file) {
     for (const auto& [name, value] : file.notes()) {
         if (name == "args.mask" && (value == "True" || value == "False")) {
             return value == "True";
+        }
+        if (name == "masked" && (value == "1" || value == "0")) {
+            return value == "1";
         }
     }
     return std::nullopt;

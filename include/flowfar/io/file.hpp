@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -61,8 +62,9 @@ class Descriptor {
     int number_ = -1;
 };
 
-inline Descriptor open_for_reading(const Path& path) {
-    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+/// `flags` besides those of reading.
+inline Descriptor open_for_reading(const Path& path, int flags = 0) {
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
     if (!file.valid()) {
         fail_with_errno(path, "open");
     }
@@ -87,7 +89,8 @@ class MappedFile {
     MappedFile() = default;
     /// Throws `Error` with the path and the system's reason if `path` is not a readable regular file.
     explicit MappedFile(const Path& path, Access access = Access::read) : path_(path) {
-        const detail::Descriptor file = detail::open_for_reading(path);
+        // Without O_NONBLOCK, opening a pipe would wait for its other end.
+        const detail::Descriptor file = detail::open_for_reading(path, O_NONBLOCK);
         struct stat status {};
         if (::fstat(file.number(), &status) != 0) {
             detail::fail_with_errno(path, "inspect");
@@ -248,6 +251,7 @@ class OutputFile {
             file_ = detail::Descriptor(::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
             if (file_.valid()) {
                 temporary_ = candidate;
+                static_cast<void>(::flock(file_.number(), LOCK_EX | LOCK_NB));  // see is_abandoned
                 return;
             }
             if (errno != EEXIST) {
@@ -266,11 +270,18 @@ class OutputFile {
             if (name.starts_with(prefix) && name.ends_with(".tmp")) {
                 ::pid_t process = 0;
                 std::from_chars(name.data() + prefix.size(), name.data() + name.size(), process);
-                if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) {
+                if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH && is_abandoned(entry->path())) {
                     ::unlink(entry->path().c_str());
                 }
             }
         }
+    }
+
+    /// A process that is not found may live in another container or on another machine; then it holds a lock.
+    [[nodiscard]] static bool is_abandoned(const Path& path) {
+        // Network file systems lock only what is open for writing.
+        const detail::Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+        return file.valid() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0;
     }
 
     void flush() {

@@ -73,6 +73,7 @@ class NpzFile {
         index();
     }
 
+    [[nodiscard]] const Path& path() const { return file_.path(); }
     /// Names of the arrays, without ".npy", in the file's order.
     [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
     [[nodiscard]] bool contains(const std::string& name) const { return archive_.find(name + ".npy") != nullptr; }
@@ -80,7 +81,7 @@ class NpzFile {
     /// An array in row-major order, as `NpyArray::view` gives it: in place or in `scratch`. Throws `Error` if there is
     /// no such array, or it is damaged, or a compressed one would take more than `limit` bytes.
     [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch,
-                                std::uint64_t limit = std::uint64_t{1} << 32) const {
+                                std::uint64_t limit = std::uint64_t{1} << 30) const {
         const ZipEntry* const entry = archive_.find(name + ".npy");
         require(entry != nullptr, archive_.label(), ": no array \"", name, '"');
         const std::string where = text(archive_.label(), ": array \"", name, '"');

@@ -22,8 +22,8 @@ namespace flowfar::io {
 ///
 /// Memory stays in proportion to the pickle: at most some 200 bytes for each of its bytes, within the limits. Throws
 /// `Error` for damaged or cut pickles, for ones that exceed a limit, and for ones that mention a name which runs code,
-/// such as os.system. Classes it does not know, such as argparse.Namespace, become objects that describe how they were
-/// made.
+/// such as os.system, or call a function that is not known to put data together. Classes it does not know, such as
+/// argparse.Namespace, become objects that describe how they were made.
 class Pickle : private detail::PickleMachine {
    public:
     /// Reads the pickle at the beginning of `bytes`; what follows it is left alone.
@@ -258,7 +258,11 @@ inline bool Pickle::call_step(char code) {
             push(add_name(string_of(pop()), string_of(name)));
             return true;
         }
-        case 'R':       // REDUCE
+        case 'R': {  // REDUCE
+            const Index args = pop();
+            push(add_call(pop(), args));
+            return true;
+        }
         case '\x81': {  // NEWOBJ
             const Index args = pop();
             push(add_object(pop(), args));
@@ -286,7 +290,7 @@ inline bool Pickle::call_step(char code) {
                 items.erase(items.begin());
             }
             const Index args = add_container(PickleKind::tuple, std::move(items));
-            push(add_object(callable, args));
+            push(add_call(callable, args));
             return true;
         }
         case 'b':

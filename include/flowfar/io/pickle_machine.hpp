@@ -94,6 +94,22 @@ class PickleMachine {
         graph_.nodes[index].args = args;
         return index;
     }
+    /// An object that Python would make by calling a function, if `callable` is one. Throws `Error` for functions that
+    /// are not known to be harmless.
+    Index add_call(Index callable, Index args) {
+        const Index index = add_object(callable, args);
+        std::string_view name = graph_.nodes[callable].text;
+        if (std::ranges::find(forwarding_constructors, name) != forwarding_constructors.end()) {
+            const Node& given = graph_.nodes[args];
+            const bool named = given.kind == PickleKind::tuple && !given.items.empty() &&
+                               graph_.nodes[given.items.front()].kind == PickleKind::name;
+            require(named, graph_.label, ": refused: the pickle calls ", name, " without the name of a function");
+            name = graph_.nodes[given.items.front()].text;
+        }
+        require(!is_unknown_function(name), graph_.label, ": refused: the pickle calls ", name,
+                ", which is not known to be harmless (save the tensors alone, as a state_dict)");
+        return index;
+    }
     Index add_text(PickleKind kind, std::string characters) {
         return add(kind, graph_.texts.emplace_back(std::move(characters)));
     }

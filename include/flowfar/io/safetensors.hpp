@@ -20,8 +20,10 @@
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/io/element_type.hpp"
 #include "flowfar/io/file.hpp"
 #include "flowfar/io/safetensors_writer.hpp"
+#include "flowfar/io/strided_tensor.hpp"
 #include "flowfar/io/tensor_view.hpp"
 
 namespace flowfar::io {
@@ -235,12 +237,26 @@ class SafetensorsFile {
         const detail::SafetensorsEntry& entry = find(name);
         file_.release(data_.subspan(entry.begin, entry.end - entry.begin));
     }
-    /// Throws `Error` if there is no such tensor, or if its element type (say I32) has no `DType`.
+    /// A view of the file. Throws `Error` if there is no such tensor, or if its element type (say I32) has no `DType`.
     [[nodiscard]] TensorView at(const std::string& name) const {
         const detail::SafetensorsEntry& entry = find(name);
         require(entry.type->dtype.has_value(), label(name), ": elements of type ", entry.type->name,
                 " are not supported");
         return {*entry.type->dtype, entry.shape, data_.subspan(entry.begin, entry.end - entry.begin), label(name)};
+    }
+    /// The same, but integers and booleans that have no `DType` are widened into `scratch`, as in PyTorch's files (see
+    /// `ElementType`); the view is then valid until the next use of `scratch`.
+    [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch) const {
+        const detail::SafetensorsEntry& entry = find(name);
+        const ElementType* const type = find_element_type(&ElementType::name, entry.type->name);
+        if (entry.type->dtype.has_value() || type == nullptr) {
+            return at(name);
+        }
+        const auto bytes = data_.subspan(entry.begin, entry.end - entry.begin);
+        const Index count = element_count(entry.shape, label(name));
+        TensorView view = load_strided({type, {count}, {1}, 0, bytes, false, label(name)}, scratch);
+        view.shape = entry.shape;
+        return view;
     }
 
    private:

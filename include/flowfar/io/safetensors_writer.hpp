@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/file.hpp"
+#include "flowfar/io/json_text.hpp"
 #include "flowfar/io/tensor_view.hpp"
 
 namespace flowfar::io {
@@ -114,14 +114,9 @@ class SafetensorsWriter {
         }
     }
 
-    /// A JSON string with quotes. Text must be UTF-8, or other readers would refuse the file: checked when it is given,
-    /// so that the header cannot fail later.
+    /// Checked when a text is given, so that the header cannot fail later.
     [[nodiscard]] std::string quoted(const std::string& characters) const {
-        try {
-            return nlohmann::json(characters).dump();
-        } catch (const nlohmann::json::exception&) {
-            fail(where(), ": \"", characters, "\" is not valid UTF-8");
-        }
+        return detail::json_quoted(characters, where());
     }
 
     [[nodiscard]] std::string header() const {

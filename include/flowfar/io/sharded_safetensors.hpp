@@ -61,6 +61,9 @@ class ShardedSafetensors {
     /// As `SafetensorsFile`'s.
     [[nodiscard]] TensorInfo info(const std::string& name) const { return shard_of(name).info(name); }
     [[nodiscard]] TensorView at(const std::string& name) const { return shard_of(name).at(name); }
+    [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch) const {
+        return shard_of(name).at(name, scratch);
+    }
     void release(const std::string& name) const { shard_of(name).release(name); }
 
    private:

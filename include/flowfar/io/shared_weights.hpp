@@ -42,9 +42,9 @@ std::uint64_t share_parameters(Model& model, const Path& path, const std::string
 }
 
 /// `share_parameters` for a backend that can borrow and a safetensors file that holds parameters under the model's own
-/// names; otherwise `load_parameters`, from any known format.
+/// names; otherwise `load_parameters`, from any known format. Only what is loaded is told to `progress`.
 template <class Model>
-void share_or_load_parameters(Model& model, const Path& path) {
+void share_or_load_parameters(Model& model, const Path& path, const LoadProgress& progress = {}) {
     if constexpr (requires { io::share_parameters(model, path, ""); }) {
         const WeightsFile file(path);
         const std::vector<std::string> names = parameter_names(model);
@@ -53,7 +53,7 @@ void share_or_load_parameters(Model& model, const Path& path) {
             return;
         }
     }
-    load_parameters(model, path);
+    load_parameters(model, path, "", progress);
 }
 
 }  // namespace flowfar::io

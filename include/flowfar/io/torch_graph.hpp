@@ -2,6 +2,7 @@
 
 /// Finds the tensors that a checkpoint's pickle describes, with their dotted names.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,6 +16,7 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/element_type.hpp"
 #include "flowfar/io/pickle.hpp"
+#include "flowfar/io/pickle_names.hpp"
 #include "flowfar/io/strided_tensor.hpp"
 
 namespace flowfar::io {
@@ -50,7 +52,8 @@ class TorchGraph {
         : label_(std::move(label)),
           step_limit_(2 * pickle.value_count() + 10000),
           name_limit_(16 * pickle.size() + 65536),
-          scan_limit_(4 * pickle.size() + 10000) {
+          scan_limit_(4 * pickle.size() + 10000),
+          description_limit_(64 * pickle.size() + 65536) {
         visit(pickle.root(), "", 0);
     }
     /// Notes the storages of objects that were passed over, too: a stream cannot be read without their sizes.
@@ -78,10 +81,23 @@ class TorchGraph {
         require(name_bytes_ <= name_limit_, label_, ": refused: names longer than the whole pickle");
     }
 
+    /// So does all that is kept about what has a name: values may be shared, what describes them is not.
+    void count_description(std::size_t bytes) {
+        description_bytes_ += bytes;
+        require(description_bytes_ <= description_limit_, label_,
+                ": refused: descriptions of tensors and objects far longer than the whole pickle");
+    }
+    void note(const std::string& name, std::string description) {
+        count_description(description.size());
+        values.emplace_back(name, std::move(description));
+    }
+
     void visit(const PickleValue& value, const std::string& name, std::size_t depth) {
         require(depth <= depth_limit, at(name), ": containers nested deeper than ", depth_limit);
         count(name);
         if (const auto tensor = as_tensor(value, name)) {
+            count_description(sizeof(TorchTensor) + 2 * tensor->shape.size() * sizeof(Index) + tensor->storage.size() +
+                              tensor->device.size());
             require(tensors.emplace(name, *tensor).second, at(name), ": the name occurs twice");
             names.push_back(name);
             return;
@@ -95,7 +111,7 @@ class TorchGraph {
             case PickleKind::object:
                 return visit_object(value, name, depth);
             default:
-                values.emplace_back(name, to_string(value));
+                note(name, to_string(value));
         }
     }
 
@@ -109,7 +125,7 @@ class TorchGraph {
         } else if (key.is(PickleKind::integer)) {
             visit(value, join(name, std::to_string(key.integer())), depth + 1);
         } else {
-            values.emplace_back(join(name, to_string(key)), "under a key that is no name");
+            note(join(name, to_string(key)), "under a key that is no name");
             count(values.back().first);
         }
     }
@@ -142,7 +158,7 @@ class TorchGraph {
                     kind != PickleKind::tuple;
         }
         if (plain) {
-            values.emplace_back(name, to_string(list));
+            note(name, to_string(list));
             return;
         }
         for (std::size_t i = 0; i < list.size(); ++i) {
@@ -157,7 +173,7 @@ class TorchGraph {
                 return visit_pairs(object, name, depth);
             }
         }
-        values.emplace_back(name, to_string(object));
+        note(name, to_string(object));
         const bool record = object.made_by("argparse.Namespace") || object.made_by("types.SimpleNamespace");
         if (record && object.state().is(PickleKind::dict)) {
             visit_pairs(object.state(), name, depth);
@@ -177,7 +193,8 @@ class TorchGraph {
             if (callable == "torch._utils._rebuild_tensor_v3") {
                 return make_tensor(args, &element_type(argument(args, 6, name), name), name);
             }
-            if (callable == "torch._tensor._rebuild_from_type_v2") {  // (function, type, arguments, state)
+            // (function, type, arguments, state)
+            if (std::ranges::find(forwarding_constructors, callable) != forwarding_constructors.end()) {
                 const PickleValue function = argument(args, 0, name);
                 if (function.names("torch._utils._rebuild_tensor_v2")) {
                     return make_tensor(argument(args, 2, name), nullptr, name);
@@ -304,9 +321,11 @@ class TorchGraph {
     std::uint64_t step_limit_;
     std::uint64_t name_limit_;
     std::uint64_t scan_limit_;  ///< elements of lists; each takes a byte of the pickle, and few lists occur twice
+    std::uint64_t description_limit_;
     std::uint64_t steps_ = 0;
     std::uint64_t scanned_ = 0;
     std::uint64_t name_bytes_ = 0;
+    std::uint64_t description_bytes_ = 0;
 };
 
 }  // namespace detail

@@ -18,6 +18,7 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/element_type.hpp"
 #include "flowfar/io/file.hpp"
+#include "flowfar/io/json_text.hpp"
 #include "flowfar/io/tensor_view.hpp"
 #include "flowfar/io/zip_writer.hpp"
 
@@ -106,7 +107,10 @@ class TorchWriter {
     void select(std::string root) { root_ = std::move(root); }
 
     /// Adds a number to a file of several parts, beside the parts, such as "epoch".
-    void note(const std::string& name, std::int64_t value) { notes_[name] = value; }
+    void note(const std::string& name, std::int64_t value) {
+        static_cast<void>(detail::json_quoted(name, archive_.path().string()));
+        notes_[name] = value;
+    }
 
     /// Announces the next tensor.
     void declare(std::string name, DType dtype, std::vector<Index> shape) {
@@ -117,6 +121,8 @@ class TorchWriter {
         require(!__builtin_mul_overflow(static_cast<std::uint64_t>(count), size_of(dtype), &size), where,
                 ": too large");
         require(name.size() <= 4096 && root_.size() <= 4096, where, ": the name is too long");
+        static_cast<void>(detail::json_quoted(name, archive_.path().string()) +
+                          detail::json_quoted(root_, archive_.path().string()));  // Python expects UTF-8
         require(names_.emplace(root_, name).second, where, ": declared twice");
         require(tensors_.empty() || tensors_.front().root.empty() == root_.empty(), where,
                 ": parts and tensors outside of parts are mixed");

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -60,17 +61,10 @@ class WeightsFile {
         return std::visit([&](const auto& file) { return file.info(name); }, file_);
     }
     /// The tensor in row-major order, little-endian, in place where possible, else in `scratch`; valid until the next
-    /// use of `scratch`. Throws `Error` if there is no such tensor or its element type has no `DType`.
+    /// use of `scratch`. Integers other than I64 and U8 are widened to I64, booleans are U8. Throws `Error` if there is
+    /// no such tensor or its element type has no `DType`.
     [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch) const {
-        return std::visit(
-            [&](const auto& file) {
-                if constexpr (requires { file.at(name, scratch); }) {
-                    return file.at(name, scratch);
-                } else {
-                    return file.at(name);
-                }
-            },
-            file_);
+        return std::visit([&](const auto& file) { return file.at(name, scratch); }, file_);
     }
     /// Lets the system drop a tensor's bytes from memory; they are read again when they are used.
     void release(const std::string& name) const {
@@ -93,7 +87,8 @@ class WeightsFile {
     using Variant = std::variant<SafetensorsFile, ShardedSafetensors, TorchCheckpoint>;
 
     [[nodiscard]] static Variant open(const Path& path) {
-        if (std::filesystem::is_directory(path)) {
+        std::error_code unreadable;  // the mapping below says why
+        if (std::filesystem::is_directory(path, unreadable)) {
             return ShardedSafetensors(path / "model.safetensors.index.json");
         }
         return open(MappedFile(path));
@@ -115,9 +110,12 @@ class WeightsFile {
     Variant file_;
 };
 
-/// The weights of one model inside a file: the tensors below a root such as "model_ema", by their own names. Wrappers
-/// leave traces in names, which are removed: "module." in front of all of them, "_orig_mod." anywhere. The file must
-/// outlive this object.
+/// What happens to the traces that wrappers leave in names: DistributedDataParallel puts "module." in front of all of
+/// them, torch.compile "_orig_mod." anywhere.
+enum class WrapperTraces : std::uint8_t { removed, kept };
+
+/// The weights of one model inside a file: the tensors below a root such as "model_ema", by their own names. The file
+/// must outlive this object.
 class Weights {
    public:
     /// Where published checkpoints keep the weights to use, best first: averaged before plain, nested before bare.
@@ -128,16 +126,19 @@ class Weights {
 
     /// The tensors below `root`; all of the file if it is empty. Throws `Error` if two of them have the same name once
     /// the traces of wrappers are removed.
-    Weights(const WeightsFile& file, std::string_view root) : file_(&file), root_(root) {
+    Weights(const WeightsFile& file, std::string_view root, WrapperTraces traces = WrapperTraces::removed)
+        : file_(&file), root_(root) {
         const std::string prefix = root.empty() ? "" : text(root, '.');
-        bool wrapped = true;
+        const bool kept = traces == WrapperTraces::kept;
+        bool wrapped = !kept;
         for (const std::string& name : file.names()) {
             wrapped =
                 wrapped && (!name.starts_with(prefix) || unwrap(name.substr(prefix.size())).starts_with("module."));
         }
         for (const std::string& name : file.names()) {
             if (name.starts_with(prefix)) {
-                std::string own = unwrap(name.substr(prefix.size())).substr(wrapped ? 7 : 0);
+                const std::string below = name.substr(prefix.size());
+                std::string own = kept ? below : unwrap(below).substr(wrapped ? 7 : 0);
                 names_.push_back(own);
                 const auto [entry, inserted] = sources_.emplace(std::move(own), name);
                 require(inserted, file.path().string(), ": tensors \"", entry->second, "\" and \"", name,
@@ -147,7 +148,7 @@ class Weights {
     }
 
     /// The weights of the model with these parameters: those below the first of the usual roots that has any of them.
-    /// In PyTorch's files, parts of the training loss ("loss.…", as in KL-16) are left out.
+    /// Parts of a training loss ("loss.…", as in KL-16) are left out unless the model has such parameters, too.
     [[nodiscard]] static Weights find(const WeightsFile& file, const std::vector<std::string>& parameters) {
         if (file.torch() != nullptr && file.names().empty()) {
             const WeightsFile::Notes notes = file.notes();
@@ -158,7 +159,7 @@ class Weights {
             Weights weights(file, root);
             if (std::ranges::any_of(parameters, [&](const std::string& name) { return weights.contains(name); })) {
                 const auto of_loss = [](const std::string& name) { return name.starts_with("loss."); };
-                if (file.torch() != nullptr && std::ranges::none_of(parameters, of_loss)) {
+                if (std::ranges::none_of(parameters, of_loss)) {
                     std::erase_if(weights.names_, of_loss);
                 }
                 return weights;

@@ -3,6 +3,7 @@
 Usage: python make_torch_files.py [folder]. Needs torch >= 2.3 and numpy; with torch 1.x, only the files whose name is
 given as further arguments can be made: python make_torch_files.py folder old
 python make_torch_files.py --check file shows what torch.load reads from a file.
+python make_torch_files.py --rewrite file new zip|stream saves a file's contents again, in the present format or the old.
 """
 
 import argparse
@@ -182,6 +183,10 @@ def check(path):
 if __name__ == "__main__":
     if "--check" in sys.argv[1:]:
         check(sys.argv[2])
+        sys.exit()
+    if "--rewrite" in sys.argv[1:]:
+        torch.save(torch.load(sys.argv[2], weights_only=True), sys.argv[3],
+                   _use_new_zipfile_serialization=sys.argv[4] == "zip")
         sys.exit()
     target = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch")
     os.makedirs(target, exist_ok=True)
