@@ -236,7 +236,7 @@ TEST_CASE("help and wrong usage") {
     CHECK(with({"--accumulate", "3"}).code == 2);
     const Outcome few = with({"--validation", "4"});
     CHECK(few.code == 1);
-    CHECK(few.err.find("--validation 4 leaves none of the 3 images for training") != std::string::npos);
+    CHECK(few.err.find("--validation 4 leaves none of the 4 images for training") != std::string::npos);
     const Outcome weights = with({"--validation", "1", "--perceptual", "resnet"});
     CHECK(weights.code == 1);
     CHECK(weights.err.find("needs --perceptual-weights with ResNet-50's file, found 0 files") != std::string::npos);
