@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <span>
@@ -64,16 +63,6 @@ inline io::Image gradient_image(int height, int width) {
         }
     }
     return image;
-}
-
-/// Folder of the recorded reference results: FLOWFAR_GOLDEN_DIR if set, else beside the source tree; empty if there is
-/// none.
-inline std::filesystem::path golden_folder() {
-    if (const char* set = std::getenv("FLOWFAR_GOLDEN_DIR"); set != nullptr) {
-        return set;
-    }
-    const std::filesystem::path folder = std::filesystem::path(FLOWFAR_SOURCE_DIR) / "../shared/golden";
-    return std::filesystem::is_directory(folder) ? folder : std::filesystem::path();
 }
 
 }  // namespace flowfar::testing

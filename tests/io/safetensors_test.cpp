@@ -1,11 +1,13 @@
 #include "flowfar/io/safetensors.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <doctest/doctest.h>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <span>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "io_support.hpp"
+#include "support/golden_folders.hpp"
 #include "support/temp_dir.hpp"
 
 using flowfar::bf16;
@@ -307,18 +310,13 @@ TEST_CASE("a file without tensors is valid") {
 }
 
 TEST_CASE("every recorded reference file opens and converts") {
-    const fs::path golden = golden_folder();
-    if (golden.empty()) {
-        MESSAGE("skipped: no reference files; set FLOWFAR_GOLDEN_DIR");
-        return;
+    std::vector<fs::path> files;
+    for (const fs::path& folder : golden_folders()) {
+        std::ranges::copy_if(fs::directory_iterator(folder), std::back_inserter(files),
+                             [](const fs::path& path) { return path.extension() == ".safetensors"; });
     }
-    int files = 0;
-    for (const auto& found : fs::directory_iterator(golden)) {
-        if (found.path().extension() != ".safetensors") {
-            continue;
-        }
-        ++files;
-        const io::SafetensorsFile file(found.path());
+    for (const fs::path& path : files) {
+        const io::SafetensorsFile file(path);
         for (const std::string& name : file.names()) {
             const io::TensorView view = file.at(name);
             const bool whole_numbers = view.dtype == DType::i64 || view.dtype == DType::u8;
@@ -326,12 +324,9 @@ TEST_CASE("every recorded reference file opens and converts") {
                 CHECK(io::values<Index>(view).size() == static_cast<std::size_t>(io::element_count(view.shape, name)));
                 continue;
             }
-            bool finite = true;
-            for (const double value : io::values<double>(view)) {
-                finite = finite && std::isfinite(value);
-            }
-            CHECK_MESSAGE(finite, view.label);
+            const std::vector<double> numbers = io::values<double>(view);
+            CHECK_MESSAGE(std::ranges::all_of(numbers, [](double x) { return std::isfinite(x); }), view.label);
         }
     }
-    CHECK(files > 0);
+    CHECK_FALSE(files.empty());
 }

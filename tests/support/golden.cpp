@@ -13,6 +13,8 @@
 #include "flowfar/backend/cpu/parallel.hpp"
 #include "flowfar/io/safetensors.hpp"
 
+#include "golden_folders.hpp"
+
 namespace flowfar::testing {
 
 namespace {
@@ -44,10 +46,7 @@ struct Tally {
 };
 
 std::optional<Path> golden_path(const std::string& file_name) {
-    const Path source(FLOWFAR_SOURCE_DIR);
-    const char* const other = std::getenv("FLOWFAR_GOLDEN_DIR");
-    for (const Path& folder :
-         {source / "tests" / "golden", other != nullptr ? Path(other) : source / ".." / "shared" / "golden"}) {
+    for (const Path& folder : golden_folders()) {
         if (std::filesystem::exists(folder / file_name)) {
             return folder / file_name;
         }
