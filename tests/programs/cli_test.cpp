@@ -11,12 +11,15 @@
 
 #include "flowfar/core/error.hpp"
 
+#include "contents.hpp"
+
 namespace {
 
 using flowfar::program::nearest_word;
 using flowfar::program::run_program;
 using flowfar::program::Spec;
 using flowfar::program::UsageError;
+using flowfar::testing::contents;
 using Words = std::vector<std::string>;
 
 struct Settings {
@@ -76,16 +79,6 @@ struct Outcome {
     int code;
     std::string out, err;
 };
-
-std::string contents(std::FILE* file) {
-    std::string out;
-    std::rewind(file);
-    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) {
-        out += static_cast<char>(c);
-    }
-    std::fclose(file);
-    return out;
-}
 
 template <class Body>
 Outcome outcome(std::vector<const char*> words, Body&& body) {

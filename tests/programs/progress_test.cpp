@@ -13,23 +13,14 @@
 
 #include "../../examples/support/byte_progress.hpp"
 #include "../../examples/support/interrupt.hpp"
+#include "contents.hpp"
 
 namespace {
 
 using namespace flowfar::program;
+using flowfar::testing::contents;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-/// What was written to a temporary file, which is closed.
-std::string contents(std::FILE* file) {
-    std::string out;
-    std::rewind(file);
-    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) {
-        out += static_cast<char>(c);
-    }
-    std::fclose(file);
-    return out;
-}
 
 TEST_CASE("durations and rates") {
     CHECK(format_duration(0) == "0s");
