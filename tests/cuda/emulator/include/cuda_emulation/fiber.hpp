@@ -92,7 +92,9 @@ class Context {
     void prepare(const Stack& stack, void (*entry)()) {
         bottom_ = stack.bottom();
 #if defined(CUDA_EMULATION_ASAN)
-        __asan_unpoison_memory_region(bottom_, Stack::size);  // a failed block leaves its frames behind
+        // A function that ended leaves the frame of `entry` behind, the thread of a failed block all it had called.
+        const std::size_t left = std::exchange(ended_, false) ? 4096 : Stack::size;
+        __asan_unpoison_memory_region(stack.top() - left, left);
         fake_ = nullptr;
 #endif
 #if defined(__x86_64__)
@@ -113,6 +115,7 @@ class Context {
 #if defined(CUDA_EMULATION_ASAN)
         __sanitizer_start_switch_fiber(last ? nullptr : &fake_, to.bottom_, to.size_);
         to.from_ = this;
+        ended_ = last;
 #endif
 #if defined(__x86_64__)
         switch_stack(&pointer_, to.pointer_);
@@ -139,6 +142,7 @@ class Context {
     std::size_t size_ = Stack::size;
     void* fake_ = nullptr;
     Context* from_ = nullptr;
+    bool ended_ = false;
 #endif
 };
 
