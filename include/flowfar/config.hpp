@@ -10,9 +10,9 @@
 #endif
 
 /// With FLOWFAR_SEPARATE_DEFINITIONS defined for a whole program, what takes long to compile and depends on no template
-/// argument (the CPU backend's kernels, the linear algebra of the metrics) is compiled only in the units that include
-/// backend/cpu/definitions.hpp and, where metrics are used, metrics/definitions.hpp: exactly one of each. Without it
-/// everything is header-only.
+/// argument (the CPU backend's kernels, the linear algebra of the metrics, the readers of weights) is compiled only in
+/// the units that include backend/cpu/definitions.hpp and, where they are used, metrics/definitions.hpp and
+/// io/definitions.hpp: exactly one of each. Without it everything is header-only.
 #if defined(FLOWFAR_SEPARATE_DEFINITIONS)
 #define FLOWFAR_INLINE
 #else

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "flowfar/core/layout.hpp"
@@ -121,20 +124,25 @@ template <class A, class B>
 
 }  // namespace shape_algebra
 
+/// Throws unless run-time extents fit these, of which each may be `dyn`.
+inline void check_extents(std::span<const Index> expected, const Extents& found, const char* what) {
+    const auto rank = static_cast<int>(expected.size());
+    bool fits = found.rank() == rank;
+    for (int axis = 0; fits && axis < rank; ++axis) {
+        fits = compatible(expected[static_cast<std::size_t>(axis)], found[axis]);
+    }
+    if (!fits) {
+        std::string list;
+        for (const Index extent : expected) {
+            list += text(list.empty() ? "" : ", ", extent == dyn ? "any" : std::to_string(extent));
+        }
+        fail(what, ": expected extents [", list, "], found ", found);
+    }
+}
 /// Throws unless run-time extents fit the compile-time shape.
 template <class S>
 void check_extents(const Extents& extents, const char* what) {
-    bool fits = extents.rank() == S::rank;
-    for (int axis = 0; fits && axis < S::rank; ++axis) {
-        fits = compatible(S::at(axis), extents[axis]);
-    }
-    if (!fits) {
-        std::string expected = "[";
-        for (int axis = 0; axis < S::rank; ++axis) {
-            expected += (axis == 0 ? "" : ", ") + (S::at(axis) == dyn ? "any" : std::to_string(S::at(axis)));
-        }
-        fail(what, ": expected extents ", expected, "], found ", extents);
-    }
+    check_extents(S::extents, extents, what);
 }
 
 }  // namespace flowfar

@@ -9,13 +9,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/file.hpp"
-#include "flowfar/io/json_text.hpp"
 #include "flowfar/io/tensor_view.hpp"
 
 namespace flowfar::io {
@@ -26,51 +24,16 @@ static_assert(std::endian::native == std::endian::little, "safetensors data are 
 /// (or changes) only in `finish`; a writer destroyed earlier leaves no trace.
 class SafetensorsWriter {
    public:
-    explicit SafetensorsWriter(const Path& path, std::map<std::string, std::string> metadata = {})
-        : file_(path), metadata_(std::move(metadata)) {
-        for (const auto& [key, value] : metadata_) {
-            static_cast<void>(quoted(key) + quoted(value));
-        }
-    }
+    explicit SafetensorsWriter(const Path& path, std::map<std::string, std::string> metadata = {});
 
-    void set_metadata(std::string key, std::string value) {
-        require(!header_written_, where(), ": metadata must be set before the first write");
-        static_cast<void>(quoted(key) + quoted(value));
-        metadata_.insert_or_assign(std::move(key), std::move(value));
-    }
+    void set_metadata(std::string key, std::string value);
 
     /// Announces the next tensor of the file.
-    void declare(std::string name, DType dtype, std::vector<Index> shape) {
-        require(!header_written_, label(name), ": declared after the first write");
-        require(name != "__metadata__", label(name), ": the name is reserved");
-        static_cast<void>(quoted(name));
-        const auto count = static_cast<std::uint64_t>(element_count(shape, label(name)));
-        std::uint64_t size = 0;
-        std::uint64_t end = 0;
-        require(!__builtin_mul_overflow(count, size_of(dtype), &size) && !__builtin_add_overflow(size, total_, &end),
-                label(name), ": too large");
-        require(index_.emplace(name, tensors_.size()).second, label(name), ": declared twice");
-        tensors_.push_back({std::move(name), dtype, std::move(shape), end});
-        total_ = end;
-    }
+    void declare(std::string name, DType dtype, std::vector<Index> shape);
 
     /// Appends bytes of the tensor `name`: all of them or, in several calls, the next part. Tensors without elements
     /// need no call.
-    void write(const std::string& name, std::span<const std::byte> bytes) {
-        require_declared(name);
-        write_header();
-        if (bytes.empty()) {
-            return;
-        }
-        skip_complete();
-        require(current_ < tensors_.size(), label(name), ": more bytes than declared");
-        const Tensor& tensor = tensors_[current_];
-        require(tensor.name == name, label(name), ": expected the bytes of tensor \"", tensor.name, "\" next");
-        const std::uint64_t room = tensor.end - written_;
-        require(bytes.size() <= room, label(name), ": expected at most ", room, " more bytes, found ", bytes.size());
-        file_.write(bytes);
-        written_ += bytes.size();
-    }
+    void write(const std::string& name, std::span<const std::byte> bytes);
 
     /// Appends values of the tensor `name`, whose declared type must be T.
     template <class T>
@@ -83,15 +46,7 @@ class SafetensorsWriter {
     }
 
     /// Completes the file and puts it in place. Throws `Error` if bytes are missing.
-    void finish() {
-        write_header();
-        skip_complete();
-        if (current_ < tensors_.size()) {
-            const Tensor& tensor = tensors_[current_];
-            fail(label(tensor.name), ": ", tensor.end - written_, " bytes are missing");
-        }
-        file_.commit();
-    }
+    void finish();
 
    private:
     struct Tensor {
@@ -102,56 +57,18 @@ class SafetensorsWriter {
     };
 
     [[nodiscard]] std::string where() const { return file_.path().string(); }
-    [[nodiscard]] std::string label(std::string_view name) const { return text(where(), ": tensor \"", name, '"'); }
+    [[nodiscard]] std::string label(std::string_view name) const;
 
-    void require_declared(const std::string& name) const {
-        require(index_.contains(name), label(name), ": not declared");
-    }
+    void require_declared(const std::string& name) const;
 
-    void skip_complete() {
-        while (current_ < tensors_.size() && tensors_[current_].end == written_) {
-            ++current_;
-        }
-    }
+    void skip_complete();
 
     /// Checked when a text is given, so that the header cannot fail later.
-    [[nodiscard]] std::string quoted(const std::string& characters) const {
-        return detail::json_quoted(characters, where());
-    }
+    [[nodiscard]] std::string quoted(const std::string& characters) const;
 
-    [[nodiscard]] std::string header() const {
-        std::string out = "{";
-        if (!metadata_.empty()) {
-            out += R"("__metadata__":{)";
-            for (const auto& [key, value] : metadata_) {
-                out += text(out.back() == '{' ? "" : ",", quoted(key), ':', quoted(value));
-            }
-            out += '}';
-        }
-        std::uint64_t begin = 0;
-        for (const Tensor& tensor : tensors_) {
-            out += text(out.size() == 1 ? "" : ",", quoted(tensor.name), R"(:{"dtype":")", name_of(tensor.dtype),
-                        R"(","shape":[)");
-            for (const Index extent : tensor.shape) {
-                out += text(out.back() == '[' ? "" : ",", extent);
-            }
-            out += text(R"(],"data_offsets":[)", begin, ',', tensor.end, "]}");
-            begin = tensor.end;
-        }
-        out += '}';
-        out.resize((out.size() + 7) / 8 * 8, ' ');  // the data begin at a multiple of 8
-        return out;
-    }
+    [[nodiscard]] std::string header() const;
 
-    void write_header() {
-        if (std::exchange(header_written_, true)) {
-            return;
-        }
-        const std::string table = header();
-        const std::uint64_t length = table.size();
-        file_.write(std::as_bytes(std::span(&length, 1)));
-        file_.write(table);
-    }
+    void write_header();
 
     OutputFile file_;
     std::map<std::string, std::string> metadata_;
@@ -164,3 +81,7 @@ class SafetensorsWriter {
 };
 
 }  // namespace flowfar::io
+
+#if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
+#include "flowfar/io/safetensors_writer_definitions.hpp"
+#endif

@@ -2,11 +2,9 @@
 
 /// Writes named tensors so that `torch.load(path, weights_only=True)` reads them.
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -16,9 +14,7 @@
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/element_type.hpp"
 #include "flowfar/io/file.hpp"
-#include "flowfar/io/json_text.hpp"
 #include "flowfar/io/tensor_view.hpp"
 #include "flowfar/io/zip_writer.hpp"
 
@@ -26,72 +22,7 @@ namespace flowfar::io {
 
 namespace detail {
 
-/// Writes the few instructions of pickle protocol 2 that a dict of tensors needs.
-class PickleWriter {
-   public:
-    PickleWriter() : out_("\x80\x02") {}
-
-    [[nodiscard]] std::string finish() && { return std::move(out_) + '.'; }
-
-    void string(std::string_view characters) {
-        out_ += 'X';
-        little(static_cast<std::uint32_t>(characters.size()));
-        out_ += characters;
-    }
-    void integer(std::int64_t value) {
-        if (value >= INT32_MIN && value <= INT32_MAX) {
-            out_ += 'J';
-            little(static_cast<std::int32_t>(value));
-        } else {
-            out_ += "\x8a\x08";
-            little(value);
-        }
-    }
-    void real(double value) {
-        out_ += 'G';
-        const auto bits = std::bit_cast<std::uint64_t>(value);
-        for (int shift = 56; shift >= 0; shift -= 8) {
-            out_ += static_cast<char>(static_cast<unsigned char>((bits >> shift) & 0xFFU));
-        }
-    }
-    /// What follows up to `set_items` are keys and values of a new ordered dict.
-    void begin_ordered_dict() { out_ += "ccollections\nOrderedDict\n)R("; }
-    void begin_dict() { out_ += "}("; }
-    void set_items() { out_ += 'u'; }
-
-    /// A row-major tensor that fills the storage `key`.
-    void tensor(const ElementType& type, std::span<const Index> shape, Index count, std::string_view key) {
-        out_ += "ctorch._utils\n_rebuild_tensor_v2\n((";
-        string("storage");
-        out_ += text("ctorch\n", type.storage, "Storage\n");
-        string(key);
-        string("cpu");
-        integer(count);
-        out_ += "tQ";
-        integer(0);
-        out_ += '(';
-        for (const Index extent : shape) {
-            integer(extent);
-        }
-        out_ += "t(";
-        Index stride = count;
-        for (const Index extent : shape) {
-            stride = count == 0 ? 1 : stride / extent;
-            integer(stride);
-        }
-        out_ +=
-            "t\x89"
-            "ccollections\nOrderedDict\n)RtR";
-    }
-
-   private:
-    template <class T>
-    void little(T value) {
-        out_.append(reinterpret_cast<const char*>(&value), sizeof value);
-    }
-
-    std::string out_;
-};
+class PickleWriter;
 
 }  // namespace detail
 
@@ -100,45 +31,20 @@ class PickleWriter {
 /// With `root`, or after calls of `select`, it is a dict of such dicts, as checkpoints of several parts are.
 class TorchWriter {
    public:
-    explicit TorchWriter(const Path& path, std::string root = "") : archive_(path), root_(std::move(root)) {}
+    explicit TorchWriter(const Path& path, std::string root = "");
 
     /// Tensors declared from here on belong to the part `root`, such as "model_ema". Parts must not be mixed with
     /// tensors outside of all of them, whose root is empty.
     void select(std::string root) { root_ = std::move(root); }
 
     /// Adds a number to a file of several parts, beside the parts, such as "epoch".
-    void note(const std::string& name, std::int64_t value) {
-        static_cast<void>(detail::json_quoted(name, archive_.path().string()));
-        notes_[name] = value;
-    }
+    void note(const std::string& name, std::int64_t value);
 
     /// Announces the next tensor.
-    void declare(std::string name, DType dtype, std::vector<Index> shape) {
-        const std::string where = label(name);
-        require(!header_written_, where, ": declared after the first write");
-        const Index count = element_count(shape, where);
-        std::uint64_t size = 0;
-        require(!__builtin_mul_overflow(static_cast<std::uint64_t>(count), size_of(dtype), &size), where,
-                ": too large");
-        require(name.size() <= 4096 && root_.size() <= 4096, where, ": the name is too long");
-        static_cast<void>(detail::json_quoted(name, archive_.path().string()) +
-                          detail::json_quoted(root_, archive_.path().string()));  // Python expects UTF-8
-        require(names_.emplace(root_, name).second, where, ": declared twice");
-        require(tensors_.empty() || tensors_.front().root.empty() == root_.empty(), where,
-                ": parts and tensors outside of parts are mixed");
-        tensors_.push_back({root_, std::move(name), dtype, std::move(shape), count, size});
-    }
+    void declare(std::string name, DType dtype, std::vector<Index> shape);
 
     /// Writes all bytes of the next tensor, which must be `name`: row-major, little-endian.
-    void write(const std::string& name, std::span<const std::byte> bytes) {
-        write_header();
-        require(next_ < tensors_.size(), label(name), ": written, but not declared");
-        const Tensor& tensor = tensors_[next_];
-        require(tensor.name == name, label(name), ": expected the bytes of tensor \"", tensor.name, "\" next");
-        require(bytes.size() == tensor.size, label(name), ": expected ", tensor.size, " bytes, found ", bytes.size());
-        archive_.add(text("archive/data/", next_), bytes);
-        ++next_;
-    }
+    void write(const std::string& name, std::span<const std::byte> bytes);
 
     /// Appends values of the tensor `name`, whose declared type must be T.
     template <class T>
@@ -149,13 +55,7 @@ class TorchWriter {
     }
 
     /// Completes the file and puts it in place. Throws `Error` if tensors are missing.
-    void finish() {
-        write_header();
-        require(next_ == tensors_.size(), archive_.path().string(), ": ", tensors_.size() - next_,
-                " tensors are missing");
-        archive_.add("archive/version", std::string_view("3\n"));
-        archive_.finish();
-    }
+    void finish();
 
    private:
     struct Tensor {
@@ -167,55 +67,13 @@ class TorchWriter {
         std::uint64_t size;
     };
 
-    [[nodiscard]] std::string label(std::string_view name) const {
-        return text(archive_.path().string(), ": tensor \"", name, '"');
-    }
+    [[nodiscard]] std::string label(std::string_view name) const;
 
-    void write_header() {
-        if (std::exchange(header_written_, true)) {
-            return;
-        }
-        archive_.add("archive/data.pkl", pickle());
-        archive_.add("archive/byteorder", std::string_view("little"));
-    }
+    void write_header();
 
-    [[nodiscard]] std::string pickle() const {
-        detail::PickleWriter out;
-        const bool parts = !notes_.empty() || (!tensors_.empty() && !tensors_.front().root.empty());
-        if (!parts) {
-            write_part(out, "");
-            return std::move(out).finish();
-        }
-        require(tensors_.empty() || !tensors_.front().root.empty(), archive_.path().string(),
-                ": numbers beside tensors need a root for the tensors");
-        out.begin_dict();
-        std::set<std::string> seen;
-        for (const Tensor& tensor : tensors_) {
-            if (seen.insert(tensor.root).second) {
-                out.string(tensor.root);
-                write_part(out, tensor.root);
-            }
-        }
-        for (const auto& [name, value] : notes_) {
-            require(seen.insert(name).second, archive_.path().string(), ": \"", name, "\" is both a part and a number");
-            out.string(name);
-            out.integer(value);
-        }
-        out.set_items();
-        return std::move(out).finish();
-    }
+    [[nodiscard]] std::string pickle() const;
 
-    void write_part(detail::PickleWriter& out, const std::string& root) const {
-        out.begin_ordered_dict();
-        for (std::size_t i = 0; i < tensors_.size(); ++i) {
-            const Tensor& tensor = tensors_[i];
-            if (tensor.root == root) {
-                out.string(tensor.name);
-                out.tensor(stored_as(tensor.dtype), tensor.shape, tensor.count, std::to_string(i));
-            }
-        }
-        out.set_items();
-    }
+    void write_part(detail::PickleWriter& out, const std::string& root) const;
 
     ZipWriter archive_;
     std::string root_;
@@ -227,3 +85,7 @@ class TorchWriter {
 };
 
 }  // namespace flowfar::io
+
+#if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
+#include "flowfar/io/torch_writer_definitions.hpp"
+#endif

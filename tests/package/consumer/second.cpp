@@ -1,4 +1,4 @@
-#include "every.hpp"
+#include "second.hpp"
 
 const void* address_in_second_unit() {
     return &flowfar::version_string;

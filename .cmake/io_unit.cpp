@@ -1,0 +1,1 @@
+#include "flowfar/io/definitions.hpp"
