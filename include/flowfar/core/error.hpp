@@ -31,7 +31,7 @@ inline std::string number_text(double value) {
 class TextPart {
    public:
     template <class Part>
-    constexpr TextPart(const Part& part) {  // NOLINT(google-explicit-constructor): made in lists of parts
+    constexpr explicit TextPart(const Part& part) {
         if constexpr (std::is_convertible_v<const Part&, std::string_view>) {
             set(std::string_view(part));
         } else if constexpr (std::same_as<Part, bool>) {

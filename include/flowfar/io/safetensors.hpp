@@ -25,8 +25,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors data are 
 
 namespace detail {
 
-inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
-
 struct StoredType {
     std::string_view name;
     std::uint64_t bits;
@@ -82,7 +80,6 @@ class SafetensorsFile {
     [[nodiscard]] const detail::SafetensorsEntry& find(const std::string& name) const;
 
     void parse();
-
     void check(const detail::SafetensorsEntry& entry, std::uint64_t expected_begin) const;
 
     MappedFile file_;

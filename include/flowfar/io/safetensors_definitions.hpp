@@ -28,6 +28,8 @@ namespace flowfar::io {
 
 namespace detail {
 
+inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
+
 /// Receives JSON events and accepts exactly the header's grammar, so neither nesting nor repeated keys can hide
 /// anything. A handler returns false to stop; `problem` then says why.
 class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {

@@ -60,14 +60,11 @@ class SafetensorsWriter {
     [[nodiscard]] std::string label(std::string_view name) const;
 
     void require_declared(const std::string& name) const;
-
     void skip_complete();
-
     /// Checked when a text is given, so that the header cannot fail later.
     [[nodiscard]] std::string quoted(const std::string& characters) const;
 
     [[nodiscard]] std::string header() const;
-
     void write_header();
 
     OutputFile file_;

@@ -2,7 +2,6 @@
 
 /// Reads models that are spread over several safetensors files, with a JSON index of which tensor lies where.
 
-#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,8 +37,6 @@ class ShardedSafetensors {
     void release(const std::string& name) const { shard_of(name).release(name); }
 
    private:
-    static constexpr std::size_t shard_limit = 10'000;
-
     [[nodiscard]] const SafetensorsFile& shard_of(const std::string& name) const;
 
     Path path_;

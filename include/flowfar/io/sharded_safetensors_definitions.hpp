@@ -17,7 +17,8 @@ namespace flowfar::io {
 
 namespace detail {
 
-constexpr std::size_t shard_index_limit = 100'000'000;  // bytes
+inline constexpr std::size_t shard_limit = 10'000;
+inline constexpr std::size_t shard_index_limit = 100'000'000;  // bytes
 
 inline nlohmann::json read_shard_index(const Path& path) {
     const MappedFile file(path);
@@ -49,8 +50,8 @@ FLOWFAR_INLINE ShardedSafetensors::ShardedSafetensors(const Path& index) : path_
         const auto file = value.get<std::string>();
         require(detail::is_plain_name(file), index.string(), ": tensor \"", name, "\": refused, because \"", file,
                 "\" is not the name of a file in the same folder");
-        require(shards_.size() < shard_limit || shards_.contains(file), index.string(), ": more than ", shard_limit,
-                " files");
+        require(shards_.size() < detail::shard_limit || shards_.contains(file), index.string(), ": more than ",
+                detail::shard_limit, " files");
         const auto [shard, inserted] = shards_.try_emplace(file, index.parent_path() / file);
         require(shard->second.contains(name), shard->second.path().string(), ": no tensor \"", name,
                 "\", which the index expects here");

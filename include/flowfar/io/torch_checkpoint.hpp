@@ -75,19 +75,12 @@ class TorchCheckpoint {
    private:
     using Storages = std::map<std::string, std::span<const std::byte>>;
 
-    [[nodiscard]] std::string label(std::string_view name) const;
-
     void open();
-
-    [[nodiscard]] StridedTensor strided(const std::string& name, const TorchTensor& tensor) const;
-
-    void take(detail::TorchGraph&& graph);
-
-    // ---- zip archives
     void open_archive();
-
-    // ---- streams: pickles of magic number, version, system, contents and storage keys, then the storages
     void open_stream();
+    void take(detail::TorchGraph&& graph);
+    [[nodiscard]] std::string label(std::string_view name) const;
+    [[nodiscard]] StridedTensor strided(const std::string& name, const TorchTensor& tensor) const;
 
     MappedFile file_;
     std::span<const std::byte> bytes_;

@@ -143,6 +143,7 @@ FLOWFAR_INLINE void TorchCheckpoint::open_archive() {
     take(std::move(graph));
 }
 
+/// Pickles of magic number, version, system, contents and storage keys, then the storages.
 FLOWFAR_INLINE void TorchCheckpoint::open_stream() {
     std::size_t position = 0;
     const auto next = [&](std::string_view what) {

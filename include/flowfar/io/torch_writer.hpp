@@ -68,11 +68,8 @@ class TorchWriter {
     };
 
     [[nodiscard]] std::string label(std::string_view name) const;
-
-    void write_header();
-
     [[nodiscard]] std::string pickle() const;
-
+    void write_header();
     void write_part(detail::PickleWriter& out, const std::string& root) const;
 
     ZipWriter archive_;
