@@ -27,6 +27,7 @@ find_program(ccache ccache)
 set(launcher "")
 if(ccache)
     set(launcher "-DCMAKE_CXX_COMPILER_LAUNCHER=${ccache}")
+    set(ENV{CCACHE_DEPEND} 1) # see .cmake/launcher.cmake
 endif()
 file(REMOVE_RECURSE "${SCRATCH}")
 run("${CMAKE_COMMAND}" -S "${SOURCE}/tests/package/consumer" -B "${SCRATCH}" -G "${GENERATOR}" "-DWAY=${WAY}"

@@ -1,5 +1,5 @@
-// With second.cpp: two units that include every header link without duplicates and share the library's entities.
-#include "every.hpp"
+// With second.cpp: two units of one program, which link without duplicates and share the library's entities.
+#include "first.hpp"
 
 const void* address_in_second_unit();
 void fail_in_second_unit();
