@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,8 +38,8 @@ class TensorSums {
    public:
     void add(const io::TensorInfo& info, const std::string& name) {
         ++tensors_;
-        elements_ += static_cast<std::uint64_t>(io::element_count(info.shape, name));
-        bytes_ += info.size;
+        add(elements_, static_cast<std::uint64_t>(io::element_count(info.shape, name)));
+        add(bytes_, info.size);
         ++types_[std::string(info.type)];
     }
     /// "2 tensors, 16 elements, 64 B; 2 F32".
@@ -52,6 +53,13 @@ class TensorSums {
     }
 
    private:
+    /// Tensors may share their bytes, so that a small file can name any number of elements.
+    static void add(std::uint64_t& sum, std::uint64_t more) {
+        if (__builtin_add_overflow(sum, more, &sum)) {
+            sum = std::numeric_limits<std::uint64_t>::max();
+        }
+    }
+
     std::uint64_t tensors_ = 0;
     std::uint64_t elements_ = 0;
     std::uint64_t bytes_ = 0;

@@ -104,10 +104,16 @@ TEST_CASE("linked folders are followed, loops and dangling links do no harm") {
     fs::create_directory_symlink("../store", folder / "data/b");
     fs::create_symlink("nowhere", folder / "data/a/gone.png");
     CHECK(list(io::ImageDataset(folder / "data")).names == std::vector<std::string>{"a/0.png", "b/1.png"});
-    fs::create_directory_symlink("..", folder / "data/a/loop");
+    // No folder is listed twice, and real folders come before links to them.
+    for (const char* name : {"data/a/loop", "data/a/again", "store/back", "data/0"}) {
+        fs::create_directory_symlink(folder / "data", folder / name);
+    }
+    fs::create_directory_symlink(folder / "data/a", folder / "data/A");
     fs::create_symlink("self", folder / "data/a/self");
     const Listing looped = list(io::ImageDataset(folder / "data"));
     CHECK(looped.classes == std::vector<std::string>{"a", "b"});
+    CHECK(looped.names == std::vector<std::string>{"a/0.png", "b/1.png"});
+    CHECK(list(io::ImageDataset(folder / "data/0")) == looped);  // the folder itself may be a link
 }
 
 TEST_CASE("images load from folders and archives alike") {

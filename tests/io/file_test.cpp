@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <filesystem>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -199,6 +200,51 @@ TEST_CASE("a temporary file that a process elsewhere still writes is left alone"
     REQUIRE(reader >= 0);
     CHECK(::flock(reader, LOCK_EX | LOCK_NB) != 0);
     ::close(reader);
+}
+
+TEST_CASE("what others put in the place of temporary files is neither followed nor removed") {
+    const TempDir folder;
+    const fs::path path = folder / "target";
+    const auto names = [&] {
+        std::set<std::string> out;
+        for (const auto& entry : fs::directory_iterator(folder.path())) {
+            out.insert(entry.path().filename().string());
+        }
+        return out;
+    };
+    fs::path first;
+    {
+        const io::OutputFile unfinished(path);
+        first = fs::directory_iterator(folder.path())->path();
+    }
+    io::write_atomically(folder / "victim", bytes_of("kept"));
+    fs::create_symlink("victim", first);
+    io::write_atomically(path, bytes_of("new"));
+    CHECK(names() == std::set<std::string>{first.filename().string(), "target", "victim"});
+    CHECK(io::read_text(folder / "victim") == "kept");
+    CHECK(io::read_text(path) == "new");
+    fs::remove(first);
+    REQUIRE(::mkfifo(first.c_str(), 0600) == 0);
+    io::write_atomically(path, bytes_of("newer"));
+    CHECK(names() == std::set<std::string>{first.filename().string(), "target", "victim"});
+    CHECK(io::read_text(path) == "newer");
+}
+
+TEST_CASE("nobody may read a file under construction who could not read the old one") {
+    const TempDir folder;
+    const fs::path path = folder / "secret";
+    io::write_atomically(path, bytes_of("old"));
+    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+    std::vector<::mode_t> modes;
+    const ::mode_t mask = ::umask(0);
+    {
+        const io::OutputFile file(path);
+        for (const auto& entry : fs::directory_iterator(folder.path())) {
+            modes.push_back(static_cast<::mode_t>(entry.status().permissions()));
+        }
+    }
+    ::umask(mask);
+    CHECK(modes == std::vector<::mode_t>{0600, 0600});
 }
 
 TEST_CASE("a full disk is an error and leaves the old file") {

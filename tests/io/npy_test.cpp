@@ -7,8 +7,10 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
+#include <zlib.h>
 
 #include "flowfar/io/npz.hpp"
 
@@ -198,6 +200,35 @@ TEST_CASE("a compressed array larger than the caller's limit is refused before i
     const std::string message = error_text([&] { (void)file.at(name, scratch, 16); });
     CAPTURE(message);
     CHECK(contains(message, "bytes, expected at most 16"));
+    CHECK(scratch.empty());
+}
+
+TEST_CASE("the limit holds for widened elements, too") {
+    ZipPart part;
+    part.name = "a.npy";
+    std::string file = array_file("{'descr': '|i1', 'fortran_order': False, 'shape': (100,)}\n", 100);
+    std::string deflated(2 * file.size(), '\0');
+    z_stream stream{};
+    REQUIRE(deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY) == Z_OK);
+    stream.next_in = reinterpret_cast<Bytef*>(file.data());
+    stream.avail_in = static_cast<uInt>(file.size());
+    stream.next_out = reinterpret_cast<Bytef*>(deflated.data());
+    stream.avail_out = static_cast<uInt>(deflated.size());
+    REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+    deflateEnd(&stream);
+    part.content = deflated.substr(0, stream.total_out);
+    part.method = 8;
+    part.size = file.size();
+    part.crc = io::crc32(std::as_bytes(std::span(file)));
+    ZipBuilder zip;
+    zip.add(part);
+    const Bytes bytes = to_bytes(zip.finish());
+    const io::NpzFile archive(io::MappedFile::of_memory("x.npz", bytes));
+    io::Scratch scratch;
+    CHECK(archive.at("a", scratch, 800).bytes.size() == 800);
+    scratch.clear();
+    CHECK(error_text([&] { (void)archive.at("a", scratch, 799); }) ==
+          "x.npz: array \"a\": 800 bytes when read, expected at most 799");
     CHECK(scratch.empty());
 }
 

@@ -289,7 +289,9 @@ TEST_CASE("damaged pickles are refused") {
 }
 
 TEST_CASE("limits hold") {
-    CHECK(contains(read_error(std::string(100, 'N') + ".", {.size = 50}), "cut short"));
+    CHECK(contains(read_error(std::string(100, 'N') + ".", {.size = 50}),
+                   "x.pkl: a pickle of more than 50 bytes: cut short"));
+    CHECK(read_error("N." + std::string(100, 'N'), {.size = 50}) == "no error");  // what follows does not count
     CHECK(contains(read_error(std::string(100, ']') + ".", {.values = 50}), "the pickle holds more than 50 values"));
     CHECK(contains(read_error(std::string(100, '(') + ".", {.depth = 50}), "nested deeper than 50"));
     CHECK(contains(read_error("N" + std::string(100, '\x94') + ".", {.values = 50}), "remembers more than 50"));
@@ -305,6 +307,31 @@ TEST_CASE("limits hold") {
         chain += "\x85";
     }
     CHECK(read_error(chain + ".") == "no error");
+}
+
+TEST_CASE("values are remembered under any numbers") {
+    const auto put = [](std::uint32_t key) {
+        std::string out = "r";
+        put_number(out, key, 4);
+        return out;
+    };
+    const auto get = [](std::uint32_t key) {
+        std::string out = "j";
+        put_number(out, key, 4);
+        return out;
+    };
+    // 2 comes first, before 0 and 1, and is then defined anew; so is 4,000,000,000, which stays far from the others.
+    const std::string pickle = "K\x0A" + put(2) + "K\x0B" + put(0) + "K\x0C" + put(1) + get(2) + "K\x0D" + put(2) +
+                               get(2) + get(0) + get(1) + "K\x0E" + put(4'000'000'000) + "K\x0F" + put(4'000'000'000) +
+                               get(4'000'000'000) + "K\x10\x94" + "h\x04";
+    read("(" + pickle + "l.", [](const PickleValue& list) {
+        std::vector<std::int64_t> found;
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            found.push_back(list.item(i).integer());
+        }
+        CHECK(found == std::vector<std::int64_t>{10, 11, 12, 10, 13, 13, 11, 12, 14, 15, 15, 16, 16});
+    });
+    CHECK(contains(read_error("N" + put(7) + "0" + get(6) + "."), "value 6 is used before it is defined"));
 }
 
 TEST_CASE("every cut and every changed byte of a pickle") {

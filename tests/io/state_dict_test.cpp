@@ -191,6 +191,20 @@ TEST_CASE("weights are shared where format and backend permit it, else loaded") 
         CHECK(values_of(other) == values_of(model));
     }
     CHECK_THROWS_AS(io::share_or_load_parameters(model, folder / "none.safetensors"), Error);
+
+    // The same weights as `load_parameters` takes: the averaged ones, if there are any.
+    Pair average(3);
+    for_each_parameter(average, [&](const auto& p) { writer.add("ema." + p.name, p.value()); });
+    writer.write(folder / "both.safetensors", {});
+    for (const bool share : {false, true}) {
+        Pair other(2);
+        if (share) {
+            io::share_or_load_parameters(other, folder / "both.safetensors");
+        } else {
+            io::load_parameters(other, folder / "both.safetensors");
+        }
+        CHECK(values_of(other) == values_of(average));
+    }
 }
 
 TEST_CASE("what cannot be shared is loaded, and what does not fit refused") {

@@ -1,7 +1,9 @@
 /// Checkpoints whose tensors share large descriptions, each of which would be copied for every tensor: small files that
 /// could fill the memory or take hours.
 
+#include <cstdint>
 #include <doctest/doctest.h>
+#include <limits>
 #include <string>
 
 #include "flowfar/io/torch_checkpoint.hpp"
@@ -55,6 +57,15 @@ TEST_CASE("extents, strides, keys and flags are short") {
 
     CHECK(message_of(flagged(16)) == "no error");
     CHECK(message_of(flagged(17)) == "x.pth: \"w\": 17 flags, expected at most 16");
+}
+
+TEST_CASE("the size of a tensor that repeats one element does not wrap around") {
+    TorchBuilder endless;
+    endless.shape = {Index{1} << 62};
+    endless.strides = {0};
+    const Bytes bytes = endless.file();
+    const io::TorchCheckpoint file(io::MappedFile::of_memory("x.pth", bytes));
+    CHECK(file.info("w").size == std::numeric_limits<std::uint64_t>::max());
 }
 
 TEST_CASE("tensors and objects that occur many times are not described each time") {

@@ -131,8 +131,13 @@ TEST_CASE("files that do not fit are refused with all names, and with where to f
     file = small_file();
     file.fix("bn1.running_var", -1.0F);
     check_mentions(refusal(file), {"bn1.running_var", "-1", "not negative"});
-    file.fix("bn1.running_var", NAN);
-    check_mentions(refusal(file), {"bn1.running_var", "nan"});
+    for (const char* name : {"bn1.running_var", "bn1.running_mean", "bn1.weight", "bn1.bias"}) {
+        file = small_file();
+        file.fix(name, NAN);
+        check_mentions(refusal(file), {name, "element 0 is nan"});
+    }
+    file.add("conv9.weight", {1});  // names come first: a file with many norms is not read in vain
+    check_mentions(refusal(file), {"unexpected conv9.weight"});
 }
 
 TEST_CASE("weights that Python 2 stored, as LPIPS's are") {

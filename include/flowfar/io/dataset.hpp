@@ -6,8 +6,10 @@
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -134,21 +136,45 @@ class ImageDataset {
     }
 
     void list_folder(const Path& root) {
-        namespace fs = std::filesystem;
-        constexpr int depth_limit = 16;  // links may form loops
-        std::error_code problem;
-        fs::recursive_directory_iterator walk(root, fs::directory_options::follow_directory_symlink, problem);
-        for (; !problem && walk != fs::recursive_directory_iterator(); walk.increment(problem)) {
-            if (walk.depth() >= depth_limit) {
-                walk.disable_recursion_pending();
+        // Links to folders are followed last, in the order of their names, and no folder is listed twice: so images
+        // keep the names of real folders, and links that form loops repeat nothing.
+        std::set<Path> listed;
+        std::set<Path> folders{root};
+        while (!folders.empty()) {
+            std::set<Path> links;
+            for (const Path& folder : folders) {
+                list_folder(root, folder, listed, links);
             }
-            const std::string name = walk->path().lexically_relative(root).generic_string();
+            folders = std::move(links);
+        }
+    }
+    void list_folder(const Path& root, const Path& folder, std::set<Path>& listed, std::set<Path>& links) {
+        namespace fs = std::filesystem;
+        std::error_code problem;
+        if (!listed.insert(fs::canonical(folder, problem)).second) {
+            return;
+        }
+        std::vector<Path> below;
+        for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+            const std::string name = entry->path().lexically_relative(root).generic_string();
             std::error_code unreadable;
-            if (detail::has_image_extension(name) && !detail::is_hidden(name) && walk->is_regular_file(unreadable)) {
+            if (detail::is_hidden(name)) {
+                continue;
+            }
+            if (entry->is_directory(unreadable)) {
+                if (entry->is_symlink(unreadable)) {
+                    links.insert(entry->path());
+                } else {
+                    below.push_back(entry->path());
+                }
+            } else if (detail::has_image_extension(name) && entry->is_regular_file(unreadable)) {
                 items_.push_back({.name = name});
             }
         }
-        require(!problem, root.string(), ": cannot list: ", problem.message());
+        require(!problem, folder.string(), ": cannot list: ", problem.message());
+        for (const Path& inner : below) {
+            list_folder(root, inner, listed, links);
+        }
     }
 
     void list_archive(const TarFile& archive) {

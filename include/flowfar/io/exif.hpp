@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "flowfar/core/error.hpp"
 #include "flowfar/io/pixels.hpp"
 
 namespace flowfar::io {

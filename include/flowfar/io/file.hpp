@@ -41,8 +41,6 @@ class Descriptor {
     }
     [[nodiscard]] int number() const { return number_; }
     [[nodiscard]] bool valid() const { return number_ >= 0; }
-    /// Closes now; false with errno set if the system reports a delayed write error.
-    [[nodiscard]] bool close() { return ::close(std::exchange(number_, -1)) == 0; }
 
    private:
     int number_ = -1;
@@ -114,7 +112,8 @@ class MappedFile {
 
 /// A file under construction: bytes go to a temporary file beside `path`, and `commit` puts it in the target's place.
 /// Without `commit` the destructor removes the temporary file and the target stays as it was; if the process is killed
-/// instead, the next writer of the same target removes it.
+/// instead, the next writer of the same target removes it. Writers hold a lock on their temporary files, so that
+/// writers of one target do not disturb each other, in whatever process, container or machine; the last one wins.
 class OutputFile {
    public:
     explicit OutputFile(const Path& path);
@@ -145,13 +144,12 @@ class OutputFile {
 
     [[nodiscard]] Path directory() const { return path_.has_parent_path() ? path_.parent_path() : Path("."); }
 
-    void create_temporary();
-
-    /// Removes the target's temporary files whose process was killed. Best effort: the write does not depend on it.
-    void remove_stale(const std::string& prefix) const;
-
-    /// A process that is not found may live in another container or on another machine; then it holds a lock.
-    [[nodiscard]] static bool is_abandoned(const Path& path);
+    [[nodiscard]] Path temporary_name(int number) const;
+    void create_temporary(::mode_t mode);
+    /// 0 for what is no regular file.
+    [[nodiscard]] static ::nlink_t link_count(const detail::Descriptor& file);
+    /// Removes a temporary file that nobody has locked: its writer was killed. Whether there was one.
+    static bool remove_abandoned(const Path& path);
 
     void flush() {
         write_through(buffer_);

@@ -3,10 +3,7 @@
 /// The definitions of file.hpp.
 
 #include <array>
-#include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <fcntl.h>
@@ -108,7 +105,8 @@ FLOWFAR_INLINE OutputFile::OutputFile(const Path& path) : path_(path) {
     struct stat status {};
     const bool exists = ::stat(path_.c_str(), &status) == 0;
     require(!exists || S_ISREG(status.st_mode), path.string(), ": cannot write: not a regular file");
-    create_temporary();
+    // Nobody may open the new file who could not open the old one.
+    create_temporary(exists ? 0600U : 0666U);
     if (exists) {
         // Best effort: some file systems have no permission bits.
         static_cast<void>(::fchmod(file_.number(), status.st_mode & 07777U));
@@ -142,55 +140,53 @@ FLOWFAR_INLINE void OutputFile::commit() {
     if (::fsync(file_.number()) != 0) {
         detail::fail_with_errno(path_, "flush to disk");
     }
-    if (!file_.close()) {
-        detail::fail_with_errno(path_, "close");
-    }
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
         detail::fail_with_errno(path_, "replace");
     }
     temporary_.clear();
+    file_ = {};  // its lock kept the temporary file from being taken for abandoned
     sync_directory();
 }
 
-FLOWFAR_INLINE void OutputFile::create_temporary() {
-    static std::atomic<unsigned> counter{0};
+FLOWFAR_INLINE Path OutputFile::temporary_name(int number) const {
     // The target as a hash, because its name may be as long as names can be.
-    const std::string prefix = text(".flowfar-", std::filesystem::hash_value(path_.filename()), '-');
-    remove_stale(prefix);
-    for (int attempt = 0; attempt < 1000; ++attempt) {  // files of a process elsewhere may hold some names
-        const Path candidate = directory() / text(prefix, ::getpid(), '-', counter++, ".tmp");
-        file_ = detail::Descriptor(::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    return directory() / text(".flowfar-", std::filesystem::hash_value(path_.filename()), '-', number, ".tmp");
+}
+
+FLOWFAR_INLINE void OutputFile::create_temporary(::mode_t mode) {
+    int number = 0;
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+        const Path candidate = temporary_name(number);
+        file_ = detail::Descriptor(::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
         if (file_.valid()) {
-            temporary_ = candidate;
-            static_cast<void>(::flock(file_.number(), LOCK_EX | LOCK_NB));  // see is_abandoned
-            return;
-        }
-        if (errno != EEXIST) {
+            const bool taken = ::flock(file_.number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+            if (!taken && link_count(file_) == 1) {
+                temporary_ = candidate;
+                while (remove_abandoned(temporary_name(++number))) {
+                }
+                return;
+            }
+            ++number;  // another writer found the file before it was locked, and took it for abandoned
+        } else if (errno != EEXIST) {
             break;
+        } else if (!remove_abandoned(candidate)) {
+            ++number;
         }
     }
     detail::fail_with_errno(path_, "create a temporary file beside it");
 }
 
-FLOWFAR_INLINE void OutputFile::remove_stale(const std::string& prefix) const {
-    std::error_code error;
-    std::filesystem::directory_iterator entry(directory(), error);
-    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-        const std::string name = entry->path().filename().string();
-        if (name.starts_with(prefix) && name.ends_with(".tmp")) {
-            ::pid_t process = 0;
-            std::from_chars(name.data() + prefix.size(), name.data() + name.size(), process);
-            if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH && is_abandoned(entry->path())) {
-                ::unlink(entry->path().c_str());
-            }
-        }
-    }
+FLOWFAR_INLINE ::nlink_t OutputFile::link_count(const detail::Descriptor& file) {
+    struct stat status {};
+    return ::fstat(file.number(), &status) == 0 && S_ISREG(status.st_mode) ? status.st_nlink : 0;
 }
 
-FLOWFAR_INLINE bool OutputFile::is_abandoned(const Path& path) {
+FLOWFAR_INLINE bool OutputFile::remove_abandoned(const Path& path) {
     // Network file systems lock only what is open for writing.
-    const detail::Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
-    return file.valid() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0;
+    const detail::Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    // Who holds the lock of a file that still has its name is the only one who may take the name away.
+    return file.valid() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0 && link_count(file) == 1 &&
+           ::unlink(path.c_str()) == 0;
 }
 
 FLOWFAR_INLINE void OutputFile::write_through(std::span<const std::byte> bytes) {

@@ -39,16 +39,18 @@ inline bool starts_with_bytes(std::span<const std::byte> bytes, std::span<const 
     return decode_jpeg(bytes, name);
 }
 
+/// Reads a PNG or JPEG file. Throws `Error` that names it.
 [[nodiscard]] inline Image read_image(const Path& path) {
     const MappedFile file(path);
     return decode_image(file.bytes(), path.string());
 }
 
+/// Writes 8-bit RGB, atomically.
 inline void write_png(const Path& path, const Image& image) {
     write_atomically(path, encode_png(image));
 }
 
-/// `quality`: 1..100.
+/// Writes baseline JPEG, atomically; `quality`: 1..100.
 inline void write_jpeg(const Path& path, const Image& image, int quality) {
     write_atomically(path, encode_jpeg(image, quality));
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+/// Images as tensors of a backend, and tensors as images.
+
 #include <span>
 #include <vector>
 

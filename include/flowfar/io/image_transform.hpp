@@ -149,6 +149,7 @@ inline Image resize_columns(const Image& image, int height, Filter filter) {
     return crop(image, (image.height - height) / 2, (image.width - width) / 2, height, width);
 }
 
+/// The image mirrored: left becomes right.
 [[nodiscard]] inline Image flip_horizontal(Image image) {
     check_image(image, "flip_horizontal");
     const auto stride = static_cast<std::size_t>(image.width) * 3;

@@ -88,8 +88,11 @@ class LatentCache {
         bytes_ = statistics.bytes;
     }
 
+    /// Number of images.
     [[nodiscard]] Index size() const { return images_; }
+    /// Extents of one image's latents.
     [[nodiscard]] Shape shape() const { return shape_; }
+    /// Throws `std::out_of_range` unless 0 <= image < size().
     [[nodiscard]] Index label(Index image) const { return labels_.at(static_cast<std::size_t>(image)); }
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return file_.metadata(); }
 

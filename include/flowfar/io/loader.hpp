@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -250,6 +251,8 @@ class ImageLoader {
             image = std::make_shared<const Image>(resize_short_side(dataset_.load(index), short_side()));
         } catch (const Error& error) {
             problem = error.what();
+        } catch (const std::bad_alloc&) {
+            problem = text(dataset_.name(index), ": not enough memory to decode it");
         }
         const std::lock_guard lock(cache_mutex_);
         problems_[at] = std::move(problem);

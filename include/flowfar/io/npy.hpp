@@ -153,6 +153,11 @@ class NpyArray {
 
     [[nodiscard]] const ElementType& type() const { return *tensor_.type; }
     [[nodiscard]] const std::vector<Index>& shape() const { return tensor_.shape; }
+    /// Bytes of the elements that `view` gives, widened ones included; at most eight times those in the file.
+    [[nodiscard]] std::uint64_t view_size() const {
+        const std::uint64_t count = tensor_.storage.size() / tensor_.type->size;
+        return count * (tensor_.type->dtype ? size_of(*tensor_.type->dtype) : tensor_.type->size);
+    }
     /// The array in row-major order, little-endian: in place if it lies so in the file, else in `scratch`. Integers
     /// other than I64 and U8 are widened to I64, booleans are U8. Throws `Error` for types that the library lacks.
     [[nodiscard]] TensorView view(Scratch& scratch) const { return load_strided(tensor_, scratch); }
@@ -194,7 +199,7 @@ inline std::string npy_header(DType dtype, std::span<const Index> shape) {
     std::string dict = text("{'descr': '", size_of(dtype) == 1 ? '|' : '<', stored_as(dtype).numpy,
                             "', 'fortran_order': False, 'shape': (");
     for (const Index extent : shape) {
-        dict += text(extent, dict.back() == '(' && shape.size() > 1 ? ", " : shape.size() == 1 ? "," : ", ");
+        dict += text(extent, shape.size() == 1 ? "," : ", ");
     }
     if (shape.size() > 1) {
         dict.resize(dict.size() - 2);

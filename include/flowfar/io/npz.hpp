@@ -79,7 +79,8 @@ class NpzFile {
     [[nodiscard]] bool contains(const std::string& name) const { return archive_.find(name + ".npy") != nullptr; }
 
     /// An array in row-major order, as `NpyArray::view` gives it: in place or in `scratch`. Throws `Error` if there is
-    /// no such array, or it is damaged, or a compressed one would take more than `limit` bytes.
+    /// no such array, or it is damaged, or a compressed one would take more than `limit` bytes, uncompressed or as
+    /// widened elements (for a moment both may be held).
     [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch,
                                 std::uint64_t limit = std::uint64_t{1} << 30) const {
         const ZipEntry* const entry = archive_.find(name + ".npy");
@@ -92,7 +93,10 @@ class NpzFile {
         require(entry->size <= limit, where, ": ", entry->size, " bytes, expected at most ", limit);
         Scratch file;
         detail::inflate_entry(archive_, *entry, file);
-        const TensorView view = NpyArray(file, where).view(scratch);
+        const NpyArray array(file, where);
+        require(array.view_size() <= limit, where, ": ", array.view_size(), " bytes when read, expected at most ",
+                limit);
+        const TensorView view = array.view(scratch);
         return view.bytes.data() == scratch.data() ? view : keep(view, std::move(file), scratch);
     }
 

@@ -31,7 +31,7 @@ class Pickle : private detail::PickleMachine {
         : PickleMachine(bytes, label, limits) {
         while (step()) {
         }
-        memo_.clear();
+        memo_ = {};
         names_.clear();
     }
 

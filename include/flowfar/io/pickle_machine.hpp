@@ -14,7 +14,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -34,11 +33,43 @@ struct PickleLimits {
 
 namespace detail {
 
+/// What a pickle remembers under numbers of its own. Writers count from 0; other numbers cost a search, but never more
+/// than that, whatever numbers a hostile file chooses.
+class PickleMemo {
+   public:
+    [[nodiscard]] std::size_t size() const { return counted_.size() + others_.size(); }
+    void set(std::size_t key, PickleIndex value) {
+        if (key < counted_.size()) {
+            counted_[key] = value;
+        } else if (key == counted_.size()) {
+            counted_.push_back(value);
+            others_.erase(key);
+        } else {
+            others_[key] = value;
+        }
+    }
+    /// Null if nothing is remembered under this number.
+    [[nodiscard]] const PickleIndex* find(std::size_t key) const {
+        if (key < counted_.size()) {
+            return &counted_[key];
+        }
+        const auto found = others_.find(key);
+        return found == others_.end() ? nullptr : &found->second;
+    }
+
+   private:
+    std::vector<PickleIndex> counted_;
+    std::map<std::size_t, PickleIndex> others_;
+};
+
 /// What the instructions of a pickle work on. Every access is checked; nothing here knows what the values mean.
 class PickleMachine {
    public:
     PickleMachine(std::span<const std::byte> bytes, const std::string& label, const PickleLimits& limits)
-        : limits_(limits), reader_(bytes.first(std::min<std::uint64_t>(bytes.size(), limits.size)), label) {
+        : limits_(limits),
+          reader_(
+              bytes.first(std::min<std::uint64_t>(bytes.size(), limits.size)),
+              bytes.size() <= limits.size ? label : text(label, ": a pickle of more than ", limits.size, " bytes")) {
         graph_.label = label;
         static_cast<void>(add(PickleKind::none));
         static_cast<void>(add_number(PickleKind::boolean, 0));
@@ -207,14 +238,14 @@ class PickleMachine {
     void remember(std::size_t key) {
         require(memo_.size() < limits_.values, graph_.label, ": the pickle remembers more than ", limits_.values,
                 " values");
-        memo_[key] = top();
+        memo_.set(key, top());
     }
     void recall(std::size_t key) {
-        const auto found = memo_.find(key);
-        if (found == memo_.end()) {
+        const Index* const found = memo_.find(key);
+        if (found == nullptr) {
             damaged("value ", key, " is used before it is defined");
         }
-        push(found->second);
+        push(*found);
     }
 
     // ---- numbers
@@ -264,7 +295,7 @@ class PickleMachine {
     PickleGraph graph_;
     std::vector<Index> stack_;
     std::vector<std::size_t> marks_;
-    std::unordered_map<std::size_t, Index> memo_;
+    PickleMemo memo_;
     std::map<std::string, Index, std::less<>> names_;
     std::uint64_t name_bytes_ = 0;
 };

@@ -5,6 +5,7 @@
 /// libpng reports errors by longjmp, which must not pass over C++ objects with destructors. So every call into it
 /// happens in a step: a function without such objects, run below a setjmp by `PngSession::run`.
 
+#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <cstddef>
@@ -77,7 +78,7 @@ class PngSession {
     std::array<char, 200> message_{};
 };
 
-/// Mixes 8-bit RGBA over white, into RGB.
+/// Mixes 8-bit RGBA over white, into RGB; `rgb` may be where `rgba` begins.
 inline void composite_over_white(std::span<const std::uint8_t> rgba, std::uint8_t* rgb) {
     for (std::size_t i = 0; i + 4 <= rgba.size(); i += 4) {
         const unsigned alpha = rgba[i + 3];
@@ -111,7 +112,8 @@ struct PngSource {
     detail::PngSource source{bytes};
     struct Header {
         png_uint_32 height = 0, width = 0;
-        std::size_t row_bytes = 0, stored_row_bytes = 0;
+        std::size_t row_bytes = 0, stored_row_bytes = 0, channels = 0;
+        bool interlaced = false;
     } header;
     session.run(what, [&source, &header](detail::PngSession& s) {
         png_set_read_fn(s.png(), &source, detail::PngSource::read);
@@ -125,27 +127,46 @@ struct PngSource {
         png_set_expand(s.png());
         png_set_scale_16(s.png());
         png_set_gray_to_rgb(s.png());
-        png_set_add_alpha(s.png(), 0xFF, PNG_FILLER_AFTER);
-        png_set_interlace_handling(s.png());
+        header.interlaced = png_set_interlace_handling(s.png()) > 1;
         png_read_update_info(s.png(), s.info());
         header.row_bytes = png_get_rowbytes(s.png(), s.info());
+        header.channels = png_get_channels(s.png(), s.info());
     });
     check_image_size(header.height, header.width, what);
     // Deflate shrinks at most 1032-fold: refuse a huge header over few bytes before allocating for it.
     require(header.stored_row_bytes * header.height / 1032 <= bytes.size(), what, ": PNG: ", bytes.size(),
             " bytes are too few for ", header.height, " x ", header.width, " pixels");
-    require(header.row_bytes == std::size_t{header.width} * 4, what, ": PNG: unexpected row layout");
-    std::vector<std::uint8_t> rgba(header.row_bytes * header.height);
-    std::vector<png_bytep> rows(header.height);
-    for (std::size_t y = 0; y < rows.size(); ++y) {
-        rows[y] = rgba.data() + y * header.row_bytes;
+    const bool transparent = header.channels == 4;
+    require((transparent || header.channels == 3) && header.row_bytes == header.width * header.channels, what,
+            ": PNG: unexpected row layout");
+    Image image{static_cast<int>(header.height), static_cast<int>(header.width), {}};
+    const std::size_t row_size = std::size_t{header.width} * 3;
+    if (header.interlaced) {  // libpng fills in the same rows again and again
+        image.pixels.resize(header.row_bytes * header.height);
+        std::vector<png_bytep> rows(header.height);
+        for (std::size_t y = 0; y < rows.size(); ++y) {
+            rows[y] = image.pixels.data() + y * header.row_bytes;
+        }
+        session.run(what, [&rows](detail::PngSession& s) { png_read_image(s.png(), rows.data()); });
+        if (transparent) {
+            detail::composite_over_white(image.pixels, image.pixels.data());
+            image.pixels.resize(row_size * header.height);
+        }
+    } else {  // one step per row, so that memory is touched only as data arrive
+        image.pixels.reserve(row_size * header.height);
+        std::vector<std::uint8_t> row(header.row_bytes);
+        for (std::size_t y = 0; y < header.height; ++y) {
+            session.run(what, [&row](detail::PngSession& s) { png_read_row(s.png(), row.data(), nullptr); });
+            image.pixels.resize((y + 1) * row_size);
+            std::uint8_t* const out = image.pixels.data() + y * row_size;
+            if (transparent) {
+                detail::composite_over_white(row, out);
+            } else {
+                std::copy(row.begin(), row.end(), out);
+            }
+        }
     }
-    session.run(what, [&rows](detail::PngSession& s) {
-        png_read_image(s.png(), rows.data());
-        png_read_end(s.png(), nullptr);
-    });
-    Image image = make_image(static_cast<int>(header.height), static_cast<int>(header.width));
-    detail::composite_over_white(rgba, image.pixels.data());
+    session.run(what, [](detail::PngSession& s) { png_read_end(s.png(), nullptr); });
     return image;
 }
 

@@ -50,7 +50,11 @@ class FoldedWeights {
             }
         }
         known_ = {names_.begin(), names_.end()};
-        for (const auto& [layer, norm] : norms_) {  // before anything is loaded
+    }
+
+    /// Reads all norms and throws `Error` if one of them cannot be folded.
+    void check() const {
+        for (const auto& [layer, norm] : norms_) {
             const std::vector<Index> shape = info(layer + ".weight").shape;
             require(!shape.empty(), path().string(), ": tensor \"", layer, ".weight\" is a single number");
             static_cast<void>(shifts(layer, norm, shape[0]));
@@ -99,15 +103,19 @@ class FoldedWeights {
         const TensorView view = stored(name);
         require(view.shape == std::vector<Index>{count}, view.label, ": expected [", count, "], found ",
                 shape_text(view.shape));
-        return values<double>(view);
+        std::vector<double> out = values<double>(view);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            require(std::isfinite(out[i]), view.label, ": element ", i, " is ", out[i], ", expected a finite number");
+        }
+        return out;
     }
     /// What the norm multiplies each channel by.
     [[nodiscard]] std::vector<double> scales(const std::string& norm, Index count) const {
         std::vector<double> out = vector(norm + ".weight", count);
         const std::vector<double> variance = vector(norm + ".running_var", count);
         for (std::size_t i = 0; i < out.size(); ++i) {
-            require(variance[i] >= 0.0 && std::isfinite(variance[i]), path().string(), ": tensor \"", norm,
-                    ".running_var\": element ", i, " is ", variance[i], "; a variance is not negative");
+            require(variance[i] >= 0.0, path().string(), ": tensor \"", norm, ".running_var\": element ", i, " is ",
+                    variance[i], "; a variance is not negative");
             out[i] /= std::sqrt(variance[i] + epsilon_);
         }
         return out;
@@ -167,7 +175,10 @@ void explained(F&& load) {
 }
 template <class Network, class File>
 void load_folded(Network& network, const File& file) {
-    load_parameters(network, FoldedWeights<File>(file, Network::published));
+    const FoldedWeights<File> weights(file, Network::published);
+    check_parameters(parameters(network), weights, "");  // the norms, which a file may have many of, are read only then
+    weights.check();
+    load_parameters(network, weights);
 }
 
 }  // namespace detail

@@ -41,14 +41,14 @@ std::uint64_t share_parameters(Model& model, const Path& path, const std::string
     return shared;
 }
 
-/// `share_parameters` for a backend that can borrow and a safetensors file that holds parameters under the model's own
-/// names; otherwise `load_parameters`, from any known format. Only what is loaded is told to `progress`.
+/// `share_parameters` for a backend that can borrow and a safetensors file that holds nothing but the model's
+/// parameters, under their own names; otherwise `load_parameters`, from any known format. Only what is loaded is told
+/// to `progress`.
 template <class Model>
 void share_or_load_parameters(Model& model, const Path& path, const LoadProgress& progress = {}) {
     if constexpr (requires { io::share_parameters(model, path, ""); }) {
         const WeightsFile file(path);
-        const std::vector<std::string> names = parameter_names(model);
-        if (file.format() == "safetensors" && !names.empty() && file.contains(names.front())) {
+        if (file.format() == "safetensors" && Weights::find(file, parameter_names(model)).names() == file.names()) {
             io::share_parameters(model, path);
             return;
         }

@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "flowfar/io/safetensors.hpp"

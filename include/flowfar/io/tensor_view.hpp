@@ -32,7 +32,7 @@ struct TensorInfo {
     std::string_view
         type;  ///< of the elements, as safetensors names it; may be one that cannot be loaded, such as "C64"
     std::vector<Index> shape;
-    std::uint64_t size = 0;  ///< bytes of the elements as stored
+    std::uint64_t size = 0;  ///< bytes of the elements as stored; 2^64 - 1 if they are more
 };
 
 /// Product of the extents; throws `Error` beginning with `what` for a negative extent or more than 2^63 - 1 elements.

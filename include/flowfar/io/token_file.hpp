@@ -1,11 +1,17 @@
 #pragma once
 
+/// Files of FlowMo tokens: packed bits with a header that says of which configuration and image.
+
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "flowfar/core/error.hpp"
 #include "flowfar/core/philox.hpp"
 #include "flowfar/io/file.hpp"
 #include "flowfar/quantize/tokens.hpp"

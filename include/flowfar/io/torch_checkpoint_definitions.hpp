@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -66,7 +67,11 @@ FLOWFAR_INLINE bool TorchCheckpoint::recognise(std::span<const std::byte> bytes)
 FLOWFAR_INLINE TensorInfo TorchCheckpoint::info(const std::string& name) const {
     const TorchTensor& found = tensor(name);
     const StridedTensor checked = strided(name, found);
-    return {found.type->name, found.shape, static_cast<std::uint64_t>(check_strided(checked)) * found.type->size};
+    std::uint64_t size = 0;  // elements may share bytes, so that there is no limit to their number
+    if (__builtin_mul_overflow(static_cast<std::uint64_t>(check_strided(checked)), found.type->size, &size)) {
+        size = std::numeric_limits<std::uint64_t>::max();
+    }
+    return {found.type->name, found.shape, size};
 }
 
 FLOWFAR_INLINE const TorchTensor& TorchCheckpoint::tensor(const std::string& name) const {

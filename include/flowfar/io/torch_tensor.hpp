@@ -1,5 +1,7 @@
 #pragma once
 
+/// What a PyTorch checkpoint says about a tensor.
+
 #include <string>
 #include <vector>
 

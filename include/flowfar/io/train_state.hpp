@@ -1,8 +1,12 @@
 #pragma once
 
+/// The state of a training run in one safetensors file: model, averages, optimiser, and facts such as the step.
+
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -82,10 +86,19 @@ template <class B>
     return B::from_host(view.bytes.data(), extents, dtype);
 }
 
+/// Throws `Error` unless all elements are finite and at least `lowest`.
+inline void check_moments(const TensorView& view, double lowest) {
+    const std::vector<double> moments = values<double>(view);
+    for (std::size_t i = 0; i < moments.size(); ++i) {
+        require(std::isfinite(moments[i]) && moments[i] >= lowest, view.label, ": element ", i, " is ", moments[i],
+                ", expected a finite number", lowest == 0.0 ? " of at least 0" : "");
+    }
+}
+
 }  // namespace detail
 
-/// Restores what `save_train_state` wrote and returns its facts. The file is validated by name, extents and range as it
-/// is read; an error leaves the run unusable, so load before training.
+/// Restores what `save_train_state` wrote and returns its facts. Names, extents and the ranges of norms, steps and
+/// moments are checked as they are read; an error leaves the run unusable, so load before training.
 template <class A>
 TrainFacts load_train_state(const SafetensorsFile& file, const TrainParts<A>& parts) {
     using B = Plain<A>;
@@ -114,6 +127,8 @@ TrainFacts load_train_state(const SafetensorsFile& file, const TrainParts<A>& pa
             slots[i].first = {};
             slots[i].second = {};
             if (file.contains("adam.first." + p.name)) {
+                detail::check_moments(file.at("adam.first." + p.name), std::numeric_limits<double>::lowest());
+                detail::check_moments(file.at("adam.second." + p.name), 0.0);
                 slots[i].first = detail::read_tensor<B>(file, "adam.first." + p.name, p.extents(), p.dtype());
                 slots[i].second = detail::read_tensor<B>(file, "adam.second." + p.name, p.extents(), p.dtype());
             }

@@ -30,7 +30,6 @@ class WeightsFile {
 
     /// Throws `Error` if the file cannot be read, is of no known format, is damaged, or is refused.
     explicit WeightsFile(const Path& path);
-    explicit WeightsFile(MappedFile file);
     WeightsFile(WeightsFile&&) noexcept;
     WeightsFile& operator=(WeightsFile&&) noexcept;
     ~WeightsFile();
@@ -58,8 +57,6 @@ class WeightsFile {
     using Variant = std::variant<SafetensorsFile, ShardedSafetensors, TorchCheckpoint>;
 
     [[nodiscard]] static Variant open(const Path& path);
-
-    [[nodiscard]] static Variant open(MappedFile file);
 
     Variant file_;
 };

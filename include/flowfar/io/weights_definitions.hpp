@@ -26,8 +26,6 @@ namespace flowfar::io {
 
 FLOWFAR_INLINE WeightsFile::WeightsFile(const Path& path) : file_(open(path)) {}
 
-FLOWFAR_INLINE WeightsFile::WeightsFile(MappedFile file) : file_(open(std::move(file))) {}
-
 FLOWFAR_INLINE WeightsFile::WeightsFile(WeightsFile&&) noexcept = default;
 
 FLOWFAR_INLINE WeightsFile& WeightsFile::operator=(WeightsFile&&) noexcept = default;
@@ -81,10 +79,7 @@ FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(const Path& path) {
     if (std::filesystem::is_directory(path, unreadable)) {
         return ShardedSafetensors(path / "model.safetensors.index.json");
     }
-    return open(MappedFile(path));
-}
-
-FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(MappedFile file) {
+    MappedFile file(path);
     if (TorchCheckpoint::recognise(file.bytes())) {
         return TorchCheckpoint(std::move(file));
     }
@@ -92,7 +87,7 @@ FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(MappedFile file) {
     const std::string_view head = as_text(file.bytes().first(std::min<std::size_t>(file.size(), 8)));
     const std::size_t brace = head.find_first_not_of(" \t\r\n");
     if (brace != head.npos && head[brace] == '{' && head.find('\0') == head.npos) {
-        return ShardedSafetensors(file.path());
+        return ShardedSafetensors(path);
     }
     return SafetensorsFile(std::move(file));
 }
