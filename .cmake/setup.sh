@@ -19,7 +19,7 @@ flowfar_has_package() {
 flowfar_install() {
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
         echo "This is not Debian or Ubuntu, so nothing is installed. Needed are: CMake 3.25, Ninja, a C++20 compiler (g++ 12," \
-            "clang 16 or newer), Eigen 3.4, nlohmann-json, libpng, libjpeg-turbo; for tests and benchmarks also doctest and" \
+            "clang 16 or newer), Eigen 3.4, nlohmann-json, libpng, libjpeg-turbo, zlib; for tests and benchmarks also doctest and" \
             "Google Benchmark; optional: ccache, GNU time." >&2
         return 0
     fi

@@ -46,8 +46,8 @@ Spec make_spec(Arguments& a) {
                 "keep the autoencoder's results in this file, made if it is missing; photos are cropped in the middle")
         .placeholder("FILE");
     add_optimiser_options(spec, a, "AdamW (beta 0.9, 0.95); published: 1e-4 per 256 images of the batch");
-    spec.option("weight-decay", a.weight_decay, "of matrices outside the diffusion MLP").at_least(0);
-    spec.option("dropout", a.dropout, "in the transformer").range(0, 0.99);
+    spec.option("weight-decay", a.weight_decay, "weight decay of matrices outside the diffusion MLP").at_least(0);
+    spec.option("dropout", a.dropout, "share of the transformer's activations dropped").range(0, 0.99);
     spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");
     spec.section("Loss");
     spec.option("multiplier", a.multiplier, "copies of every token, each with its own diffusion step and noise")
@@ -61,7 +61,7 @@ Spec make_spec(Arguments& a) {
     spec.option("mask-policy", a.mask_policy, "how many tokens --masked hides: as the released code or as the paper")
         .choices({"truncated_normal", "linear"});
     add_report_options(spec, a, "validations (loss), loss.png and samples.png");
-    spec.option("guidance", a.guidance, "of these samples").range(-100, 100);
+    spec.option("guidance", a.guidance, "guidance of the samples in samples.png").range(-100, 100);
     spec.example(
         "--data photos.tar --out run --steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
         "trains FarTiny on the classes of an archive; Ctrl-C saves, and the same command with --resume continues");

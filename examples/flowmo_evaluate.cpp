@@ -32,7 +32,7 @@ struct Arguments : MeasureArguments {
 
 Spec make_spec(Arguments& a) {
     Spec spec("flowmo_evaluate",
-              "Reconstructs photos with a FlowMo and reports what the field reports of tokenizers: bits per pixel, use "
+              "Reconstructs photos with a FlowMo and reports the usual measures of tokenizers: bits per pixel, use "
               "of the codebook, PSNR, SSIM, and with the networks' files LPIPS, FID, sFID, Inception Score, precision "
               "and recall against the photos as they were tokenised. Photos are read one batch at a time; only the "
               "Inception network's outputs are kept, 12 KB a photo and twice that with the originals'.");

@@ -35,9 +35,10 @@ Spec make_spec(Arguments& a) {
               "Trains a FlowMo image tokenizer. Stage 1a: flow, quantizer and optional perceptual loss. Stage "
               "1b, on a model of stage 1a: the decoder alone, with the perceptual loss of whole samples.");
     add_run_options(spec, a, FlowMoConfigs::names());
-    spec.option("stage", a.stage, "of training; 1b needs --init and --perceptual (published: lr 5e-5)")
+    spec.option("stage", a.stage, "stage of training; 1b needs --init and --perceptual (published: lr 5e-5)")
         .choices({"1a", "1b"});
-    spec.option("sample-steps", a.sample_steps, "of stage 1b's samples, all of them with gradients").range(1, 1000);
+    spec.option("sample-steps", a.sample_steps, "steps of stage 1b's samples, all of them with gradients")
+        .range(1, 1000);
     spec.option(
             "patience", a.patience,
             "stop after so many validations without a better PSNR, against losses that can be cheated; 0: never. The "
@@ -55,16 +56,18 @@ Spec make_spec(Arguments& a) {
                 "classifier of train_classifier (benchmarks/quality); lpips: with VGG-16, as published for stage 1a; "
                 "resnet: logits of ResNet-50, as published for stage 1b")
         .choices(perceptual_names());
-    spec.option("perceptual-weight", a.perceptual_weight, "its factor; published: 0.1 for lpips, 0.01 for resnet")
+    spec.option("perceptual-weight", a.perceptual_weight,
+                "factor of the perceptual loss; published: 0.1 for lpips, 0.01 for resnet")
         .above(0);
     spec.option("perceptual-weights", a.perceptual_weights,
-                "files of its networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors), or the classifier")
+                "files of the perceptual loss's networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors), "
+                "or the classifier")
         .placeholder("FILE");
-    spec.option("time-distribution", a.times, "of the training times")
+    spec.option("time-distribution", a.times, "distribution of the noise levels trained on")
         .choices({"thick_tailed", "logit_normal", "uniform"});
     spec.option("code-dropout", a.code_dropout, "share of codes that are hidden, for guidance").range(0, 1);
     add_report_options(spec, a, "validations (PSNR, SSIM at 25 steps), loss.png and samples.png");
-    spec.option("guidance", a.guidance, "of these reconstructions").range(-100, 100);
+    spec.option("guidance", a.guidance, "guidance of the reconstructions in samples.png").range(-100, 100);
     spec.example("--data photos.tar --out run --steps 20000 --batch 64 --lr 5e-4 --decay cosine --warmup 200",
                  "trains FlowMoTiny; Ctrl-C saves, and the same command with --resume continues");
     return spec;

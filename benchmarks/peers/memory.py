@@ -62,7 +62,7 @@ def main():
         command = [sys.executable, __file__, "--build", arguments.build, "--row", *row]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
-    print("| work | precision | flowfar | PyTorch | of that loaded |\n|---|---|---|---|---|")
+    print("| work | precision | flowfar | PyTorch | of that, importing it |\n|---|---|---|---|---|")
     for title in TITLES:
         for precision in ("f32", "bf16"):
             own = measure("ours", title, precision)

@@ -1,4 +1,4 @@
-"""The arithmetic of FlowMo, FAR and KL-16 in PyTorch, at the sizes that benchmarks/peers.cpp runs.
+"""The arithmetic of FlowMo, FAR and KL-16 in PyTorch, at the sizes of compare.py's rows.
 
 Written for timing: random weights, the operations and shapes of the public reference implementations in the form in
 which PyTorch is fastest on them (fused attention, fused layer norm, no dropout).

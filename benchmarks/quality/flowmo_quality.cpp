@@ -34,7 +34,7 @@ Spec make_spec(Arguments& a) {
     spec.section("What");
     spec.option("model", a.model, "model file of flowmo_train, for 32 x 32 pixels").placeholder("FILE").required();
     spec.option("data", a.data, "photos of flowmo_train").placeholder("PATH").required();
-    spec.option("classifiers", a.classifiers, "of train_classifier").placeholder("FILE").required();
+    spec.option("classifiers", a.classifiers, "model files of train_classifier").placeholder("FILE").required();
     spec.option("validation", a.validation, "photos that flowmo_train held back").at_least(2);
     spec.option("split-seed", a.split_seed, "the seed of flowmo_train, which chose them");
     spec.option("repeats", a.repeats, "reconstructions of each photo, from noise of their own").at_least(1);

@@ -42,14 +42,14 @@ Spec make_spec(Arguments& a) {
         .choices({"residual", "plain"});
     spec.option("steps", a.steps, "optimiser steps").at_least(1);
     spec.option("validation", a.validation, "images held back by a deterministic split").at_least(2);
-    spec.option("seed", a.seed, "of parameters, data order and shifts");
-    spec.option("split-seed", a.split_seed, "of the choice of held-back images, where it is not --seed");
+    spec.option("seed", a.seed, "seed of parameters, data order and shifts");
+    spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
     add_cpu_options(spec, a.compute, Use::training);
     spec.option("evaluate-every", a.evaluate_every, "steps between validations; 0: only at the end").at_least(0);
     spec.section("Optimisation");
     spec.option("batch", a.batch, "images per step").at_least(1);
     spec.option("lr", a.learning_rate, "learning rate of AdamW (beta 0.9, 0.99); falls to 0 along a cosine").above(0);
-    spec.option("weight-decay", a.weight_decay, "of kernels and matrices").at_least(0);
+    spec.option("weight-decay", a.weight_decay, "weight decay of kernels and matrices").at_least(0);
     spec.option("warmup", a.warmup, "steps over which the rate rises").at_least(0);
     spec.option("shift", a.shift, "largest random shift in pixels; images are also mirrored by chance").range(0, 31);
     spec.example("--data cifar10-train.tar --out classifier.safetensors --log classifier.jsonl",

@@ -47,14 +47,14 @@ struct CpuArguments {
 enum class Use : std::uint8_t { inference, training };
 
 inline void add_cpu_options(Spec& spec, CpuArguments& a, Use use) {
-    spec.option("threads", a.threads, "of the computation on the CPU; 0: one per processor").range(0, 1024);
+    spec.option("threads", a.threads, "threads of the computation on the CPU; 0: one per processor").range(0, 1024);
     if (use == Use::training) {
         spec.option("precision", a.precision,
-                    "of the operands of matrix products; bf16 is faster where there is hardware")
+                    "type of the operands of matrix products; bf16 is faster where there is hardware")
             .choices({"f32", "bf16"});
     } else {
         spec.option("precision", a.precision,
-                    "of the operands of matrix products; bf16 is faster where there is hardware, and int8, with "
+                    "type of the operands of matrix products; bf16 is faster where there is hardware, and int8, with "
                     "quantised weights on the CPU, faster still")
             .choices({"f32", "bf16", "int8"});
     }

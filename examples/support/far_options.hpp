@@ -92,7 +92,8 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
     spec.option("guidance-schedule", a.guidance_schedule, "linear rises from 1 over the levels")
         .choices({"linear", "constant"});
     spec.option("temperature", a.temperature, "factor of the diffusion noise").range(0, 10);
-    spec.option("temperature-schedule", a.temperature_schedule, "over the levels")
+    spec.option("temperature-schedule", a.temperature_schedule,
+                "how the temperature changes over the levels; published: cosine, or linear with --masked")
         .choices({"published", "cosine", "linear", "constant"});
     spec.option("limit", a.limit,
                 "largest clean value that a diffusion step may predict; 0: none, as published; default: 2 for pixels, "
@@ -100,7 +101,7 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
         .range(0, 1e6);
     spec.flag("filter", a.filter_between,
               "low-pass each level's result before the next; off for models trained with --no-simplified");
-    spec.option("seed", a.seed, "of the noise; image i depends on the seed and i alone");
+    spec.option("seed", a.seed, "seed of the noise; image i depends on the seed and i alone");
     add_compute_options(spec, a.compute);
 }
 

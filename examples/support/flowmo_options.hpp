@@ -39,11 +39,11 @@ inline void add_sampling_options(Spec& spec, SamplingArguments& a, bool with_ste
         spec.option("steps", a.steps, "sampling steps; more are slower and closer to the model's best").range(1, 10000);
     }
     spec.option("guidance", a.guidance, "how far to exaggerate what the tokens say; 1: not at all").range(-100, 100);
-    spec.option("power", a.power, "of the schedule t = (k/N)^(1/power); 1: even steps").above(0, 100);
+    spec.option("power", a.power, "power of the schedule t = (k/N)^(1/power); 1: even steps").above(0, 100);
     spec.option("interval", a.interval, "noise levels t/(1-t) between which guidance acts")
         .range(0, 1e6)
         .placeholder("LOW,HIGH");
-    spec.option("seed", a.seed, "of the noise that sampling starts from");
+    spec.option("seed", a.seed, "seed of the noise that sampling starts from");
     add_compute_options(spec, a.compute);
 }
 

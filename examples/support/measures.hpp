@@ -63,8 +63,9 @@ inline void add_set_options(Spec& spec, MeasureArguments& a) {
     spec.option("inception", a.inception, "weights of the Inception network of FID").placeholder("FILE");
     spec.option("convention", a.convention, "whose numbers to reproduce; compare only numbers of one convention")
         .choices(std::move(conventions));
-    spec.option("splits", a.splits, "of the Inception Score, in the order of the images' names").at_least(1);
-    spec.option("neighbours", a.neighbours, "of precision and recall").at_least(1);
+    spec.option("splits", a.splits, "parts that the Inception Score is the mean of, in the order of the images' names")
+        .at_least(1);
+    spec.option("neighbours", a.neighbours, "nearest neighbours of precision and recall").at_least(1);
     spec.option("batch", a.batch, "images per pass of the Inception network").at_least(1);
 }
 

@@ -61,7 +61,7 @@ inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<
     spec.option("steps", a.steps, "optimiser steps in all, those before --resume included").at_least(1);
     spec.flag("resume", a.resume, "continue from DIR/state.safetensors; start anew if there is none");
     spec.option("init", a.initial_model, "start from this model file instead of random parameters").placeholder("FILE");
-    spec.option("seed", a.seed, "of parameters, data order, noise and the choice of held-back images");
+    spec.option("seed", a.seed, "seed of parameters, data order, noise and the choice of held-back images");
     add_compute_options(spec, a.compute, Use::training);
 }
 inline void add_data_options(Spec& spec, TrainingArguments& a) {
@@ -69,7 +69,7 @@ inline void add_data_options(Spec& spec, TrainingArguments& a) {
     spec.option("resize", a.resize, "short side of the photos before the random crop; 0: the crop's size").at_least(0);
     spec.flag("flip", a.flip, "mirror every second image, by chance");
     spec.option("validation", a.validation, "images held back by a deterministic split; 0: none").at_least(0);
-    spec.option("split-seed", a.split_seed, "of their choice, where it is not --seed");
+    spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
 }
 /// `betas` describes the optimiser, such as "Adam (beta 0.9, 0.95)".
 inline void add_optimiser_options(Spec& spec, TrainingArguments& a, const std::string& optimiser) {
@@ -80,17 +80,17 @@ inline void add_optimiser_options(Spec& spec, TrainingArguments& a, const std::s
     spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --steps")
         .choices({"constant", "cosine"});
     spec.option("clip", a.clip, "largest norm of the gradient; 0: no clipping").at_least(0);
-    spec.option("ema-decay", a.ema_decay, "per step, of the averaged weights, which are the result").range(0, 1);
+    spec.option("ema-decay", a.ema_decay, "decay per step of the averaged weights, which are the result").range(0, 1);
     spec.option("ema-every", a.ema_every, "steps between updates of the average; 0: no average").at_least(0);
 }
 inline void add_report_options(Spec& spec, TrainingArguments& a, const std::string& evaluation) {
     spec.section("Reports");
     spec.option("evaluate-every", a.evaluate_every, text("steps between ", evaluation, "; 0: only at the end"))
         .at_least(0);
-    spec.option("evaluate-count", a.evaluate_count, "held-back images used for them").at_least(1);
+    spec.option("evaluate-count", a.evaluate_count, "held-back images used in one evaluation").at_least(1);
     spec.option("save-every", a.save_every, "steps between saves of state and model; 0: only at the end").at_least(0);
     spec.option("log-every", a.log_every, "steps between lines of log.jsonl").at_least(1);
-    spec.option("export-dtype", a.export_dtype, "of model.safetensors").choices({"bf16", "f32"});
+    spec.option("export-dtype", a.export_dtype, "element type of model.safetensors").choices({"bf16", "f32"});
 }
 
 /// The shortest text that reads back as the same number.

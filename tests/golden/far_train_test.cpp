@@ -19,7 +19,7 @@ using Model = FarModel<FarTinyGolden, A>;
 void check(const std::string& name, bool masked) {
     const auto golden = Golden::find(name);
     const auto gradients = Golden::find(name + "_grads");
-    if (!golden || !gradients) {
+    if (!golden) {
         return;
     }
     Model model;
@@ -42,6 +42,9 @@ void check(const std::string& name, bool masked) {
     const auto loss = far_loss(model, latents, labels, draws, noise, options);
     golden->close("train.z", loss.z, 1e-5);
     golden->close("train.loss", loss.total, 1e-5);
+    if (!gradients) {
+        return;
+    }
     backward(loss.total);
     for_each_parameter(model, [&](const auto& p) {
         CAPTURE(p.name);

@@ -2,7 +2,7 @@
 
 /// Finds files recorded from the reference implementations ("golden" files), compares tensors with them, and gives
 /// models the parameters that the reference models had. The small files lie in tests/golden; the others are looked for
-/// in $FLOWFAR_GOLDEN_DIR, by default in shared/golden beside the source tree. With FLOWFAR_GOLDEN_VERBOSE set, every
+/// in $FLOWFAR_GOLDEN_DIR, by default in shared/golden beside the checkout. With FLOWFAR_GOLDEN_VERBOSE set, every
 /// comparison is printed.
 
 #include <map>
