@@ -67,7 +67,8 @@ Spec make_spec(Arguments& a) {
         .choices({"thick_tailed", "logit_normal", "uniform"});
     spec.option("code-dropout", a.code_dropout, "share of codes that are hidden, for guidance").range(0, 1);
     add_report_options(spec, a, "validations (PSNR, SSIM at 25 steps), loss.png and samples.png");
-    spec.option("guidance", a.guidance, "guidance of the reconstructions in samples.png").range(-100, 100);
+    spec.option("guidance", a.guidance, "guidance of the reconstructions in validations and samples.png")
+        .range(-100, 100);
     spec.example("--data photos.tar --out run --steps 20000 --batch 64 --lr 5e-4 --decay cosine --warmup 200",
                  "trains FlowMoTiny; Ctrl-C saves, and the same command with --resume continues");
     return spec;

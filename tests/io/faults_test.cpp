@@ -223,6 +223,7 @@ TEST_CASE("death at any system call leaves the old file or the new one, and the 
         for (std::size_t stop = 0; !finished; ++stop) {
             REQUIRE(stop < 5000);
             put_file(path, writer.old);
+            fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
             try {
                 finished = killed_at(stop, [&] { writer.write(path); }).finished;
             } catch (const NotPermitted& refused) {
@@ -235,6 +236,8 @@ TEST_CASE("death at any system call leaves the old file or the new one, and the 
             for (const std::string& name : names_in(folder.path())) {
                 const bool temporary = name.starts_with(".flowfar-") && name.ends_with(".tmp");
                 REQUIRE((name == "target" || temporary));
+                const fs::perms others = fs::perms::group_all | fs::perms::others_all;
+                REQUIRE((fs::status(folder / name).permissions() & others) == fs::perms::none);
                 leftovers += temporary ? 1 : 0;
             }
             writer.write(path);

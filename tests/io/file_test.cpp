@@ -230,21 +230,68 @@ TEST_CASE("what others put in the place of temporary files is neither followed n
     CHECK(io::read_text(path) == "newer");
 }
 
-TEST_CASE("nobody may read a file under construction who could not read the old one") {
+TEST_CASE("processes that write one target at the same time do not disturb each other") {
     const TempDir folder;
-    const fs::path path = folder / "secret";
-    io::write_atomically(path, bytes_of("old"));
-    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
-    std::vector<::mode_t> modes;
-    const ::mode_t mask = ::umask(0);
+    const fs::path path = folder / "target";
+    const std::string piece(50'000, 'x');
+    const auto is_whole = [&](const std::string& found) {
+        return found.size() == piece.size() + 1 && found.substr(0, piece.size()) == piece;
+    };
+    io::write_atomically(path, bytes_of(piece + "0"));
+    std::vector<::pid_t> children;
+    for (int i = 0; i < 4; ++i) {
+        const ::pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            bool good = true;
+            for (int round = 0; round < 150; ++round) {
+                good = good && error_text([&] {
+                                   io::write_atomically(path, bytes_of(piece + static_cast<char>('1' + i)));
+                               }) == "no error";
+                good = good && is_whole(io::read_text(path));
+            }
+            ::_exit(good ? 0 : 1);
+        }
+        children.push_back(child);
+    }
+    for (const ::pid_t child : children) {
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, 0) == child);
+        CHECK(status == 0);
+    }
+    CHECK(is_whole(io::read_text(path)));
+    CHECK(file_count(folder.path()) == 1);
+}
+
+TEST_CASE("the next write removes what several killed processes left, around the file of one that lived") {
+    const TempDir folder;
+    const fs::path path = folder / "target";
+    const auto begin_writing = [&] {
+        const ::pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            const io::OutputFile unfinished(path);
+            ::kill(::getpid(), SIGSTOP);
+            ::_exit(0);
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, WUNTRACED) == child);
+        REQUIRE(WIFSTOPPED(status));
+        return child;
+    };
     {
-        const io::OutputFile file(path);
-        for (const auto& entry : fs::directory_iterator(folder.path())) {
-            modes.push_back(static_cast<::mode_t>(entry.status().permissions()));
+        const ::pid_t first = begin_writing();
+        const io::OutputFile living(path);
+        const ::pid_t last = begin_writing();
+        CHECK(file_count(folder.path()) == 3);
+        for (const ::pid_t child : {first, last}) {
+            REQUIRE(::kill(child, SIGKILL) == 0);
+            REQUIRE(::waitpid(child, nullptr, 0) == child);
         }
     }
-    ::umask(mask);
-    CHECK(modes == std::vector<::mode_t>{0600, 0600});
+    CHECK(file_count(folder.path()) == 2);
+    io::write_atomically(path, bytes_of("x"));
+    CHECK(file_count(folder.path()) == 1);
 }
 
 TEST_CASE("a full disk is an error and leaves the old file") {

@@ -187,7 +187,9 @@ TEST_CASE("weights are shared where format and backend permit it, else loaded") 
     writer.write_torch(folder / "m.pth");
     for (const char* name : {"m.safetensors", "m.pth"}) {
         Pair other(2);
-        io::share_or_load_parameters(other, folder / name);
+        bool loaded = false;
+        io::share_or_load_parameters(other, folder / name, [&](std::uint64_t, std::uint64_t) { loaded = true; });
+        CHECK(loaded == (std::string(name) == "m.pth"));
         CHECK(values_of(other) == values_of(model));
     }
     CHECK_THROWS_AS(io::share_or_load_parameters(model, folder / "none.safetensors"), Error);

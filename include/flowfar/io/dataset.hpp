@@ -151,7 +151,9 @@ class ImageDataset {
     void list_folder(const Path& root, const Path& folder, std::set<Path>& listed, std::set<Path>& links) {
         namespace fs = std::filesystem;
         std::error_code problem;
-        if (!listed.insert(fs::canonical(folder, problem)).second) {
+        const Path real = fs::canonical(folder, problem);
+        require(!problem, folder.string(), ": cannot list: ", problem.message());
+        if (!listed.insert(real).second) {
             return;
         }
         std::vector<Path> below;

@@ -146,8 +146,8 @@ class OutputFile {
 
     [[nodiscard]] Path temporary_name(int number) const;
     void create_temporary(::mode_t mode);
-    /// 0 for what is no regular file.
-    [[nodiscard]] static ::nlink_t link_count(const detail::Descriptor& file);
+    /// Whether the path leads to this very file, a regular one.
+    [[nodiscard]] static bool has_name(const detail::Descriptor& file, const Path& path);
     /// Removes a temporary file that nobody has locked: its writer was killed. Whether there was one.
     static bool remove_abandoned(const Path& path);
 

@@ -105,11 +105,13 @@ FLOWFAR_INLINE OutputFile::OutputFile(const Path& path) : path_(path) {
     struct stat status {};
     const bool exists = ::stat(path_.c_str(), &status) == 0;
     require(!exists || S_ISREG(status.st_mode), path.string(), ": cannot write: not a regular file");
-    // Nobody may open the new file who could not open the old one.
+    // Nobody may open the new file who could not open the old one: so it is the owner's alone at first.
     create_temporary(exists ? 0600U : 0666U);
     if (exists) {
         // Best effort: some file systems have no permission bits.
-        static_cast<void>(::fchmod(file_.number(), status.st_mode & 07777U));
+        const bool same_group = ::fchown(file_.number(), static_cast<::uid_t>(-1), status.st_gid) == 0;
+        const ::mode_t kept = same_group ? 07777U : 05707U;
+        static_cast<void>(::fchmod(file_.number(), status.st_mode & kept));
     }
     buffer_.reserve(buffer_capacity);
 }
@@ -154,38 +156,41 @@ FLOWFAR_INLINE Path OutputFile::temporary_name(int number) const {
 }
 
 FLOWFAR_INLINE void OutputFile::create_temporary(::mode_t mode) {
-    int number = 0;
-    for (int attempt = 0; attempt < 1000; ++attempt) {
+    for (int number = 0; number < 1000;) {
         const Path candidate = temporary_name(number);
         file_ = detail::Descriptor(::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
         if (file_.valid()) {
             const bool taken = ::flock(file_.number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-            if (!taken && link_count(file_) == 1) {
+            if (!taken && has_name(file_, candidate)) {
                 temporary_ = candidate;
-                while (remove_abandoned(temporary_name(++number))) {
+                for (int other = number + 1; other <= number + 8; ++other) {  // as many writers may have died at once
+                    remove_abandoned(temporary_name(other));
                 }
                 return;
             }
             ++number;  // another writer found the file before it was locked, and took it for abandoned
         } else if (errno != EEXIST) {
-            break;
+            detail::fail_with_errno(path_, "create a temporary file beside it");
         } else if (!remove_abandoned(candidate)) {
             ++number;
         }
     }
-    detail::fail_with_errno(path_, "create a temporary file beside it");
+    fail(path_.string(), ": cannot create a temporary file beside it: too many files of that kind");
 }
 
-FLOWFAR_INLINE ::nlink_t OutputFile::link_count(const detail::Descriptor& file) {
-    struct stat status {};
-    return ::fstat(file.number(), &status) == 0 && S_ISREG(status.st_mode) ? status.st_nlink : 0;
+FLOWFAR_INLINE bool OutputFile::has_name(const detail::Descriptor& file, const Path& path) {
+    struct stat own {};
+    struct stat named {};
+    return ::fstat(file.number(), &own) == 0 && ::lstat(path.c_str(), &named) == 0 && S_ISREG(named.st_mode) &&
+           own.st_dev == named.st_dev && own.st_ino == named.st_ino;
 }
 
 FLOWFAR_INLINE bool OutputFile::remove_abandoned(const Path& path) {
     // Network file systems lock only what is open for writing.
     const detail::Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
-    // Who holds the lock of a file that still has its name is the only one who may take the name away.
-    return file.valid() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0 && link_count(file) == 1 &&
+    // Only who holds the lock of the file that has the name may take the name away. A file that was renamed since it
+    // was opened is somebody's target, and the name another writer's.
+    return file.valid() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0 && has_name(file, path) &&
            ::unlink(path.c_str()) == 0;
 }
 

@@ -67,9 +67,8 @@ class PickleMachine {
    public:
     PickleMachine(std::span<const std::byte> bytes, const std::string& label, const PickleLimits& limits)
         : limits_(limits),
-          reader_(
-              bytes.first(std::min<std::uint64_t>(bytes.size(), limits.size)),
-              bytes.size() <= limits.size ? label : text(label, ": a pickle of more than ", limits.size, " bytes")) {
+          reader_(bytes.first(std::min<std::uint64_t>(bytes.size(), limits.size)),
+                  bytes.size() <= limits.size ? label : text(label, ": a pickle may have ", limits.size, " bytes")) {
         graph_.label = label;
         static_cast<void>(add(PickleKind::none));
         static_cast<void>(add_number(PickleKind::boolean, 0));

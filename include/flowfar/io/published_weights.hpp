@@ -29,18 +29,20 @@ class FoldedWeights {
    public:
     FoldedWeights(const File& file, const PublishedWeights& published) : file_(file), epsilon_(published.norm_epsilon) {
         std::set<std::string> norms;
+        const auto skipped = [&](const std::string& name) {
+            return !published.skipped.empty() && name.starts_with(published.skipped);
+        };
         for (const std::string& name : file.names()) {
             const std::string layer = layer_of(name, ".weight");
             const std::string norm = norm_of(layer);
-            if (epsilon_ > 0.0 && !norm.empty() && file.contains(norm + ".running_mean")) {
+            if (epsilon_ > 0.0 && !skipped(name) && !norm.empty() && file.contains(norm + ".running_mean")) {
                 norms_[layer] = norm;
                 norms.insert(norm);
             }
         }
         for (const std::string& name : file.names()) {
-            const bool skipped = (!published.skipped.empty() && name.starts_with(published.skipped)) ||
-                                 name.ends_with(".num_batches_tracked");
-            if (skipped || norms.contains(name.substr(0, name.rfind('.')))) {
+            if (skipped(name) || name.ends_with(".num_batches_tracked") ||
+                norms.contains(name.substr(0, name.rfind('.')))) {
                 continue;
             }
             names_.push_back(name);

@@ -127,10 +127,10 @@ TrainFacts load_train_state(const SafetensorsFile& file, const TrainParts<A>& pa
             slots[i].first = {};
             slots[i].second = {};
             if (file.contains("adam.first." + p.name)) {
-                detail::check_moments(file.at("adam.first." + p.name), std::numeric_limits<double>::lowest());
-                detail::check_moments(file.at("adam.second." + p.name), 0.0);
                 slots[i].first = detail::read_tensor<B>(file, "adam.first." + p.name, p.extents(), p.dtype());
                 slots[i].second = detail::read_tensor<B>(file, "adam.second." + p.name, p.extents(), p.dtype());
+                detail::check_moments(file.at("adam.first." + p.name), std::numeric_limits<double>::lowest());
+                detail::check_moments(file.at("adam.second." + p.name), 0.0);
             }
         }
     }
