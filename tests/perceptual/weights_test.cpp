@@ -140,6 +140,21 @@ TEST_CASE("files that do not fit are refused with all names, and with where to f
     check_mentions(refusal(file), {"unexpected conv9.weight"});
 }
 
+TEST_CASE("batch norms of parts that the network does not have are not read") {
+    FormulaFile file = small_file();
+    file.add("head.conv.weight", {3, 2, 1, 1});
+    for (const std::string part : {".weight", ".bias", ".running_mean", ".running_var"}) {
+        file.add("head.bn" + part, {3});
+        file.fix("head.bn" + part, NAN);
+    }
+    Small network;
+    io::load_published(network, file);
+    Small expected;
+    io::load_published(expected, small_file());
+    CHECK(network.conv1.weight.to_host() == expected.conv1.weight.to_host());
+    CHECK(network.conv1.bias.to_host() == expected.conv1.bias.to_host());
+}
+
 TEST_CASE("weights that Python 2 stored, as LPIPS's are") {
     LpipsWeights<AlexNet<Reference>> weights;
     io::load_published(weights, io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "perceptual" / "data" / "python2.pth");
