@@ -4,11 +4,11 @@ include(CMakePackageConfigHelpers)
 set(flowfar_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/flowfar")
 
 function(flowfar_install_component target file)
-    install(TARGETS ${target} EXPORT ${file} FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    install(TARGETS ${target} EXPORT ${file} FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" ${ARGN})
     install(EXPORT ${file} NAMESPACE flowfar:: DESTINATION "${flowfar_package_dir}")
 endfunction()
 
-flowfar_install_component(flowfar flowfarTargets)
+flowfar_install_component(flowfar flowfarTargets FILE_SET bodies DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 if(TARGET flowfar_io)
     flowfar_install_component(flowfar_io flowfarIoTargets)
 endif()

@@ -3,9 +3,9 @@
 #include <benchmark/benchmark.h>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/train.hpp"
-#include "flowfar/far/vae.hpp"
+#include "flowfar/far/vae/model.hpp"
 #include "flowfar/nn/vit_block.hpp"
 
 namespace {

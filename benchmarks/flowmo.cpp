@@ -2,7 +2,7 @@
 // bf16:1, products take bf16 operands (Bf16Products).
 #include <benchmark/benchmark.h>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 namespace {

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/flowmo/model.hpp"
 #include "flowfar/metrics/psnr.hpp"

@@ -5,7 +5,7 @@
 #include <benchmark/benchmark.h>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 namespace {
 

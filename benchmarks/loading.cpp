@@ -7,10 +7,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/shared_weights.hpp"
-#include "flowfar/io/state_dict.hpp"
-#include "flowfar/io/weights.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/mlp.hpp"
 

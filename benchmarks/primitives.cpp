@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/backend/cpu/bf16_kernel.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/bf16_kernel.hpp"
 
 namespace {
 

@@ -5,10 +5,10 @@
 #include <span>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/denoising_mlp.hpp"
-#include "flowfar/far/vae.hpp"
+#include "flowfar/far/vae/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/nn/vit_block.hpp"
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/backend/cpu/precision.hpp"
-#include "flowfar/backend/cuda.hpp"
-#include "flowfar/far/graph_sampler.hpp"
-#include "flowfar/flowmo/graph_sampler.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
+#include "flowfar/backend/precision.hpp"
 #include "flowfar/flowmo/train.hpp"
+#include "flowfar/samplers_cuda/far.hpp"
+#include "flowfar/samplers_cuda/flowmo.hpp"
 
 using namespace flowfar;
 

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "flowfar/core/philox.hpp"
-#include "flowfar/io/shuffle.hpp"
+#include "flowfar/io/data/shuffle.hpp"
 #include "flowfar/optim/trainer.hpp"
 
-#include "../../examples/support/feature_classifier.hpp"
+#include "../../examples/common/measures/feature_classifier.hpp"
 
 namespace flowfar::program {
 

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "common/cli/cli.hpp"
+#include "common/cli/far_options.hpp"
+#include "common/cli/progress.hpp"
+#include "common/draw/far_images.hpp"
+#include "common/models/far_file.hpp"
 #include "quality.hpp"
-#include "support/cli.hpp"
-#include "support/far_file.hpp"
-#include "support/far_images.hpp"
-#include "support/far_options.hpp"
-#include "support/progress.hpp"
 
 namespace {
 

@@ -6,12 +6,12 @@
 
 #include "flowfar/core/philox.hpp"
 
+#include "common/cli/cli.hpp"
+#include "common/cli/flowmo_options.hpp"
+#include "common/cli/progress.hpp"
+#include "common/draw/flowmo_images.hpp"
+#include "common/training/feature_loss.hpp"
 #include "quality.hpp"
-#include "support/cli.hpp"
-#include "support/feature_loss.hpp"
-#include "support/flowmo_images.hpp"
-#include "support/flowmo_options.hpp"
-#include "support/progress.hpp"
 
 namespace {
 

@@ -11,14 +11,14 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/dataset.hpp"
-#include "flowfar/io/image_tensor.hpp"
-#include "flowfar/io/state_dict.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
+#include "flowfar/io/data/dataset.hpp"
+#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/metrics/frechet.hpp"
 #include "flowfar/metrics/precision_recall.hpp"
 
-#include "../../examples/support/feature_classifier.hpp"
+#include "../../examples/common/measures/feature_classifier.hpp"
 
 namespace flowfar::program {
 

@@ -5,15 +5,15 @@
 #include <optional>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/loader.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/io/data/loader.hpp"
 
 #include "classifier_training.hpp"
+#include "common/cli/cli.hpp"
+#include "common/cli/cpu_options.hpp"
+#include "common/cli/jsonl.hpp"
+#include "common/cli/progress.hpp"
 #include "quality.hpp"
-#include "support/cli.hpp"
-#include "support/cpu_options.hpp"
-#include "support/jsonl.hpp"
-#include "support/progress.hpp"
 
 namespace {
 

@@ -11,8 +11,8 @@
 
 /// With FLOWFAR_SEPARATE_DEFINITIONS defined for a whole program, what takes long to compile and depends on no template
 /// argument (the CPU backend's kernels, the linear algebra of the metrics, the readers of weights) is compiled only in
-/// the units that include backend/cpu/definitions.hpp and, where they are used, metrics/definitions.hpp and
-/// io/definitions.hpp: exactly one of each. Without it everything is header-only.
+/// the units impl/cpu.cpp and, where they are used, impl/metrics.cpp and
+/// impl/io.cpp: exactly one of each. Without it everything is header-only.
 #if defined(FLOWFAR_SEPARATE_DEFINITIONS)
 #define FLOWFAR_INLINE
 #else

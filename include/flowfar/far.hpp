@@ -2,11 +2,11 @@
 
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/far.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/far/tokenizer.hpp"
-#include "flowfar/io/far_checkpoint.hpp"
-#include "flowfar/io/state_dict.hpp"
 
 namespace flowfar {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 /// Tensors, autodiff, the reference backend, optimisers and FlowMo with its layers, without any other library.
-/// Include flowfar/backend/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for
+/// Include flowfar/backend/cpu/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for
 /// files and images (nlohmann-json, libpng, libjpeg, zlib).
 
 #include "flowfar/autodiff/backward.hpp"

@@ -2,10 +2,10 @@
 
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/flowmo.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
 #include "flowfar/flowmo/model.hpp"
-#include "flowfar/io/flowmo_checkpoint.hpp"
-#include "flowfar/io/state_dict.hpp"
 
 namespace flowfar {
 

@@ -1,5 +1,5 @@
 // expect: attention: the operands live on different backends
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/core/ops.hpp"
 
 using namespace flowfar;

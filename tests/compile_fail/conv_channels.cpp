@@ -1,6 +1,6 @@
 // expect: conv2d: the input must have as many channels as the weight's second extent
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/core/conv_ops.hpp"
+#include "flowfar/core/images/conv_ops.hpp"
 
 #ifdef FLOWFAR_FIXED
 constexpr int channels = 16;

@@ -1,5 +1,5 @@
 // expect: elementwise: the operands live on different backends
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/core/ops.hpp"
 
 #ifdef FLOWFAR_FIXED

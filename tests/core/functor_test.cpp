@@ -1,4 +1,4 @@
-#include "flowfar/core/functor.hpp"
+#include "flowfar/core/functors/functor.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

@@ -1,9 +1,9 @@
-#include "flowfar/core/math.hpp"
-
 #include <cmath>
 #include <doctest/doctest.h>
 #include <initializer_list>
 #include <limits>
+
+#include "flowfar/core/constexpr_math.hpp"
 
 namespace cx = flowfar::cx;
 

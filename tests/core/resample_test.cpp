@@ -1,4 +1,4 @@
-#include "flowfar/core/resample.hpp"
+#include "flowfar/core/images/resample.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 using flowfar::area_weights;
 using flowfar::bicubic_weights;

@@ -1,8 +1,8 @@
-#include "flowfar/core/resize.hpp"
+#include "flowfar/core/images/resize.hpp"
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 #include "gradient_check.hpp"
 #include "perceptual/fixture.hpp"

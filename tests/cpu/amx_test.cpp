@@ -1,5 +1,5 @@
 // The kernel for tile registers, with the tile instructions computed in C++: whatever this CPU has.
-#include "flowfar/backend/cpu/amx.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/amx.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -9,8 +9,8 @@
 #include <random>
 #include <vector>
 
-#include "flowfar/backend/cpu/bf16_rows.hpp"
-#include "flowfar/backend/cpu/int8_kernel.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/int8_kernel.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16) && defined(__linux__)
 

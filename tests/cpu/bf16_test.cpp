@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/backend/cpu/bf16_conv.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/cpu/kernels/conv/bf16_conv.hpp"
 #include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"
 

@@ -1,6 +1,6 @@
 #include "suites/conv.hpp"
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 #include "instruction_sets.hpp"
 

@@ -1,6 +1,6 @@
 #include "suites/elementwise.hpp"
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;

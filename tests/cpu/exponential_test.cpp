@@ -4,8 +4,8 @@
 #include <random>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/backend/cpu/elementwise.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
 
 #include "instruction_sets.hpp"
 #include "suites/attention.hpp"

@@ -5,8 +5,8 @@
 #include <random>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/backend/cpu/gemm.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/gemm.hpp"
 
 #include "instruction_sets.hpp"
 

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 #include "approx.hpp"
 

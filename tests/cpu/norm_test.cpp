@@ -1,6 +1,6 @@
 #include "suites/norm.hpp"
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 #include "instruction_sets.hpp"
 

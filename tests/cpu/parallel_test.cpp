@@ -1,5 +1,3 @@
-#include "flowfar/backend/cpu/parallel.hpp"
-
 #include <doctest/doctest.h>
 #include <numeric>
 #include <stdexcept>
@@ -7,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "flowfar/backend/cpu/runtime/thread_pool.hpp"
 #include "flowfar/core/error.hpp"
 
 using flowfar::Index;

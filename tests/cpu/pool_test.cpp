@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;

@@ -1,5 +1,5 @@
 // What the host does not wait for, on emulated streams that work only when they are waited for (cuda_emulation).
-#include "flowfar/backend/cuda/transfer.cuh"
+#include "flowfar/backend/cuda/runtime/transfer.cuh"
 #include "flowfar/far/train.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/perceptual/input.hpp"

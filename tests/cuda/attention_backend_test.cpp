@@ -1,4 +1,4 @@
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 
 #include "suites/attention.hpp"
 

@@ -1,5 +1,5 @@
 // Attention with warpgroup products, run by the emulator, against the reference backend.
-#include "flowfar/backend/cuda/attention_hopper.cuh"
+#include "flowfar/backend/cuda/kernels/attention/attention_hopper.cuh"
 
 #include "suites/attention.hpp"
 

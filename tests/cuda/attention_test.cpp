@@ -4,7 +4,7 @@
 #include <array>
 #include <set>
 
-#include "flowfar/backend/cuda/attention.cuh"
+#include "flowfar/backend/cuda/kernels/attention/attention.cuh"
 
 using namespace flowfar;
 using namespace flowfar::testing;

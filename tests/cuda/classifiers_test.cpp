@@ -1,7 +1,7 @@
 // ResNet-50 and FID's Inception network with their input gradients on the CUDA backend, against the numbers that
 // PyTorch and pytorch-fid gave.
 #include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 
 #include "perceptual/inception_suite.hpp"
 #include "perceptual/resnet_suite.hpp"

@@ -1,6 +1,6 @@
 #include "suites/conv.hpp"
 
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/backend/cuda/attention_warpgroup.cuh"
-#include "flowfar/backend/cuda/launch.cuh"
-#include "flowfar/backend/cuda/tensor_core.cuh"
-#include "flowfar/core/vocabulary.hpp"
+#include "flowfar/backend/cuda/kernels/attention/attention_warpgroup.cuh"
+#include "flowfar/backend/cuda/kernels/gemm/tensor_core.cuh"
+#include "flowfar/backend/cuda/runtime/launch.cuh"
+#include "flowfar/core/op_options.hpp"
 
 namespace {
 

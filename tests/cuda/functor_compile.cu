@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "flowfar/core/dtype.hpp"
-#include "flowfar/core/functor.hpp"
+#include "flowfar/core/functors/functor.hpp"
 #include "flowfar/core/philox.hpp"
 
 namespace {

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <iostream>
 
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 
 #include "golden.hpp"
 

@@ -1,9 +1,9 @@
-#include "flowfar/backend/cuda/graph.hpp"
+#include "flowfar/backend/cuda/runtime/graph.hpp"
 
 #include <optional>
 
-#include "flowfar/far/graph_sampler.hpp"
-#include "flowfar/flowmo/graph_sampler.hpp"
+#include "flowfar/samplers_cuda/far.hpp"
+#include "flowfar/samplers_cuda/flowmo.hpp"
 
 #include "twin.hpp"
 #include "twin_model.hpp"

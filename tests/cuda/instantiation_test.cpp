@@ -1,11 +1,11 @@
 // Models over Cuda and their training compile without any CUDA header.
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 #if defined(CUDA_EMULATION) || defined(CUDART_VERSION) || defined(__CUDACC__)
-#error "flowfar/backend/cuda.hpp includes a CUDA header"
+#error "flowfar/backend/cuda/cuda.hpp includes a CUDA header"
 #endif
 
 using namespace flowfar;

@@ -1,7 +1,7 @@
 // Bf16Products on the CUDA backend: products, convolutions and attention of f32 tensors with bf16 operands.
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu/precision.hpp"
+#include "flowfar/backend/precision.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 #include "suites/conv.hpp"

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;

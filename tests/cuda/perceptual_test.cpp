@@ -1,6 +1,6 @@
 // The perceptual networks, their distances and gradients on the CUDA backend, against the numbers that PyTorch gave.
 #include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/perceptual/alexnet.hpp"
 #include "flowfar/perceptual/squeezenet.hpp"
 #include "flowfar/perceptual/vgg16.hpp"

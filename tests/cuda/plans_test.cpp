@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <random>
 
-#include "flowfar/backend/cuda/conv.cuh"
+#include "flowfar/backend/cuda/kernels/conv/conv.cuh"
 
 #include "suites/conv.hpp"
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 #include "approx.hpp"

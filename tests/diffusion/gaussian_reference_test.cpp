@@ -9,7 +9,7 @@
 
 #include "flowfar/core/philox.hpp"
 #include "flowfar/diffusion/respacing.hpp"
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 #include "fill.hpp"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "flowfar/diffusion/respacing.hpp"
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 using flowfar::Cosine;
 using flowfar::Ddpm;

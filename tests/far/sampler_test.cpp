@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 #include <limits>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/sample.hpp"
 
 #include "approx.hpp"

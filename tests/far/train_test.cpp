@@ -6,8 +6,8 @@
 #include <limits>
 #include <set>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/train_state.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/train_state.hpp"
 
 #include "temp_dir.hpp"
 

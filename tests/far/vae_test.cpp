@@ -1,13 +1,12 @@
 /// The autoencoder beyond the recorded cases: shapes, batches, training, files.
 
-#include "flowfar/far/vae.hpp"
-
 #include <cmath>
 #include <doctest/doctest.h>
 
 #include "flowfar/autodiff/backward.hpp"
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/state_dict.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
+#include "flowfar/far/vae/model.hpp"
 
 #include "approx.hpp"
 #include "temp_dir.hpp"

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/flowmo.hpp"
 #include "flowfar/flowmo/train.hpp"
 

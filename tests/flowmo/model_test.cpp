@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 #include <thread>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // The EXIF payload alone, which the JPEG target reaches only behind a whole image.
 
-#include "flowfar/io/exif.hpp"
+#include "flowfar/io/images/exif.hpp"
 
 #include "fuzz_target.hpp"
 

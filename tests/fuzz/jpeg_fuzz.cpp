@@ -1,6 +1,6 @@
 // JPEG images, with their EXIF orientation.
 
-#include "flowfar/io/jpeg.hpp"
+#include "flowfar/io/images/jpeg.hpp"
 
 #include "fuzz_target.hpp"
 

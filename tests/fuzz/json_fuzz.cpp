@@ -3,7 +3,7 @@
 #include <sstream>
 #include <string>
 
-#include "../../examples/support/jsonl.hpp"
+#include "../../examples/common/cli/jsonl.hpp"
 #include "fuzz_target.hpp"
 
 namespace flowfar::fuzz {

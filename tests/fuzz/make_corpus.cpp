@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/io/feature_statistics.hpp"
-#include "flowfar/io/image.hpp"
-#include "flowfar/io/npy.hpp"
-#include "flowfar/io/npz.hpp"
-#include "flowfar/io/safetensors_writer.hpp"
-#include "flowfar/io/token_file.hpp"
-#include "flowfar/io/torch_writer.hpp"
-#include "flowfar/io/train_state.hpp"
+#include "flowfar/checkpoints/feature_statistics.hpp"
+#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/train_state.hpp"
+#include "flowfar/io/images/image.hpp"
+#include "flowfar/io/tensors/npy.hpp"
+#include "flowfar/io/tensors/npz.hpp"
+#include "flowfar/io/tensors/safetensors_writer.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "../io/io_support.hpp"

@@ -1,6 +1,6 @@
 // NumPy's array files.
 
-#include "flowfar/io/npy.hpp"
+#include "flowfar/io/tensors/npy.hpp"
 
 #include "fuzz_target.hpp"
 

@@ -1,7 +1,7 @@
 // NumPy's archives, stored and compressed, and the statistics of features in them.
 
-#include "flowfar/io/feature_statistics.hpp"
-#include "flowfar/io/npz.hpp"
+#include "flowfar/checkpoints/feature_statistics.hpp"
+#include "flowfar/io/tensors/npz.hpp"
 
 #include "fuzz_target.hpp"
 

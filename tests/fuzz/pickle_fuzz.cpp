@@ -1,6 +1,6 @@
 // Pickles: every value is described, from the first to the last and from the root down.
 
-#include "flowfar/io/pickle.hpp"
+#include "flowfar/io/pickle/pickle.hpp"
 
 #include "fuzz_target.hpp"
 

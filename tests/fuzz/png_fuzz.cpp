@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "flowfar/io/file.hpp"
-#include "flowfar/io/png.hpp"
+#include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/images/png.hpp"
 
 #include "fuzz_target.hpp"
 

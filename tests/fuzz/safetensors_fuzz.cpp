@@ -1,6 +1,6 @@
 // Model files: the header, every view, and the conversions of their elements.
 
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 #include "fuzz_target.hpp"
 

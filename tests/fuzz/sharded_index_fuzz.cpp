@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <vector>
 
-#include "flowfar/io/safetensors_writer.hpp"
-#include "flowfar/io/sharded_safetensors.hpp"
+#include "flowfar/io/tensors/safetensors_writer.hpp"
+#include "flowfar/io/tensors/sharded_safetensors.hpp"
 
 #include "fuzz_target.hpp"
 

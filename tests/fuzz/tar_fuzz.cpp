@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
-#include "flowfar/io/dataset.hpp"
-#include "flowfar/io/tar.hpp"
+#include "flowfar/io/data/dataset.hpp"
+#include "flowfar/io/data/tar.hpp"
 
 #include "../io/tar_builder.hpp"
 #include "fuzz_target.hpp"

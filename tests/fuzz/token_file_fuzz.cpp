@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "flowfar/io/token_file.hpp"
+#include "flowfar/checkpoints/token_file.hpp"
 
 #include "fuzz_target.hpp"
 

@@ -1,6 +1,6 @@
 // PyTorch's checkpoints, archives and streams.
 
-#include "flowfar/io/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
 
 #include "fuzz_target.hpp"
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/io/train_state.hpp"
+#include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "fuzz_target.hpp"

@@ -1,6 +1,6 @@
 // The tables of zip archives.
 
-#include "flowfar/io/zip_archive.hpp"
+#include "flowfar/io/bytes/zip_archive.hpp"
 
 #include "fuzz_target.hpp"
 

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/flowmo/model.hpp"
 
 using namespace flowfar;

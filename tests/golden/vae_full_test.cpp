@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/far/vae.hpp"
+#include "flowfar/far/vae/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

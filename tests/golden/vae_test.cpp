@@ -1,10 +1,10 @@
 /// The KL-16 autoencoder with a quarter of the channels against the reference: every recorded map on the way.
 
-#include "flowfar/far/vae.hpp"
-
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <string>
+
+#include "flowfar/far/vae/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

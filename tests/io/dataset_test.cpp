@@ -1,4 +1,4 @@
-#include "flowfar/io/dataset.hpp"
+#include "flowfar/io/data/dataset.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "flowfar/io/file.hpp"
+#include "flowfar/io/bytes/file.hpp"
 
 #include <csignal>
 #include <cstddef>

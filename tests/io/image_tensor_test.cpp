@@ -1,4 +1,4 @@
-#include "flowfar/io/image_tensor.hpp"
+#include "flowfar/io/images/image_tensor.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "flowfar/io/image_transform.hpp"
+#include "flowfar/io/images/image_transform.hpp"
 
 #include <algorithm>
 #include <array>

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/pixels.hpp"
+#include "flowfar/io/images/pixels.hpp"
 
 namespace flowfar::testing {
 

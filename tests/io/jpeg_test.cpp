@@ -1,4 +1,4 @@
-#include "flowfar/io/jpeg.hpp"
+#include "flowfar/io/images/jpeg.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/image.hpp"
+#include "flowfar/io/images/image.hpp"
 
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"

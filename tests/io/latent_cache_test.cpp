@@ -1,8 +1,8 @@
-#include "flowfar/io/latent_cache.hpp"
+#include "flowfar/checkpoints/latent_cache.hpp"
 
 #include <doctest/doctest.h>
 
-#include "flowfar/io/png.hpp"
+#include "flowfar/io/images/png.hpp"
 
 #include "io_support.hpp"
 #include "temp_dir.hpp"

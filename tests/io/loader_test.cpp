@@ -1,4 +1,4 @@
-#include "flowfar/io/loader.hpp"
+#include "flowfar/io/data/loader.hpp"
 
 #include <algorithm>
 #include <cstddef>

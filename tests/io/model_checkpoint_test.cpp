@@ -4,10 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/far_checkpoint.hpp"
-#include "flowfar/io/flowmo_checkpoint.hpp"
-#include "flowfar/io/safetensors_writer.hpp"
-#include "flowfar/io/torch_writer.hpp"
+#include "flowfar/checkpoints/far.hpp"
+#include "flowfar/checkpoints/flowmo.hpp"
+#include "flowfar/io/tensors/safetensors_writer.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
 
 #include "temp_dir.hpp"
 

@@ -1,4 +1,4 @@
-#include "flowfar/io/npy.hpp"
+#include "flowfar/io/tensors/npy.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include <vector>
 #include <zlib.h>
 
-#include "flowfar/io/npz.hpp"
+#include "flowfar/io/tensors/npz.hpp"
 
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"

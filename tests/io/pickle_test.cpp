@@ -1,4 +1,4 @@
-#include "flowfar/io/pickle.hpp"
+#include "flowfar/io/pickle/pickle.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "flowfar/io/png.hpp"
+#include "flowfar/io/images/png.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/image.hpp"
+#include "flowfar/io/images/image.hpp"
 
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"

@@ -1,4 +1,4 @@
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-#include "flowfar/io/state_dict.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
 
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <map>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/shared_weights.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/shared.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "io_support.hpp"

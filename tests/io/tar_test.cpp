@@ -1,4 +1,4 @@
-#include "flowfar/io/tar.hpp"
+#include "flowfar/io/data/tar.hpp"
 
 #include <array>
 #include <cstddef>

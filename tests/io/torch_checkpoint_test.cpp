@@ -1,4 +1,4 @@
-#include "flowfar/io/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
 
 #include <cmath>
 #include <cstddef>

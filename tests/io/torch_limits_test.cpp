@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "flowfar/io/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
 
 #include "io_support.hpp"
 #include "torch_builder.hpp"

@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <vector>
 
-#include "flowfar/io/torch_checkpoint.hpp"
-#include "flowfar/io/torch_writer.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
 
 #include "io_support.hpp"
 #include "temp_dir.hpp"

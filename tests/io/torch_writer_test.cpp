@@ -1,4 +1,4 @@
-#include "flowfar/io/torch_writer.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
 
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"

@@ -1,4 +1,4 @@
-#include "flowfar/io/train_state.hpp"
+#include "flowfar/checkpoints/train_state.hpp"
 
 #include <cmath>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "flowfar/io/weights.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/state_dict.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "io_support.hpp"

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/file.hpp"
+#include "flowfar/io/bytes/file.hpp"
 
 namespace flowfar::testing {
 

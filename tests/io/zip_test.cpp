@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/byte_reader.hpp"
-#include "flowfar/io/zip_archive.hpp"
-#include "flowfar/io/zip_writer.hpp"
+#include "flowfar/io/bytes/byte_reader.hpp"
+#include "flowfar/io/bytes/zip_archive.hpp"
+#include "flowfar/io/bytes/zip_writer.hpp"
 
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"

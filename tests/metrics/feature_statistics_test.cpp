@@ -1,4 +1,4 @@
-#include "flowfar/io/feature_statistics.hpp"
+#include "flowfar/checkpoints/feature_statistics.hpp"
 
 #include <cmath>
 #include <cstddef>

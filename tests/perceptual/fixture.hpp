@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 #include "golden.hpp"

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/perceptual/lpips.hpp"
 #include "flowfar/perceptual/resnet_loss.hpp"

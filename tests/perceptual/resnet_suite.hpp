@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/published_weights.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/published.hpp"
 #include "flowfar/perceptual/resnet_loss.hpp"
 
 #include "fixture.hpp"

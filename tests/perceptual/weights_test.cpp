@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/io/published_weights.hpp"
+#include "flowfar/checkpoints/published.hpp"
 #include "flowfar/perceptual/lpips.hpp"
 #include "flowfar/perceptual/resnet50.hpp"
 

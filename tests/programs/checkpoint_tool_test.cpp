@@ -10,10 +10,10 @@
 #include <sys/resource.h>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
-#include "flowfar/io/safetensors_writer.hpp"
-#include "flowfar/io/torch_writer.hpp"
-#include "flowfar/io/weights.hpp"
+#include "flowfar/core/memory_pool.hpp"
+#include "flowfar/io/tensors/safetensors_writer.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include "../io/io_support.hpp"
 #include "process.hpp"

@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/safetensors.hpp"
-#include "flowfar/io/safetensors_writer.hpp"
-#include "flowfar/io/torch_writer.hpp"
-#include "flowfar/io/weights.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
+#include "flowfar/io/tensors/safetensors_writer.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include "../io/io_support.hpp"
 #include "../io/torch_builder.hpp"

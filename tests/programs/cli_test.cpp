@@ -1,4 +1,4 @@
-#include "../../examples/support/cli.hpp"
+#include "../../examples/common/cli/cli.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,12 +1,12 @@
 // The perceptual loss of a small classifier: its values, its gradients, and flowmo_train with it.
 
-#include "../../examples/support/feature_loss.hpp"
+#include "../../examples/common/training/feature_loss.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>
 
 #include "flowfar/autodiff/backward.hpp"
-#include "flowfar/io/state_dict.hpp"
+#include "flowfar/checkpoints/state_dict.hpp"
 
 #include "fill.hpp"
 #include "photos.hpp"

@@ -8,14 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "flowfar/io/image.hpp"
-#include "flowfar/io/token_file.hpp"
+#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/io/images/image.hpp"
 
-#include "../../examples/support/codebook_usage.hpp"
-#include "../../examples/support/extremes.hpp"
-#include "../../examples/support/pair_measures.hpp"
-#include "../../examples/support/tile_planes.hpp"
-#include "../../examples/support/tiles.hpp"
+#include "../../examples/common/draw/extremes.hpp"
+#include "../../examples/common/draw/tile_planes.hpp"
+#include "../../examples/common/draw/tiles.hpp"
+#include "../../examples/common/measures/codebook_usage.hpp"
+#include "../../examples/common/measures/pair_measures.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"

@@ -4,9 +4,9 @@
 #include <cstdlib>
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu.hpp"
-#include "flowfar/io/image.hpp"
-#include "flowfar/io/token_file.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/io/images/image.hpp"
 
 #include "photos.hpp"
 #include "process.hpp"

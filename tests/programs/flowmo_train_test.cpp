@@ -3,8 +3,8 @@
 #include <csignal>
 #include <doctest/doctest.h>
 
-#include "flowfar/io/image.hpp"
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/io/images/image.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 #include "photos.hpp"
 #include "process.hpp"

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/image.hpp"
+#include "flowfar/io/images/image.hpp"
 
-#include "../../examples/support/inception_measures.hpp"
-#include "../../examples/support/pair_measures.hpp"
+#include "../../examples/common/measures/inception_measures.hpp"
+#include "../../examples/common/measures/pair_measures.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 

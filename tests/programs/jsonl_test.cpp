@@ -1,4 +1,4 @@
-#include "../../examples/support/jsonl.hpp"
+#include "../../examples/common/cli/jsonl.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "flowfar/core/philox.hpp"
-#include "flowfar/io/image.hpp"
+#include "flowfar/io/images/image.hpp"
 
 namespace flowfar::testing {
 

@@ -1,4 +1,4 @@
-#include "../../examples/support/plot.hpp"
+#include "../../examples/common/draw/plot.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

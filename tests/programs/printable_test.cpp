@@ -1,4 +1,4 @@
-#include "../../examples/support/printable.hpp"
+#include "../../examples/common/cli/printable.hpp"
 
 #include <doctest/doctest.h>
 #include <string>

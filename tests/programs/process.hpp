@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/file.hpp"
+#include "flowfar/io/bytes/file.hpp"
 
 #include "temp_dir.hpp"
 

@@ -2,7 +2,7 @@
 
 /// Pooling of a backend against the reference.
 
-#include "flowfar/core/pool_shape.hpp"
+#include "flowfar/core/shapes/pooling_shape.hpp"
 
 #include "twin.hpp"
 

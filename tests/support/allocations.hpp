@@ -8,7 +8,7 @@
 #include <doctest/doctest.h>
 #include <new>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 
 namespace flowfar::testing {
 

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "flowfar/backend/cpu/parallel.hpp"
-#include "flowfar/io/safetensors.hpp"
+#include "flowfar/backend/cpu/runtime/thread_pool.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
 
 #include "golden_folders.hpp"
 

@@ -4,9 +4,9 @@
 /// are built a second time from the same tests.
 
 #if defined(FLOWFAR_GOLDEN_ON_CUDA)
-#include "flowfar/backend/cuda.hpp"
+#include "flowfar/backend/cuda/cuda.hpp"
 #else
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
 #endif
 
 namespace flowfar::testing {

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu/features.hpp"
+#include "flowfar/backend/cpu/runtime/instruction_set.hpp"
 
 namespace flowfar::testing {
 

@@ -4,9 +4,9 @@
 #include <doctest/doctest.h>
 #include <vector>
 
-#include "flowfar/backend/cpu.hpp"
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/shared.hpp"
 #include "flowfar/flowmo/model.hpp"
-#include "flowfar/io/shared_weights.hpp"
 
 #include "at_once.hpp"
 #include "temp_dir.hpp"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/io/npz.hpp"
-#include "flowfar/io/weights.hpp"
+#include "flowfar/io/tensors/npz.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include "at_once.hpp"
 

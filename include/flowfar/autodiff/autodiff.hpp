@@ -7,7 +7,7 @@
 #include "flowfar/autodiff/rules/reduce.hpp"
 #include "flowfar/autodiff/rules/shape.hpp"
 #include "flowfar/backend/composite_linear.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "flowfar/autodiff/checkpoint.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/tensor.hpp"
 
 namespace flowfar {

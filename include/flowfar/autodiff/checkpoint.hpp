@@ -1,7 +1,7 @@
 #pragma once
 
 #include "flowfar/autodiff/autodiff.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include "flowfar/autodiff/tape.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

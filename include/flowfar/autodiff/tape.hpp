@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "flowfar/backend/concept.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

@@ -11,7 +11,7 @@
 #include "flowfar/backend/composite_linear.hpp"
 #include "flowfar/backend/tensor_lists.hpp"
 #include "flowfar/core/layout.hpp"
-#include "flowfar/core/vocabulary.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar {
 

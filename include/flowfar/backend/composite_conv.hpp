@@ -3,7 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include "flowfar/core/pool_shape.hpp"
+#include "flowfar/core/shapes/pooling_shape.hpp"
 
 namespace flowfar {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "flowfar/core/layout.hpp"
-#include "flowfar/core/vocabulary.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar {
 

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "flowfar/core/layout.hpp"
-#include "flowfar/core/vocabulary.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar {
 

@@ -3,8 +3,8 @@
 #include <span>
 
 #include "flowfar/core/layout.hpp"
-#include "flowfar/core/pool.hpp"
-#include "flowfar/core/vocabulary.hpp"
+#include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar {
 

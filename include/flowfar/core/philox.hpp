@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "flowfar/config.hpp"
+#include "flowfar/core/constexpr_math.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/core/math.hpp"
 
 namespace flowfar {
 

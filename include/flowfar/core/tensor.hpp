@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/op_options.hpp"
 #include "flowfar/core/shape.hpp"
-#include "flowfar/core/vocabulary.hpp"
 
 namespace flowfar {
 

@@ -7,8 +7,8 @@
 #include <span>
 
 #include "flowfar/autodiff/backward.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/ops.hpp"
-#include "flowfar/core/pool.hpp"
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/diffusion/gaussian.hpp"
 

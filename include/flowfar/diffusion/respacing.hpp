@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/constexpr_math.hpp"
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/core/math.hpp"
 #include "flowfar/diffusion/gaussian.hpp"
 
 namespace flowfar {

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "flowfar/core/constexpr_math.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/core/math.hpp"
 
 namespace flowfar {
 

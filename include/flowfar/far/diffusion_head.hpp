@@ -4,7 +4,7 @@
 #include <functional>
 #include <utility>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
 #include "flowfar/far/denoising_mlp.hpp"

@@ -6,7 +6,7 @@
 #include <optional>
 #include <span>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/model.hpp"
 
 namespace flowfar {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/diffusion_head.hpp"
 #include "flowfar/far/token_mask.hpp"

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/model.hpp"
 #include "flowfar/far/schedule.hpp"
 

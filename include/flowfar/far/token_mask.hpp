@@ -6,8 +6,8 @@
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/philox.hpp"
-#include "flowfar/core/pool.hpp"
 
 namespace flowfar {
 

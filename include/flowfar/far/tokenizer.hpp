@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "flowfar/far/vae.hpp"
+#include "flowfar/far/vae/model.hpp"
 
 namespace flowfar {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/diffusion/rectified_flow.hpp"
 #include "flowfar/flowmo/model.hpp"
 

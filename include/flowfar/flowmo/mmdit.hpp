@@ -4,7 +4,7 @@
 #include <tuple>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/flowmo/double_block.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/embedding.hpp"

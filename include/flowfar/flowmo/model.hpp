@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/mmdit.hpp"

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "flowfar/core/math.hpp"
-#include "flowfar/core/pool.hpp"
-#include "flowfar/core/resize.hpp"
+#include "flowfar/core/constexpr_math.hpp"
+#include "flowfar/core/images/resize.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

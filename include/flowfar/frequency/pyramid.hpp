@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/frequency/filter.hpp"
 
 namespace flowfar {

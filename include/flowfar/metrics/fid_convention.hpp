@@ -15,7 +15,7 @@
 #include "flowfar/config.hpp"
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/metrics/frechet.hpp"
 
 namespace flowfar::metrics {
@@ -92,5 +92,5 @@ class FidInput {
 }  // namespace flowfar::metrics
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/metrics/fid_convention_definitions.hpp"
+#include "flowfar/impl/metrics/fid_convention.ipp"
 #endif

@@ -36,5 +36,5 @@ struct FrechetDistance {
 }  // namespace flowfar::metrics
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/metrics/frechet_definitions.hpp"
+#include "flowfar/impl/metrics/frechet.ipp"
 #endif

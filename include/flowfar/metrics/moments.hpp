@@ -58,5 +58,5 @@ class FeatureMoments {
 }  // namespace flowfar::metrics
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/metrics/moments_definitions.hpp"
+#include "flowfar/impl/metrics/moments.ipp"
 #endif

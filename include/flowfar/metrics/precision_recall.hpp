@@ -29,5 +29,5 @@ struct PrecisionRecallOptions {
 }  // namespace flowfar::metrics
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/metrics/precision_recall_definitions.hpp"
+#include "flowfar/impl/metrics/precision_recall.ipp"
 #endif

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "flowfar/core/conv_ops.hpp"
+#include "flowfar/core/images/conv_ops.hpp"
 #include "flowfar/nn/init.hpp"
 
 namespace flowfar {

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 
-#include "flowfar/core/math.hpp"
+#include "flowfar/core/constexpr_math.hpp"
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/nn/linear.hpp"
 

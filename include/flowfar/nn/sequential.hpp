@@ -4,8 +4,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "flowfar/core/conv_ops.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/images/conv_ops.hpp"
 #include "flowfar/nn/blocks.hpp"
 
 namespace flowfar {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/nn/parameter.hpp"
 
 namespace flowfar {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 #include "flowfar/optim/clip.hpp"
 
 namespace flowfar {

@@ -3,7 +3,7 @@
 #include <span>
 
 #include "flowfar/backend/concept.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "flowfar/core/resize.hpp"
+#include "flowfar/core/images/resize.hpp"
 #include "flowfar/perceptual/input.hpp"
 #include "flowfar/perceptual/resnet50.hpp"
 

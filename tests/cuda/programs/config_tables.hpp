@@ -5,8 +5,8 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/flowmo/config.hpp"
 
-#include "../../../examples/support/config_table.hpp"
-#include "../../../examples/support/device.hpp"
+#include "../../../examples/common/cli/device.hpp"
+#include "../../../examples/common/models/config_table.hpp"
 
 namespace flowfar::program {
 

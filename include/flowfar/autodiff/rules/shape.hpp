@@ -1,7 +1,7 @@
 #pragma once
 
 #include "flowfar/autodiff/record.hpp"
-#include "flowfar/core/pool.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar::rules {
 

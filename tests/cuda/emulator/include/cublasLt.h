@@ -9,7 +9,7 @@
 #include <cuda_runtime.h>
 
 #include "flowfar/core/dtype.hpp"
-#include "flowfar/core/unary_functor.hpp"
+#include "flowfar/core/functors/unary_functor.hpp"
 
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_INVALID_VALUE = 7, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_16BF = 14 };

@@ -1,1 +1,0 @@
-#include "flowfar/backend/cpu/definitions.hpp"

@@ -1,1 +1,0 @@
-#include "flowfar/io/definitions.hpp"

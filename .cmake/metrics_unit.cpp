@@ -1,1 +1,0 @@
-#include "flowfar/metrics/definitions.hpp"

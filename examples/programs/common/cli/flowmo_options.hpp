@@ -1,0 +1,50 @@
+#pragma once
+
+// Command-line options that the FlowMo programs share: how tokens are sampled, and how photos are fitted to the model.
+
+#include <string>
+#include <vector>
+
+#include "flowfar/flowmo/model.hpp"
+
+#include "common/cli/cli.hpp"
+#include "common/cli/compute_options.hpp"
+
+namespace flowfar::program {
+
+struct SamplingArguments {
+    int steps = 25;
+    ComputeArguments compute;
+    double guidance = 1.5, power = 0.25;
+    std::vector<double> interval = {0.17, 1.02};
+    std::uint64_t seed = 0;
+
+    /// Throws UsageError for an impossible interval.
+    [[nodiscard]] FlowMoDecodeOptions options() const {
+        if (interval.size() != 2 || interval[0] > interval[1]) {
+            throw UsageError("--interval needs two numbers, the lower first, such as 0.17,1.02");
+        }
+        return {.steps = steps,
+                .power = power,
+                .guidance = guidance,
+                .interval = GuidanceInterval::from_sigma(interval[0], interval[1]),
+                .seed = seed};
+    }
+};
+
+/// Declares the sampling options; `with_steps` is false for programs that try several numbers of steps.
+inline void add_sampling_options(Spec& spec, SamplingArguments& a, bool with_steps = true) {
+    spec.section("Sampling");
+    if (with_steps) {
+        spec.option("steps", a.steps, "sampling steps; more are slower and closer to the model's best").range(1, 10000);
+    }
+    spec.option("guidance", a.guidance, "how far to exaggerate what the tokens say; 1: not at all").range(-100, 100);
+    spec.option("power", a.power, "power of the schedule t = (k/N)^(1/power); 1: even steps").above(0, 100);
+    spec.option("interval", a.interval, "noise levels t/(1-t) between which guidance acts")
+        .range(0, 1e6)
+        .placeholder("LOW,HIGH");
+    spec.option("seed", a.seed, "seed of the noise that sampling starts from");
+    add_compute_options(spec, a.compute);
+}
+
+}  // namespace flowfar::program

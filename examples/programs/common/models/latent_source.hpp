@@ -1,0 +1,83 @@
+#pragma once
+
+// The stream of latents that a FAR is trained on: made of images as they come, or read from a cache.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "flowfar/checkpoints/latent_cache.hpp"
+
+#include "common/cli/progress.hpp"
+#include "common/models/latent_tokenizer.hpp"
+
+namespace flowfar::program {
+
+struct LatentBatch {
+    std::vector<float> latents;  // [batch, channels, side, side]
+    std::vector<Index> labels;
+};
+
+class LatentSource {
+   public:
+    /// Encodes images as they come.
+    LatentSource(const AnyTokenizer& tokenizer, const io::ImageDataset& data, const io::LoaderOptions& options)
+        : tokenizer_(tokenizer), options_(options), next_(options.start), loader_(std::in_place, data, options) {}
+    /// Reads a cache.
+    LatentSource(const AnyTokenizer& tokenizer, const io::Path& cache, const io::LoaderOptions& options)
+        : tokenizer_(tokenizer), options_(options), next_(options.start), cache_(std::in_place, cache) {}
+
+    [[nodiscard]] LatentBatch next() {
+        const std::uint64_t index = next_++;
+        io::Batch batch = cache_ ? cache_->batch(index, options_.batch, options_.seed, options_.flip) : loader_->next();
+        const std::vector<float> statistics = cache_ ? std::move(batch.images) : tokenizer_.statistics(batch.images);
+        return {tokenizer_.draw(statistics, fold(fold(options_.seed, "latents"), index)), std::move(batch.labels)};
+    }
+    [[nodiscard]] Index skipped() const { return loader_ ? static_cast<Index>(loader_->skipped().size()) : 0; }
+
+   private:
+    const AnyTokenizer& tokenizer_;
+    io::LoaderOptions options_;
+    std::uint64_t next_;
+    std::optional<io::ImageLoader> loader_;
+    std::optional<io::LatentCache> cache_;
+};
+
+/// Makes a cache of `data` unless `path` already is one of the same images, size and tokenizer; throws Error if it is
+/// of others. `key` tells what made it. False, and no file, if `interrupted` came true before its end.
+[[nodiscard]] inline bool prepare_latent_cache(const io::Path& path, const AnyTokenizer& tokenizer,
+                                               const io::ImageDataset& data, io::LoaderOptions options,
+                                               const std::string& key, const std::function<bool()>& interrupted) {
+    const AnyTokenizer::Facts& facts = tokenizer.facts();
+    if (std::filesystem::exists(path)) {
+        const io::LatentCache cache(path);
+        const auto found = cache.metadata().find("key");
+        const std::string made_of = found == cache.metadata().end() ? "nothing known" : found->second;
+        require(made_of == key && cache.size() == data.size(), path.string(), ": made of ", made_of, ", expected ", key,
+                "; remove the file to make it anew");
+        const io::LatentCache::Shape shape = cache.shape();
+        require(shape.channels == facts.statistics_channels && shape.side == facts.side, path.string(),
+                ": statistics of ", shape.channels, " channels, ", shape.side, " x ", shape.side, ", expected ",
+                facts.statistics_channels, ", ", facts.side, " x ", facts.side);
+        return true;
+    }
+    options.batch = 16;
+    Progress progress("encode", 2 * data.size());
+    const bool complete = io::LatentCache::write(
+        path, data, options, {facts.statistics_channels, facts.side},
+        [&](const std::vector<float>& images) { return tokenizer.statistics(images); }, {{"key", key}},
+        [&](Index done) {
+            progress.update(done, std::numeric_limits<double>::quiet_NaN(), 16);
+            return !interrupted();
+        });
+    progress.finish();
+    return complete;
+}
+
+}  // namespace flowfar::program

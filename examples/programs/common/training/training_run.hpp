@@ -1,0 +1,206 @@
+#pragma once
+
+// The course of a training program: start or resume, steps with progress and log, evaluations and saves at intervals,
+// an orderly end after Ctrl-C. FlowMo's and FAR's programs fill in what differs.
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "flowfar/io/data/dataset.hpp"
+#include "flowfar/io/data/loader.hpp"
+
+#include "common/cli/interrupt.hpp"
+#include "common/cli/jsonl.hpp"
+#include "common/cli/printable.hpp"
+#include "common/cli/progress.hpp"
+#include "common/training/training.hpp"
+#include "common/training/training_options.hpp"
+
+namespace flowfar::program {
+
+/// What a step reports: its loss for the progress line, and all of its numbers for the log.
+struct StepNumbers {
+    double loss = 0;
+    Json numbers;
+};
+/// Waits for the numbers of a step that has been queued.
+using PendingNumbers = std::function<StepNumbers()>;
+
+class TrainingRun {
+   public:
+    TrainingRun(const TrainingArguments& arguments, Device device, const io::ImageDataset& data)
+        : common_(arguments),
+          device_(device),
+          out_(arguments.out),
+          split_(split(data, arguments)),
+          options_(options_of(arguments, data)) {}
+    TrainingRun(const TrainingRun&) = delete;
+    TrainingRun& operator=(const TrainingRun&) = delete;
+    virtual ~TrainingRun() = default;
+
+    /// Runs to the end or to an interruption; returns main()'s result.
+    int operator()() {
+        start();
+        AnyTraining& run = training();
+        const Index first = run.step_count();
+        JsonlWriter log =
+            first > 0 ? JsonlWriter::resume(out_ / "log.jsonl", first) : JsonlWriter::create(out_ / "log.jsonl");
+        write_start(log, first);
+        const InterruptGuard interrupt;
+        interrupt_ = &interrupt;
+        Progress progress("train", common_.steps, first);
+        begin(progress);
+        const auto clock = std::chrono::steady_clock::now();
+        const auto report = [&](PendingNumbers& pending, Index at) {
+            const StepNumbers found = std::exchange(pending, nullptr)();
+            progress.update(at, found.loss, common_.batch);
+            if (at % common_.log_every == 0 || at == common_.steps) {
+                const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - clock;
+                Json line = {{"event", "step"}, {"step", at}};
+                line.update(found.numbers);
+                line["images_per_second"] = static_cast<double>((at - first) * common_.batch) / seconds.count();
+                log.write(line);
+            }
+        };
+        PendingNumbers before;  // the report of the last step, asked for when the device has the next one to do
+        while (run.step_count() < common_.steps && !interrupt.requested() && !stopped_) {
+            PendingNumbers pending = queue_step();
+            const Index at = run.step_count();
+            if (before) {
+                report(before, at - 1);
+            }
+            before = std::move(pending);
+            const bool to_evaluate = due(common_.evaluate_every, at);
+            const bool to_save = due(common_.save_every, at);
+            if (to_evaluate || to_save) {
+                report(before, at);
+            }
+            // The evaluation comes first: a run killed between the two repeats it.
+            if (to_evaluate) {
+                evaluate(log, progress);
+            }
+            if (to_save) {
+                save();
+            }
+        }
+        if (before) {
+            report(before, run.step_count());
+        }
+        progress.finish();
+        save();  // also where nothing was left to do: a run killed between state and model has an old model
+        std::printf("%s at step %lld: %s, %s\n", interrupt.requested() ? "interrupted and saved" : "finished",
+                    static_cast<long long>(run.step_count()), (out_ / "state.safetensors").c_str(),
+                    (out_ / "model.safetensors").c_str());
+        interrupt_ = nullptr;
+        std::printf("unreadable files skipped: %lld\n", static_cast<long long>(skipped()));
+        return interrupt.exit_code();
+    }
+
+   protected:
+    /// Makes the training; with `resumed`, parameters need no values.
+    virtual void make_training(bool resumed) = 0;
+    [[nodiscard]] virtual AnyTraining& training() = 0;
+    /// One line about the model, such as "FarTiny: 0.99 M parameters, images 32 x 32".
+    [[nodiscard]] virtual std::string description() const = 0;
+    [[nodiscard]] virtual Index parameter_count() const = 0;
+    /// Opens the data; called once, before the first step.
+    virtual void begin(Progress& progress) = 0;
+    /// Takes a batch and makes one step of it.
+    [[nodiscard]] virtual PendingNumbers queue_step() = 0;
+    virtual void evaluate(JsonlWriter& log, Progress& progress) = 0;
+    virtual void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) = 0;
+    [[nodiscard]] virtual Index skipped() const = 0;
+
+    /// Whether Ctrl-C asked for an end; work before the first step may ask, too.
+    [[nodiscard]] bool interrupted() const { return interrupt_ != nullptr && interrupt_->requested(); }
+    /// Ends the run after the step at hand, as if it had been the last.
+    void stop() { stopped_ = true; }
+
+    /// The stream of training images for a model that wants size x size pixels.
+    [[nodiscard]] io::LoaderOptions loader_options(int size, Progress& progress) {
+        io::LoaderOptions o;
+        o.batch = common_.batch;
+        o.size = size;
+        o.resize = common_.resize;
+        o.random_crop = true;
+        o.flip = common_.flip;
+        o.drop_last = false;
+        o.seed = common_.seed;
+        o.start = static_cast<std::uint64_t>(training().step_count());
+        o.cache_bytes = std::uint64_t{1} << 30;
+        o.on_skip = [&progress](const io::SkippedImage& image) {
+            progress.note(printable(text("skipped ", image.name, ": ", image.reason)));
+        };
+        return o;
+    }
+
+    const TrainingArguments& common_;
+    const Device device_;
+    const std::filesystem::path out_;
+    const io::ImageDataset::Split split_;
+    TrainingOptions options_;
+
+   private:
+    bool stopped_ = false;
+    const InterruptGuard* interrupt_ = nullptr;
+
+    static io::ImageDataset::Split split(const io::ImageDataset& data, const TrainingArguments& a) {
+        require(a.validation < data.size(), a.data, ": --validation ", a.validation, " leaves none of the ",
+                data.size(), " images for training");
+        return data.split(a.validation, a.choice());
+    }
+
+    void start() {
+        const io::Path state = out_ / "state.safetensors";
+        const bool saved = std::filesystem::exists(state);
+        require(common_.resume || !saved, state.string(),
+                ": there is a run already; add --resume or choose another --out");
+        if (saved) {
+            check_options(state, options_);
+        }
+        make_training(saved);
+        std::filesystem::create_directories(out_);
+        if (saved) {
+            training().load(state);
+            std::printf("resumed at step %lld\n", static_cast<long long>(training().step_count()));
+        }
+    }
+
+    [[nodiscard]] bool due(Index every, Index step) const {
+        return step == common_.steps || (every > 0 && step % every == 0);
+    }
+
+    void write_start(JsonlWriter& log, Index step) {
+        Json line = {{"event", "start"}, {"step", step}, {"parameters", parameter_count()}};
+        line["device"] = name_of(device_);
+        line["threads"] = Cpu::threads();
+        for (const auto& [name, value] : options_) {
+            line["options"][name] = value;
+        }
+        log.write(line);
+        std::printf("%s; %lld images to train on, %lld held back\n", description().c_str(),
+                    static_cast<long long>(split_.train.size()), static_cast<long long>(split_.validation.size()));
+        std::fflush(stdout);
+    }
+
+    void save() {
+        std::map<std::string, std::string> facts = {{"images", text(training().step_count() * common_.batch)}};
+        for (const auto& [name, value] : options_) {
+            facts["option." + name] = value;
+        }
+        training().save(out_ / "state.safetensors", facts);
+        save_model(out_ / "model.safetensors", {{"step", text(training().step_count())},
+                                                {"seed", text(common_.seed)},
+                                                {"validation", text(common_.validation)},
+                                                {"split-seed", text(common_.choice())},
+                                                {"resize", text(common_.resize)},
+                                                {"data", options_.at("data")}});
+    }
+};
+
+}  // namespace flowfar::program

@@ -1,0 +1,244 @@
+// Trains a FAR on a folder or tar of labelled images; see --help.
+
+#include <memory>
+#include <optional>
+
+#include "flowfar/io/images/image.hpp"
+
+#include "common/cli/cli.hpp"
+#include "common/draw/far_images.hpp"
+#include "common/draw/training_curves.hpp"
+#include "common/models/latent_source.hpp"
+#include "common/training/far_training.hpp"
+#include "common/training/training_run.hpp"
+
+namespace {
+
+using namespace flowfar;
+using namespace flowfar::program;
+
+struct Arguments : TrainingArguments {
+    std::string tokenizer, cache, mask_policy = "truncated_normal";
+    Index multiplier = 4;
+    double label_drop = 0.1, dropout = 0.1, weight_decay = 0.02, guidance = 3.0;
+    bool masked = false, level_per_sample = false, frequency_weights = false, simplified = true,
+         checkpoint_blocks = false;
+
+    Arguments() {
+        config = "FarTiny";
+        clip = 3.0;
+        evaluate_count = 256;
+        validation = 256;
+    }
+};
+
+Spec make_spec(Arguments& a) {
+    Spec spec("far_train",
+              "Trains a FAR, which generates images of classes from low to high frequency. The classes are "
+              "the data's class folders.");
+    add_run_options(spec, a, FarConfigs::names());
+    spec.flag("masked", a.masked, "train with hidden tokens");
+    add_data_options(spec, a);
+    spec.option("tokenizer", a.tokenizer,
+                "model file of the autoencoder, for configurations that do not generate pixels")
+        .placeholder("FILE");
+    spec.option("cache-latents", a.cache,
+                "keep the autoencoder's results in this file, made if it is missing; photos are cropped in the middle")
+        .placeholder("FILE");
+    add_optimiser_options(spec, a, "AdamW (beta 0.9, 0.95); published: 1e-4 per 256 images of the batch");
+    spec.option("weight-decay", a.weight_decay, "weight decay of matrices outside the diffusion MLP").at_least(0);
+    spec.option("dropout", a.dropout, "share of the transformer's activations dropped").range(0, 0.99);
+    spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");
+    spec.section("Loss");
+    spec.option("multiplier", a.multiplier, "copies of every token, each with its own diffusion step and noise")
+        .range(1, 1024);
+    spec.option("label-drop", a.label_drop, "share of labels that are hidden, for guidance").range(0, 1);
+    spec.flag("level-per-sample", a.level_per_sample, "draw a frequency level per image, not per batch");
+    spec.flag("frequency-weights", a.frequency_weights, "weigh high levels more, up to twice");
+    spec.flag("simplified", a.simplified,
+              "predict the whole image at every level; --no-simplified: the next level, and then sample with "
+              "--no-filter at every level");
+    spec.option("mask-policy", a.mask_policy, "how many tokens --masked hides: as the released code or as the paper")
+        .choices({"truncated_normal", "linear"});
+    add_report_options(spec, a, "validations (loss), loss.png and samples.png");
+    spec.option("guidance", a.guidance, "guidance of the samples in samples.png").range(-100, 100);
+    spec.example(
+        "--data photos.tar --out run --steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
+        "trains FarTiny on the classes of an archive; Ctrl-C saves, and the same command with --resume continues");
+    return spec;
+}
+
+FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
+    FarTrainingSettings settings;
+    FarTrainOptions& o = settings.options;
+    o.adam.learning_rate = a.learning_rate;
+    o.adam.weight_decay = a.weight_decay;
+    o.rate = a.rate();
+    o.clip = a.clip;
+    o.ema_decay = a.ema_decay;
+    o.ema_every = a.ema_every;
+    o.loss.multiplier = a.multiplier;
+    o.loss.label_drop = a.label_drop;
+    o.loss.level_per_sample = a.level_per_sample;
+    o.loss.frequency_weights = a.frequency_weights;
+    o.loss.simplified = a.simplified;
+    o.loss.mask = a.mask_policy == "linear" ? FarMaskPolicy::linear : FarMaskPolicy::truncated_normal;
+    o.loss.run = {{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
+    o.seed = a.seed;
+    settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
+    return settings;
+}
+
+class Run final : public TrainingRun {
+   public:
+    Run(const Arguments& a, Device device, const io::ImageDataset& data)
+        : TrainingRun(a, device, data), a_(a), model_(make_far(a.config, a.masked, {device})) {
+        const FarFacts& facts = model_->facts();
+        tokenizer_ = make_tokenizer(facts.channels, facts.side, a.tokenizer, device);
+        names_ = data.class_names();
+        require(static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(), " classes, but ",
+                facts.name, " knows ", facts.classes);
+        options_["masked"] = text(a.masked);
+        options_["weight-decay"] = exact(a.weight_decay);
+        options_["dropout"] = exact(a.dropout);
+        options_["multiplier"] = text(a.multiplier);
+        options_["label-drop"] = exact(a.label_drop);
+        options_["level-per-sample"] = text(a.level_per_sample);
+        options_["frequency-weights"] = text(a.frequency_weights);
+        options_["simplified"] = text(a.simplified);
+        options_["cached"] = text(!a.cache.empty());
+        options_["tokenizer"] = a.tokenizer.empty() ? "none" : file_key(a.tokenizer);
+        if (a.masked) {
+            options_["mask-policy"] = a.mask_policy;
+        }
+    }
+
+   private:
+    void make_training(bool resumed) override {
+        training_ = make_far_training(a_.config, a_.masked, device_, settings_of(a_, resumed));
+        training_->lend_to(*model_);
+    }
+    AnyTraining& training() override { return *training_; }
+    std::string description() const override {
+        const FarFacts& facts = model_->facts();
+        char line[160];
+        std::snprintf(line, sizeof line, "%s%s: %.2f M parameters, images %d x %d through %s, %lld tokens each",
+                      facts.name.c_str(), facts.masked ? ", masked" : "",
+                      static_cast<double>(facts.parameter_count) / 1e6, tokenizer_->facts().image_size,
+                      tokenizer_->facts().image_size, tokenizer_->facts().name.c_str(),
+                      static_cast<long long>(facts.tokens));
+        return line;
+    }
+    Index parameter_count() const override { return model_->facts().parameter_count; }
+    void begin(Progress& progress) override {
+        const io::LoaderOptions options = loader_options(tokenizer_->facts().image_size, progress);
+        if (!tokenizer_->facts().fixed_scale) {
+            io::LoaderOptions first = options;
+            first.batch = std::min<Index>(64, split_.train.size());
+            first.shuffle = first.random_crop = first.flip = false;
+            first.start = 0;
+            scale_ = tokenizer_->measured_scale(io::ImageLoader(split_.train, first).next().images);
+            tokenizer_->set_scale(scale_);
+        }
+        if (a_.cache.empty()) {
+            source_.emplace(*tokenizer_, split_.train, options);
+        } else {
+            const std::string key =
+                text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.choice(), ", resized to ",
+                     a_.resize, ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"));
+            if (!prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, key,
+                                      [this] { return interrupted(); })) {
+                return;
+            }
+            source_.emplace(*tokenizer_, a_.cache, options);
+        }
+        if (split_.validation.size() > 0) {
+            io::LoaderOptions held = options;
+            held.batch = std::min(a_.evaluate_count, split_.validation.size());
+            held.random_crop = held.flip = false;
+            held.start = 0;
+            held_back_ = LatentSource(*tokenizer_, split_.validation, held).next();
+        }
+    }
+    Index skipped() const override { return source_ ? source_->skipped() : 0; }
+
+    PendingNumbers queue_step() override {
+        const LatentBatch batch = source_->next();
+        return [pending = training_->queue_step(batch.latents, batch.labels)] { return numbers_of(pending()); };
+    }
+    [[nodiscard]] static StepNumbers numbers_of(const FarTrainReport& r) {
+        return {r.loss,
+                {{"loss", r.loss},
+                 {"mse", r.mse},
+                 {"vb", r.vb},
+                 {"gradient_norm", r.gradient_norm},
+                 {"learning_rate", r.learning_rate}}};
+    }
+
+    void evaluate(JsonlWriter& log, Progress& progress) override {
+        const Index step = training_->step_count();
+        const std::string name = text(a_.config, ", step ", step);
+        if (!held_back_.labels.empty()) {
+            const FarTrainReport r = model_->loss(held_back_.latents, held_back_.labels, settings_of(a_, true).options);
+            log.write({{"event", "validation"},
+                       {"step", step},
+                       {"images", held_back_.labels.size()},
+                       {"validation_loss", r.loss},
+                       {"validation_mse", r.mse}});
+            progress.note(text("step ", step, ": validation loss ", r.loss));
+        }
+        FarSampleOptions options;
+        options.guidance = a_.guidance;
+        options.steps = DiffusionSteps::constant(25);
+        options.limit = tokenizer_->facts().limit;
+        options.filter_between = a_.simplified;
+        if (!a_.simplified) {
+            options.levels = spread_levels(model_->facts().side, model_->facts().side);
+        }
+        constexpr std::size_t columns = 8;
+        std::vector<Index> labels;
+        const std::size_t rows = std::min<std::size_t>(names_.size(), 10);
+        for (std::size_t i = 0; i < rows * columns; ++i) {
+            labels.push_back(static_cast<Index>(i / columns));
+        }
+        const Generated generated = generate_images(*model_, *tokenizer_, labels, options);
+        io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
+                                                               shown_scale(tokenizer_->facts().image_size))));
+        if (step > 1) {
+            const std::vector<LoggedCurve> curves = {{"training", "loss"}, {"validation", "validation_loss", true}};
+            io::write_png(out_ / "loss.png", training_curves(out_ / "log.jsonl", name, curves, "loss"));
+        }
+    }
+
+    void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
+        auto all = metadata;
+        std::string names;
+        for (const std::string& class_name : names_) {
+            names += (names.empty() ? "" : "\n") + class_name;
+        }
+        all["classes"] = names;
+        all["latent_scale"] = exact(scale_);
+        model_->save(path, a_.model_dtype(), all);
+    }
+
+    const Arguments& a_;
+    std::unique_ptr<AnyFar> model_;  // the averaged weights, shared with the training
+    std::unique_ptr<AnyTokenizer> tokenizer_;
+    std::vector<std::string> names_;
+    std::unique_ptr<AnyFarTraining> training_;
+    std::optional<LatentSource> source_;
+    LatentBatch held_back_;
+    double scale_ = 1.0;  // of tokenizers without a fixed one
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Arguments arguments;
+    Spec spec = make_spec(arguments);
+    return run_program(argc, argv, spec, [&] {
+        arguments.check();
+        const Computing computing = arguments.compute.apply();
+        return Run(arguments, computing.device, io::ImageDataset(arguments.data))();
+    });
+}

@@ -1,0 +1,257 @@
+// Trains a FlowMo on a folder or tar of images; see --help.
+
+#include <memory>
+#include <optional>
+
+#include "flowfar/io/images/image.hpp"
+
+#include "common/cli/cli.hpp"
+#include "common/draw/training_curves.hpp"
+#include "common/measures/flowmo_reports.hpp"
+#include "common/training/flowmo_training.hpp"
+#include "common/training/perceptual.hpp"
+#include "common/training/training_run.hpp"
+
+namespace {
+
+using namespace flowfar;
+using namespace flowfar::program;
+
+struct Arguments : TrainingArguments {
+    Index accumulate = 1, freeze_after = 200000, sample_steps = 8, patience = 0;
+    double code_dropout = 0.1, perceptual_weight = 0.1, guidance = 1.5;
+    std::string stage = "1a", perceptual = "none", times = "thick_tailed";
+    std::vector<std::string> perceptual_weights;
+    bool fixed_norms = true, checkpoint_blocks = false;
+
+    Arguments() {
+        config = "FlowMoTiny";
+        ema_every = 10;
+    }
+};
+
+Spec make_spec(Arguments& a) {
+    Spec spec("flowmo_train",
+              "Trains a FlowMo image tokenizer. Stage 1a: flow, quantizer and optional perceptual loss. Stage "
+              "1b, on a model of stage 1a: the decoder alone, with the perceptual loss of whole samples.");
+    add_run_options(spec, a, FlowMoConfigs::names());
+    spec.option("stage", a.stage, "stage of training; 1b needs --init and --perceptual (published: lr 5e-5)")
+        .choices({"1a", "1b"});
+    spec.option("sample-steps", a.sample_steps, "steps of stage 1b's samples, all of them with gradients")
+        .range(1, 1000);
+    spec.option(
+            "patience", a.patience,
+            "stop after so many validations without a better PSNR, against losses that can be cheated; 0: never. The "
+            "best model is kept in DIR/best.safetensors")
+        .at_least(0);
+    add_data_options(spec, a);
+    add_optimiser_options(spec, a, "Adam (beta 0.9, 0.95)");
+    spec.option("accumulate", a.accumulate, "chunks that a batch is cut into, to save memory").range(1, 1 << 20);
+    spec.option("freeze-after", a.freeze_after, "steps after which the encoder is frozen; -1: never").at_least(-1);
+    spec.flag("fixed-norms", a.fixed_norms, "rescale block weights to their initial norms after every step");
+    spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");
+    spec.section("Loss");
+    spec.option("perceptual", a.perceptual,
+                "gradient: multi-scale differences of neighbours, a weight-free stand-in; features: of a small "
+                "classifier of train_classifier (benchmarks/quality); lpips: with VGG-16, as published for stage 1a; "
+                "resnet: logits of ResNet-50, as published for stage 1b")
+        .choices(perceptual_names());
+    spec.option("perceptual-weight", a.perceptual_weight,
+                "factor of the perceptual loss; published: 0.1 for lpips, 0.01 for resnet")
+        .above(0);
+    spec.option("perceptual-weights", a.perceptual_weights,
+                "files of the perceptual loss's networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors), "
+                "or the classifier")
+        .placeholder("FILE");
+    spec.option("time-distribution", a.times, "distribution of the noise levels trained on")
+        .choices({"thick_tailed", "logit_normal", "uniform"});
+    spec.option("code-dropout", a.code_dropout, "share of codes that are hidden, for guidance").range(0, 1);
+    add_report_options(spec, a, "validations (PSNR, SSIM at 25 steps), loss.png and samples.png");
+    spec.option("guidance", a.guidance, "guidance of the reconstructions in validations and samples.png")
+        .range(-100, 100);
+    spec.example("--data photos.tar --out run --steps 20000 --batch 64 --lr 5e-4 --decay cosine --warmup 200",
+                 "trains FlowMoTiny; Ctrl-C saves, and the same command with --resume continues");
+    return spec;
+}
+
+FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
+    FlowMoTrainingSettings settings;
+    FlowMoTrainOptions& o = settings.options;
+    o.adam.learning_rate = a.learning_rate;
+    o.rate = a.rate();
+    o.clip = a.clip;
+    o.ema_decay = a.ema_decay;
+    o.ema_every = a.ema_every;
+    o.fixed_norms = a.fixed_norms;
+    o.freeze_encoder_after = a.freeze_after;
+    o.times = time_distribution(a.times);
+    o.code_dropout = a.code_dropout;
+    o.accumulation = static_cast<int>(a.accumulate);
+    o.checkpoint_blocks = a.checkpoint_blocks;
+    o.seed = a.seed;
+    o.sample_steps = a.stage == "1b" ? a.sample_steps : 0;
+    if (a.perceptual != "none") {
+        settings.perceptual = {a.perceptual, a.perceptual_weight, a.perceptual_weights};
+    }
+    settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
+    return settings;
+}
+
+class Run final : public TrainingRun {
+   public:
+    Run(const Arguments& a, Device device, const io::ImageDataset& data)
+        : TrainingRun(a, device, data), a_(a), model_(make_flowmo(a.config, {device})) {
+        options_["accumulate"] = text(a.accumulate);
+        options_["freeze-after"] = text(a.freeze_after);
+        options_["fixed-norms"] = text(a.fixed_norms);
+        options_["perceptual"] = a.perceptual;
+        options_["stage"] = a.stage;
+        options_["time-distribution"] = a.times;
+        options_["code-dropout"] = exact(a.code_dropout);
+        if (a.perceptual != "none") {
+            options_["perceptual-weight"] = exact(a.perceptual_weight);
+        }
+        for (std::size_t i = 0; i < a.perceptual_weights.size(); ++i) {
+            options_[text("perceptual-weights.", i)] = file_key(a.perceptual_weights[i]);
+        }
+        if (a.stage == "1b") {
+            options_["sample-steps"] = text(a.sample_steps);
+        }
+    }
+
+   private:
+    void make_training(bool resumed) override {
+        training_ = make_flowmo_training(a_.config, device_, settings_of(a_, resumed));
+        training_->lend_to(*model_);
+    }
+    AnyTraining& training() override { return *training_; }
+    std::string description() const override {
+        const FlowMoFacts& facts = model_->facts();
+        char line[160];
+        std::snprintf(line, sizeof line, "%s: %.2f M parameters, images %d x %d, %lld bytes each", facts.name.c_str(),
+                      static_cast<double>(facts.parameter_count) / 1e6, facts.height, facts.width,
+                      static_cast<long long>((facts.bits_per_image() + 7) / 8));
+        return line;
+    }
+    Index parameter_count() const override { return model_->facts().parameter_count; }
+    void begin(Progress& progress) override {
+        held_back_ = load_fitted(split_.validation, model_->facts(), a_.evaluate_count, a_.resize, skipped_);
+        loader_.emplace(split_.train, loader_options(model_->facts().height, progress));
+        if (training_->step_count() > 0) {
+            for (const Json& line : read_jsonl(out_ / "log.jsonl")) {
+                if (line.contains("psnr") && line["psnr"].is_number()) {
+                    count(line["psnr"].get<double>());
+                }
+            }
+        }
+    }
+    Index skipped() const override { return skipped_ + static_cast<Index>(loader_->skipped().size()); }
+
+    PendingNumbers queue_step() override {
+        return [this, pending = training_->queue_step(loader_->next().images)] { return numbers_of(pending()); };
+    }
+    [[nodiscard]] StepNumbers numbers_of(const FlowMoTrainReport& r) const {
+        Json numbers = {{"loss", r.loss}, {"flow", r.flow}, {"quantizer", r.quantizer}};
+        if (a_.perceptual != "none") {
+            numbers["perceptual"] = r.perceptual;
+        }
+        numbers["sample_entropy"] = r.sample_entropy;
+        numbers["codebook_entropy"] = r.codebook_entropy;
+        numbers["gradient_norm"] = r.gradient_norm;
+        numbers["learning_rate"] = r.learning_rate;
+        return {r.loss, numbers};
+    }
+
+    void evaluate(JsonlWriter& log, Progress& progress) override {
+        const Index step = training_->step_count();
+        const std::string name = text(a_.config, ", step ", step);
+        if (!held_back_.empty()) {
+            FlowMoDecodeOptions options;
+            options.guidance = a_.guidance;
+            const std::vector<io::Image> again = decode_images(*model_, encode_images(*model_, held_back_), options);
+            const Quality mean = mean_quality(held_back_, again);
+            log.write({{"event", "validation"},
+                       {"step", step},
+                       {"images", held_back_.size()},
+                       {"psnr", mean.psnr},
+                       {"ssim", mean.ssim}});
+            progress.note(text("step ", step, ": validation ", mean.shown()));
+            judge(mean.psnr, progress);
+
+            std::vector<io::Image> originals;  // up to eight, spread evenly
+            const std::size_t rows = std::min<std::size_t>(8, held_back_.size());
+            for (std::size_t i = 0; i < rows; ++i) {
+                originals.push_back(held_back_[i * held_back_.size() / rows]);
+            }
+            const Tokens shown = encode_images(*model_, originals);
+            const std::vector<int> steps = {1, 4, 25};
+            std::vector<std::vector<io::Image>> columns;
+            for (const int count : steps) {
+                options.steps = count;
+                columns.push_back(decode_images(*model_, shown, options));
+            }
+            const io::Image sheet = render(reconstruction_sheet(name, originals, {}, steps, columns));
+            io::write_png(out_ / "samples.png", sheet);
+        }
+        if (training_->step_count() > 1) {
+            const std::vector<LoggedCurve> curves = {{"flow loss", "flow"}, {"validation PSNR", "psnr", true, true}};
+            io::write_png(out_ / "loss.png",
+                          training_curves(out_ / "log.jsonl", name, curves, "loss", "PSNR at 25 steps, dB"));
+        }
+    }
+
+    /// Keeps the best model, and ends the run where --patience is used up.
+    void judge(double psnr, Progress& progress) {
+        if (a_.patience == 0) {
+            return;
+        }
+        if (count(psnr)) {
+            model_->save(out_ / "best.safetensors", a_.model_dtype(), {{"step", text(training_->step_count())}});
+        } else if (worse_ >= a_.patience) {
+            progress.note(text("no better validation in ", worse_, " of them: stopping"));
+            stop();
+        }
+    }
+
+    /// Whether a validation is the best so far.
+    bool count(double psnr) {
+        const bool better = psnr > best_psnr_;
+        best_psnr_ = std::max(psnr, best_psnr_);
+        worse_ = better ? 0 : worse_ + 1;
+        return better;
+    }
+
+    void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
+        model_->save(path, a_.model_dtype(), metadata);
+    }
+
+    const Arguments& a_;
+    std::unique_ptr<AnyFlowMo> model_;  // the averaged weights, shared with the training
+    std::unique_ptr<AnyFlowMoTraining> training_;
+    std::optional<io::ImageLoader> loader_;
+    std::vector<io::Image> held_back_;
+    Index skipped_ = 0;
+    double best_psnr_ = -1.0;
+    Index worse_ = 0;  // validations since
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Arguments arguments;
+    Spec spec = make_spec(arguments);
+    return run_program(argc, argv, spec, [&] {
+        arguments.check();
+        if (arguments.batch % arguments.accumulate != 0) {
+            throw UsageError("--accumulate must divide --batch");
+        }
+        if (arguments.stage == "1b" && (arguments.perceptual == "none" || arguments.initial_model.empty())) {
+            throw UsageError("--stage 1b needs --perceptual, and a model of stage 1a with --init");
+        }
+        if (arguments.patience > 0 && arguments.validation == 0) {
+            throw UsageError("--patience needs --validation");
+        }
+        const Computing computing = arguments.compute.apply();
+        return Run(arguments, computing.device, io::ImageDataset(arguments.data))();
+    });
+}

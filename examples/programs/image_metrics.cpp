@@ -1,0 +1,122 @@
+// Compares two sets of images with the field's metrics; see --help.
+
+#include <cmath>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "flowfar/io/data/dataset.hpp"
+
+#include "common/cli/compute_options.hpp"
+#include "common/cli/progress.hpp"
+#include "common/measures/measures.hpp"
+
+namespace {
+
+using namespace flowfar;
+using namespace flowfar::program;
+
+struct Arguments : MeasureArguments {
+    std::string reference, images, json, save_statistics;
+    bool pairs = true, by_order = false;
+    Index limit = 0;
+    ComputeArguments compute;
+};
+
+Spec make_spec(Arguments& a) {
+    Spec spec("image_metrics",
+              "Compares images with reference images: pair by pair (PSNR, SSIM, LPIPS), and as sets in the features of "
+              "the Inception network (FID, sFID, Inception Score, precision, recall). Networks are read from files.");
+    spec.positional("REFERENCE", a.reference, "folder or tar of images, or their statistics (.npz: mu, sigma)");
+    spec.positional("IMAGES", a.images, "folder or tar of the images to judge");
+    spec.section("Pairs");
+    spec.flag("pairs", a.pairs, "compare image by image, in the order of their names");
+    spec.flag("by-order", a.by_order, "pair images whatever their names");
+    add_lpips_options(spec, a);
+    spec.section("Sets");
+    add_set_options(spec, a);
+    spec.option("save-statistics", a.save_statistics, "write mu and sigma of IMAGES as a later REFERENCE")
+        .placeholder("FILE.npz");
+    spec.section("Run");
+    spec.option("limit", a.limit, "use only the first images of each set; 0: all").at_least(0);
+    add_compute_options(spec, a.compute);
+    spec.option("json", a.json, "also write the numbers to a file").placeholder("FILE");
+    spec.example("photos reconstructions", "PSNR and SSIM of reconstructions");
+    spec.example(
+        "imagenet.npz samples.tar --inception pt_inception-2015-12-05-6726825d.pth --convention adm --no-pairs",
+        "FID, sFID and Inception Score of samples against published statistics");
+    return spec;
+}
+
+void compare_pairs(const Arguments& a, Device device, const io::ImageDataset& reference, const io::ImageDataset& images,
+                   Json& json) {
+    Progress progress("pairs", images.size());
+    const PairReport found = measure_pairs(reference, images, a.by_order, a.make_lpips(device),
+                                           [&](Index i) { progress.update(i + 1, std::nan(""), 1); });
+    progress.finish();
+    std::printf("%lld pairs of 8-bit RGB images, %s against %s\n", static_cast<long long>(found.pairs),
+                a.images.c_str(), a.reference.c_str());
+    json["pairs"] = report_pairs(found, a);
+}
+
+void compare_sets(const Arguments& a, Device device, const std::optional<io::ImageDataset>& reference,
+                  const io::ImageDataset& images, Json& json) {
+    InceptionJudge judge = a.make_judge(device);
+    const auto features_of = [&](const io::ImageDataset& set, const char* label) {
+        Progress progress(label, set.size());
+        Index before = 0;
+        return judge.features(set, a.batch, [&](Index done) {
+            progress.update(done, std::nan(""), done - before);
+            before = done;
+        });
+    };
+    const InceptionFeatures found = features_of(images, "images");
+    InceptionFeatures real;
+    if (reference) {
+        real = features_of(*reference, "reference");
+    } else {
+        real.summary = io::load_statistics(a.reference);
+    }
+    std::printf("%lld images of %s against %s, convention %s\n", static_cast<long long>(images.size()),
+                a.images.c_str(), a.reference.c_str(), a.convention.c_str());
+    json["sets"] = report_sets(real, a.reference, found, a);
+    if (!a.save_statistics.empty()) {
+        io::save_statistics(a.save_statistics, found.summary);
+    }
+}
+
+void run(const Arguments& a) {
+    const Computing computing = a.compute.apply();
+    const bool from_statistics = io::Path(a.reference).extension() == ".npz";
+    a.check();
+    if (a.inception.empty() && (from_statistics || !a.save_statistics.empty())) {
+        throw UsageError("statistics need the network: give --inception");
+    }
+    const bool pairs = a.pairs && !from_statistics;
+    if (!pairs && a.inception.empty()) {
+        throw UsageError("nothing to measure: without pairs, give --inception");
+    }
+    const io::ImageDataset images = open_images(a.images, a.limit);
+    std::optional<io::ImageDataset> reference;
+    if (!from_statistics) {
+        reference = open_images(a.reference, a.limit);
+    }
+    Json json;
+    if (pairs) {
+        compare_pairs(a, computing.device, *reference, images, json);
+    }
+    if (!a.inception.empty()) {
+        compare_sets(a, computing.device, reference, images, json);
+    }
+    if (!a.json.empty()) {
+        write_json(a.json, json);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Arguments arguments;
+    Spec spec = make_spec(arguments);
+    return run_program(argc, argv, spec, [&] { run(arguments); });
+}

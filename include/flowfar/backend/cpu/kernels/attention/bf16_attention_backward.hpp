@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cmath>
+
+#include "flowfar/backend/cpu/kernels/attention/bf16_attention.hpp"
+#include "flowfar/core/memory_pool.hpp"
+
+#if defined(FLOWFAR_AVX512_BF16)
+
+namespace flowfar::cpu {
+
+namespace bf16_product {
+
+/// From logits s and products d = g · v of one query: p = 2^(s · factor − peak) and scale · p (d − delta), for i <
+/// seen; zeros from there to `count`.
+FLOWFAR_AVX512_BF16 inline void attention_slopes(float* s, float* d, Index seen, Index count, float factor, float peak,
+                                                 float scale, float delta) {
+    for (Index i = 0; i < count; i += lanes) {
+        const __mmask16 here = first(count - i);
+        const __mmask16 used = first(seen - i);
+        const __m512 exponent =
+            _mm512_fmsub_ps(_mm512_maskz_loadu_ps(used, s + i), _mm512_set1_ps(factor), _mm512_set1_ps(peak));
+        const __m512 p = _mm512_maskz_mov_ps(used, exp2(exponent));
+        const __m512 distance = _mm512_sub_ps(_mm512_maskz_loadu_ps(used, d + i), _mm512_set1_ps(delta));
+        _mm512_mask_storeu_ps(s + i, here, p);
+        _mm512_mask_storeu_ps(d + i, here, _mm512_mul_ps(_mm512_mul_ps(p, distance), _mm512_set1_ps(scale)));
+    }
+}
+
+}  // namespace bf16_product
+
+/// The gradient of attention as `Attention::backward` computes it, block by block from the log-sum-exp, with products
+/// of bf16 numbers and f32 sums. All operands are f32 views [batch, heads, tokens, D] with dense rows. Each (batch,
+/// head) is one task, so the sums have a fixed order. To be used only where has_avx512_bf16() says so.
+class Bf16AttentionBackward {
+   public:
+    static constexpr Index query_block = 128;
+    static constexpr Index key_block = 512;
+
+    Bf16AttentionBackward(const Handle& q, const Handle& k, const Handle& v, double scale, MaskKind mask)
+        : q_(q),
+          k_(k),
+          v_(v),
+          queries_(q.extents()[2]),
+          keys_(k.extents()[2]),
+          depth_(q.extents()[3]),
+          depth_pairs_(bf16_product::pair_count(depth_)),
+          scale_(scale),
+          mask_(mask) {}
+
+    void operator()(const Handle& out, const float* log_sum_exp, const Handle& g, const Handle& dq, const Handle& dk,
+                    const Handle& dv) const {
+        parallel_for(q_.extents()[0] * q_.extents()[1], 1, [&](Index begin, Index end) {
+            const bf16_product::TileScope tiles;
+            const Task task(*this);
+            for (Index pair = begin; pair < end; ++pair) {
+                one(task, pair, out, log_sum_exp + pair * queries_, g, dq, dk, dv);
+            }
+        });
+    }
+
+   private:
+    using Words = bf16_product::Words;
+
+    /// A thread's memory: the operands of one head as right operands, and blocks of left ones.
+    struct Task {
+        explicit Task(const Bf16AttentionBackward& a)
+            : keys_by_depth(panels(a.keys_, a.depth_pairs_)),
+              values_by_depth(panels(a.keys_, a.depth_pairs_)),
+              keys(panels(a.depth_, bf16_product::pair_count(a.keys_))),
+              queries(panels(a.depth_, bf16_product::pair_count(a.queries_))),
+              gradients(panels(a.depth_, bf16_product::pair_count(a.queries_))),
+              left(left_words(a.depth_pairs_)),
+              weight(query_block * key_block),
+              slope(query_block * key_block) {}
+
+        static Index panels(Index columns, Index pairs) {
+            return bf16_product::panel_count(columns) * bf16_product::panel_words(pairs);
+        }
+        /// Room for a block of queries or keys, whatever the inner extent is.
+        static Index left_words(Index depth_pairs) {
+            using namespace bf16_product;
+            return std::max({padded_rows(query_block) * left_stride(depth_pairs),
+                             padded_rows(query_block) * left_stride(key_block / 2),
+                             padded_rows(key_block) * left_stride(query_block / 2)});
+        }
+
+        Words keys_by_depth;    ///< depth × keys
+        Words values_by_depth;  ///< depth × keys
+        Words keys;             ///< keys × depth
+        Words queries;          ///< queries × depth
+        Words gradients;        ///< queries × depth
+        Words left;
+        Words weight;  ///< f32 [queries, keys] of a block: logits, then attention weights
+        Words slope;   ///< the same: products of gradients and values, then the logits' gradients
+    };
+
+    [[nodiscard]] static float* rows(const Handle& h, Index pair) {
+        const Index heads = h.extents()[1];
+        return h.data<float>() + pair / heads * h.layout.stride(0) + pair % heads * h.layout.stride(1);
+    }
+    [[nodiscard]] Index visible(Index query, Index kb, Index nk) const {
+        return mask_ == MaskKind::full ? nk : std::clamp<Index>(query + (keys_ - queries_) + 1 - kb, 0, nk);
+    }
+
+    static void pack(const bf16_product::View<float>& b, Index inner, Index columns, const Words& to) {
+        using namespace bf16_product;
+        for (Index column = 0; column < columns; column += panel_columns) {
+            pack_panel(b, column, columns - column, inner,
+                       to.data() + column / panel_columns * panel_words(pair_count(inner)));
+        }
+    }
+    /// c[count, columns] (+)= left · right, from pair `from` of the right operand's `all` inner ones on.
+    static void multiply(const Words& left, Index count, const Words& right, Index all, Index from, Index inner,
+                         Index first_column, Index columns, float* c, Index ldc, bool add) {
+        using namespace bf16_product;
+        const Index pairs = pair_count(inner);
+        for (Index column = 0; column < columns; column += panel_columns) {
+            const Pair* const panel = right.data() +
+                                      (first_column + column) / panel_columns * panel_words(pair_count(all)) +
+                                      from * panel_columns;
+            multiply_rows(left.data(), left_stride(pairs), count, panel, pairs,
+                          {c + column, ldc, std::min(panel_columns, columns - column), 1.0F, add});
+        }
+    }
+
+    void one(const Task& task, Index pair, const Handle& out, const float* log_sum_exp, const Handle& g,
+             const Handle& dq, const Handle& dk, const Handle& dv) const {
+        using namespace bf16_product;
+        const auto factor = static_cast<float>(scale_ / std::log(2.0));
+        const auto scale = static_cast<float>(scale_);
+        const auto to_base_2 = static_cast<float>(1.0 / std::log(2.0));
+        const View<float> q{rows(q_, pair), q_.layout.stride(2), true};
+        const View<float> k{rows(k_, pair), k_.layout.stride(2), true};
+        const View<float> v{rows(v_, pair), v_.layout.stride(2), true};
+        const View<float> gradient{rows(g, pair), g.layout.stride(2), true};
+        const auto transposed = [](View<float> m) { return View<float>{m.data, m.ld, false}; };
+        pack(transposed(k), depth_, keys_, task.keys_by_depth);
+        pack(transposed(v), depth_, keys_, task.values_by_depth);
+        pack(k, keys_, depth_, task.keys);
+        pack(q, queries_, depth_, task.queries);
+        pack(gradient, queries_, depth_, task.gradients);
+        PoolVector<float> delta(static_cast<std::size_t>(queries_));
+        for (Index i = 0; i < queries_; ++i) {
+            delta[static_cast<std::size_t>(i)] =
+                ConstRow(gradient.data + i * gradient.ld, depth_)
+                    .matrix()
+                    .dot(ConstRow(rows(out, pair) + i * out.layout.stride(2), depth_).matrix());
+        }
+        auto* const weight = reinterpret_cast<float*>(task.weight.data());
+        auto* const slope = reinterpret_cast<float*>(task.slope.data());
+        for (Index kb = 0; kb < keys_; kb += key_block) {
+            const Index nk = std::min(key_block, keys_ - kb);
+            for (Index qb = 0; qb < queries_; qb += query_block) {
+                const Index nq = std::min(query_block, queries_ - qb);
+                if (kb > 0 && qb > 0 && visible(qb + nq - 1, kb, nk) == 0) {
+                    continue;
+                }
+                pack_left(q.from_row(qb), nq, depth_, task.left.data());
+                multiply(task.left, nq, task.keys_by_depth, depth_, 0, depth_, kb, nk, weight, nk, false);
+                pack_left(gradient.from_row(qb), nq, depth_, task.left.data());
+                multiply(task.left, nq, task.values_by_depth, depth_, 0, depth_, kb, nk, slope, nk, false);
+                for (Index i = 0; i < nq; ++i) {
+                    attention_slopes(weight + i * nk, slope + i * nk, visible(qb + i, kb, nk), nk, factor,
+                                     log_sum_exp[qb + i] * to_base_2, scale, delta[static_cast<std::size_t>(qb + i)]);
+                }
+                // Rows of the transposed blocks are keys.
+                pack_left(View<float>{weight, nk, false}, nk, nq, task.left.data());
+                multiply(task.left, nk, task.gradients, queries_, qb / 2, nq, 0, depth_,
+                         rows(dv, pair) + kb * dv.layout.stride(2), dv.layout.stride(2), qb > 0);
+                pack_left(View<float>{slope, nk, false}, nk, nq, task.left.data());
+                multiply(task.left, nk, task.queries, queries_, qb / 2, nq, 0, depth_,
+                         rows(dk, pair) + kb * dk.layout.stride(2), dk.layout.stride(2), qb > 0);
+                pack_left(View<float>{slope, nk, true}, nq, nk, task.left.data());
+                multiply(task.left, nq, task.keys, keys_, kb / 2, nk, 0, depth_,
+                         rows(dq, pair) + qb * dq.layout.stride(2), dq.layout.stride(2), kb > 0);
+            }
+        }
+    }
+
+    const Handle& q_;
+    const Handle& k_;
+    const Handle& v_;
+    Index queries_;
+    Index keys_;
+    Index depth_;
+    Index depth_pairs_;
+    double scale_;
+    MaskKind mask_;
+};
+
+}  // namespace flowfar::cpu
+
+#endif

@@ -1,0 +1,188 @@
+#pragma once
+
+/// Attention and its gradients on the device: chooses the kernels, brings operands into a form that they read, and
+/// allocates the results. What is computed: backend/composite.hpp.
+
+#include "flowfar/backend/composite.hpp"
+#include "flowfar/backend/cuda/kernels/attention/attention_hopper.cuh"
+#include "flowfar/backend/cuda/kernels/attention/attention_scalar.cuh"
+#include "flowfar/core/handle.hpp"
+
+namespace flowfar::cuda {
+
+enum class AttentionEngine : std::uint8_t {
+    composite,   ///< logits in memory, for f64
+    scalar,      ///< float arithmetic
+    tensor_core  ///< mma.sync, sm_80 and later
+};
+
+[[nodiscard]] constexpr AttentionEngine attention_engine(DType dtype, Index width) {
+    if (dtype == DType::bf16) {
+        return padded_depth(width) != 0 ? AttentionEngine::tensor_core : AttentionEngine::scalar;
+    }
+    return dtype == DType::f32 ? AttentionEngine::scalar : AttentionEngine::composite;
+}
+
+namespace detail {
+
+/// Whether the kernels can read h [batch, heads, tokens, width] in place: dense rows, and for `pieces` rows that begin
+/// at multiples of 16 bytes.
+[[nodiscard]] inline bool readable_rows(const Handle& h, bool pieces) {
+    const auto size = static_cast<Index>(size_of(h.dtype));
+    if (h.extents()[3] > 1 && h.layout.stride(3) != 1) {
+        return false;
+    }
+    if (!pieces) {
+        return true;
+    }
+    for (int axis = 0; axis < 3; ++axis) {
+        if (h.extents()[axis] > 1 && h.layout.stride(axis) * size % 16 != 0) {
+            return false;
+        }
+    }
+    return is_aligned(h.storage.get() + h.layout.offset * size, 16);
+}
+
+template <class B>
+[[nodiscard]] Handle attention_rows(const Handle& h, DType dtype, bool pieces) {
+    const Handle x = h.dtype == dtype ? h : B::cast(h, dtype);
+    if (readable_rows(x, pieces)) {
+        return x;
+    }
+    const Handle copy = B::empty(x.extents(), dtype);
+    B::assign(copy, x);
+    return copy;
+}
+
+template <class T>
+[[nodiscard]] HeadRows<T> head_rows(const Handle& h) {
+    const Layout& layout = h.layout;
+    return {h.data<std::remove_const_t<T>>(), layout.stride(0), layout.stride(1), layout.stride(2)};
+}
+
+/// A result [batch, heads, tokens, width] that lies as [batch, tokens, heads, width], the order in which a projection
+/// reads it next.
+template <class B>
+[[nodiscard]] Handle token_major(const Extents& e, DType dtype) {
+    return B::permute(B::empty({e[0], e[2], e[1], e[3]}, dtype), {0, 2, 1, 3});
+}
+
+[[nodiscard]] inline int attention_extent(Index value) {
+    require(value <= (Index{1} << 30), "attention: an extent of ", value, " is more than the kernels count");
+    return static_cast<int>(value);
+}
+
+inline void check_attention(const Handle& q, const Handle& k, const Handle& v) {
+    const Extents& a = q.extents();
+    const Extents& b = k.extents();
+    require(q.rank() == 4 && k.rank() == 4 && v.extents() == b && a[0] == b[0] && a[1] == b[1] && a[3] == b[3],
+            "attention: queries ", a, ", keys ", b, " and values ", v.extents(), " do not fit");
+    require(q.dtype == k.dtype && q.dtype == v.dtype, "attention: queries of ", name_of(q.dtype), ", keys of ",
+            name_of(k.dtype), " and values of ", name_of(v.dtype));
+}
+
+}  // namespace detail
+
+/// softmax(scale · q kᵀ + mask) v and the log-sum-exp (f32) for a backend B whose tensors are on the device.
+/// q [batch, heads, queries, D], k and v [batch, heads, keys, D]; f32, bf16 or f64, any strides.
+template <class B>
+[[nodiscard]] AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v, double scale,
+                                                MaskKind mask) {
+    detail::check_attention(q, k, v);
+    const Extents& e = q.extents();
+    const AttentionEngine engine = attention_engine(q.dtype, e[3]);
+    if (engine == AttentionEngine::composite) {
+        return Composite<B, Handle>::attention(q, k, v, scale, mask);
+    }
+    const Handle out = detail::token_major<B>(e, q.dtype);
+    const Handle log_sum_exp = B::empty({e[0], e[1], e[2], 1}, DType::f32);
+    const auto run = [&]<class T>(auto&& start) {
+        const bool pieces = engine == AttentionEngine::tensor_core;
+        const Handle rows_q = detail::attention_rows<B>(q, q.dtype, pieces);
+        const Handle rows_k = detail::attention_rows<B>(k, q.dtype, pieces);
+        const Handle rows_v = detail::attention_rows<B>(v, q.dtype, pieces);
+        AttentionForward<T> arguments{};
+        arguments.query = detail::head_rows<const T>(rows_q);
+        arguments.key = detail::head_rows<const T>(rows_k);
+        arguments.value = detail::head_rows<const T>(rows_v);
+        arguments.output = detail::head_rows<T>(out);
+        arguments.log_sum_exp = log_sum_exp.data<float>();
+        arguments.heads = detail::attention_extent(e[1]);
+        arguments.queries = detail::attention_extent(e[2]);
+        arguments.keys = detail::attention_extent(k.extents()[2]);
+        arguments.width = detail::attention_extent(e[3]);
+        arguments.scale = static_cast<float>(scale);
+        arguments.causal = mask == MaskKind::causal;
+        start(arguments);
+    };
+    if (engine == AttentionEngine::tensor_core) {
+        const bool warpgroups = warpgroup_attention_fits(e[3], scale);
+        run.template operator()<bf16>([&](const auto& arguments) {
+            warpgroups ? launch_attention_hopper(arguments, e[0]) : launch_attention(arguments, e[0]);
+        });
+    } else if (q.dtype == DType::bf16) {
+        run.template operator()<bf16>([&](const auto& arguments) { launch_attention_scalar(arguments, e[0]); });
+    } else {
+        run.template operator()<float>([&](const auto& arguments) { launch_attention_scalar(arguments, e[0]); });
+    }
+    return {out, log_sum_exp};
+}
+
+/// The gradients of attention() from its result y and the output's gradient g. No atomics: the same operands give the
+/// same bits.
+template <class B>
+[[nodiscard]] AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k, const Handle& v,
+                                                            const AttentionResult<Handle>& y, const Handle& g,
+                                                            double scale, MaskKind mask) {
+    detail::check_attention(q, k, v);
+    const Extents& e = q.extents();
+    require(g.extents() == e && y.output.extents() == e, "attention: queries ", e, ", output ", y.output.extents(),
+            " and its gradient ", g.extents(), " do not fit");
+    const AttentionEngine engine = attention_engine(q.dtype, e[3]);
+    if (engine == AttentionEngine::composite) {
+        return Composite<B, Handle>::attention_backward(q, k, v, y, g, scale, mask);
+    }
+    const AttentionGradients<Handle> out{detail::token_major<B>(e, q.dtype),
+                                         detail::token_major<B>(k.extents(), q.dtype),
+                                         detail::token_major<B>(k.extents(), q.dtype)};
+    const Handle row_dots = B::empty({e[0], e[1], e[2]}, DType::f32);
+    const Handle log_sum_exp = B::contiguous(B::cast(y.log_sum_exp, DType::f32));
+    const auto run = [&]<class T>(auto&& start) {
+        const bool pieces = engine == AttentionEngine::tensor_core;
+        const Handle rows_q = detail::attention_rows<B>(q, q.dtype, pieces);
+        const Handle rows_k = detail::attention_rows<B>(k, q.dtype, pieces);
+        const Handle rows_v = detail::attention_rows<B>(v, q.dtype, pieces);
+        const Handle rows_o = detail::attention_rows<B>(y.output, q.dtype, pieces);
+        const Handle rows_g = detail::attention_rows<B>(g, q.dtype, pieces);
+        AttentionBackward<T> arguments{};
+        arguments.query = detail::head_rows<const T>(rows_q);
+        arguments.key = detail::head_rows<const T>(rows_k);
+        arguments.value = detail::head_rows<const T>(rows_v);
+        arguments.output = detail::head_rows<const T>(rows_o);
+        arguments.gradient = detail::head_rows<const T>(rows_g);
+        arguments.log_sum_exp = log_sum_exp.data<float>();
+        arguments.row_dots = row_dots.data<float>();
+        arguments.query_gradient = detail::head_rows<T>(out.query);
+        arguments.key_gradient = detail::head_rows<T>(out.key);
+        arguments.value_gradient = detail::head_rows<T>(out.value);
+        arguments.heads = detail::attention_extent(e[1]);
+        arguments.queries = detail::attention_extent(e[2]);
+        arguments.keys = detail::attention_extent(k.extents()[2]);
+        arguments.width = detail::attention_extent(e[3]);
+        arguments.scale = static_cast<float>(scale);
+        arguments.causal = mask == MaskKind::causal;
+        start(arguments);
+    };
+    if (engine == AttentionEngine::tensor_core) {
+        run.template operator()<bf16>([&](const auto& arguments) { launch_attention_backward(arguments, e[0]); });
+    } else if (q.dtype == DType::bf16) {
+        run.template operator()<bf16>(
+            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, e[0]); });
+    } else {
+        run.template operator()<float>(
+            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, e[0]); });
+    }
+    return out;
+}
+
+}  // namespace flowfar::cuda

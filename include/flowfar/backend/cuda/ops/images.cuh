@@ -1,0 +1,93 @@
+#pragma once
+
+/// `Cuda`'s group norm, pooling and upsampling.
+
+#include "flowfar/backend/cuda/kernels/rows/group_norm.cuh"
+#include "flowfar/backend/cuda/ops/route.cuh"
+#include "flowfar/backend/cuda/runtime/memory_pool.cuh"
+
+namespace flowfar {
+
+Handle Cuda::group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups, double epsilon) {
+    check_group_norm(x.extents(), weight.count(), bias.count(), groups);
+    return cuda::route(
+        [=](const Handle& hx, const Handle& hw, const Handle& hb) {
+            if (hx.dtype == DType::f64) {
+                return Composite::group_norm(hx, hw, hb, groups, epsilon);
+            }
+            const Handle out = empty(hx.extents(), hx.dtype);
+            cuda::visit_native(hx.dtype, [&]<class T>() {
+                cuda::GroupNorm<T>(hx.extents(), groups, epsilon)
+                    .forward(out, contiguous(hx), contiguous(hw), contiguous(hb));
+            });
+            return out;
+        },
+        x, weight, bias);
+}
+NormGradients<Handle> Cuda::group_norm_backward(const Handle& x, const Handle& weight, const Handle& g, Index groups,
+                                                double epsilon) {
+    const Extents& e = x.extents();
+    check_group_norm(e, weight.count(), e.rank() < 2 ? 0 : e[1], groups);
+    require(g.extents() == e, "group_norm: input ", e, ", gradient ", g.extents());
+    return cuda::route(
+        [=](const Handle& hx, const Handle& hw, const Handle& hg) {
+            if (hx.dtype == DType::f64) {
+                return Composite::group_norm_backward(hx, hw, hg, groups, epsilon);
+            }
+            const Extents channels{hx.extents()[1]};
+            const NormGradients<Handle> out{empty(hx.extents(), hx.dtype), empty(channels, hx.dtype),
+                                            empty(channels, hx.dtype)};
+            cuda::visit_native(hx.dtype, [&]<class T>() {
+                cuda::GroupNorm<T>(hx.extents(), groups, epsilon)
+                    .backward(out, contiguous(hx), contiguous(hw), contiguous(hg));
+            });
+            return out;
+        },
+        x, weight, g);
+}
+
+Handle Cuda::upsample_nearest2(const Handle& x) {
+    const Extents& e = x.extents();
+    require(e.rank() == 4, "upsample_nearest2: expected four axes, found ", e);
+    return cuda::route(
+        [&](const Handle& h) {
+            const Handle out = empty({e[0], e[1], 2 * e[2], 2 * e[3]}, h.dtype);
+            cuda::Upsample::forward(out, contiguous(h));
+            return out;
+        },
+        x);
+}
+Handle Cuda::upsample_nearest2_backward(const Handle& g) {
+    const Extents& e = g.extents();
+    require(e.rank() == 4 && e[2] % 2 == 0 && e[3] % 2 == 0, "upsample_nearest2: a gradient of ", e);
+    return cuda::route(
+        [&](const Handle& h) {
+            const Handle out = empty({e[0], e[1], e[2] / 2, e[3] / 2}, h.dtype);
+            cuda::Upsample::backward(out, contiguous(h));
+            return out;
+        },
+        g);
+}
+
+Handle Cuda::pool2d(const Handle& x, const PoolOptions& options) {
+    const PoolShape shape = PoolShape::of(x.extents(), options);
+    return cuda::route(
+        [&](const Handle& h) {
+            const Handle out = empty(shape.windows.output(), h.dtype);
+            cuda::Pool::forward(out, contiguous(h), shape);
+            return out;
+        },
+        x);
+}
+Handle Cuda::pool2d_backward(const Handle& x, const Handle& g, const Extents& extents, const PoolOptions& options) {
+    const PoolShape shape = PoolShape::of(extents, g.extents(), options);
+    return cuda::route(
+        [&](const Handle& hg, const Handle& hx) {
+            const Handle out = empty(extents, hg.dtype);
+            cuda::Pool::backward(out, cuda::dense(hx), contiguous(hg), shape);
+            return out;
+        },
+        g, x);
+}
+
+}  // namespace flowfar

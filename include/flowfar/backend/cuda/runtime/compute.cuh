@@ -1,0 +1,15 @@
+#pragma once
+
+/// The type that arithmetic on elements uses.
+
+#include <type_traits>
+
+#include "flowfar/backend/host_memory.hpp"
+
+namespace flowfar::cuda {
+
+/// bf16 is computed in f32.
+template <class T>
+using Compute = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+}  // namespace flowfar::cuda

@@ -1,0 +1,81 @@
+#pragma once
+
+/// Tells from a file's tensors which FlowMo configuration it belongs to.
+
+#include <string>
+#include <string_view>
+
+#include "flowfar/flowmo/config.hpp"
+#include "flowfar/io/tensors/weights.hpp"
+
+namespace flowfar::io {
+
+/// What the tensors of a FlowMo model show of its configuration. (They show neither image nor code length, nor the
+/// number of attention heads.)
+struct FlowMoSize {
+    Index patch_dim = 0;  ///< 3 · patch²
+    Index context_dim = 0;
+    Index encoder_hidden = 0;
+    Index encoder_depth = 0;
+    Index decoder_hidden = 0;
+    Index decoder_depth = 0;
+
+    bool operator==(const FlowMoSize&) const = default;
+};
+
+template <class C>
+[[nodiscard]] constexpr FlowMoSize flowmo_size_of() {
+    return {CheckedFlowMoConfig<C>::patch_dim,
+            C::context_dim,
+            C::encoder.hidden,
+            C::encoder.depth,
+            C::decoder.hidden,
+            C::decoder.depth};
+}
+
+/// Sizes found in a file; 0 for what its tensors do not show.
+[[nodiscard]] inline FlowMoSize flowmo_size_of(const Weights& weights) {
+    FlowMoSize out;
+    out.patch_dim = weights.extent("encoder.img_in.weight", 1);
+    out.context_dim = weights.extent("encoder.txt_in.weight", 1);
+    out.encoder_hidden = weights.extent("encoder.img_in.weight", 0);
+    out.encoder_depth = weights.list_length("encoder.double_blocks");
+    out.decoder_hidden = weights.extent("decoder.img_in.weight", 0);
+    out.decoder_depth = weights.list_length("decoder.double_blocks");
+    return out;
+}
+
+[[nodiscard]] inline std::string to_string(const FlowMoSize& size) {
+    return text("patches of ", size.patch_dim, " values, code tokens of ", size.context_dim, " bits, encoder of ",
+                size.encoder_depth, " blocks of width ", size.encoder_hidden, ", decoder of ", size.decoder_depth,
+                " blocks of width ", size.decoder_hidden);
+}
+
+namespace detail {
+
+/// The name of the preset with this size, or "".
+template <class... Presets>
+[[nodiscard]] std::string_view flowmo_preset(const FlowMoSize& size) {
+    std::string_view found;
+    static_cast<void>(((flowmo_size_of<Presets>() == size && (found = Presets::name, true)) || ...));
+    return found;
+}
+
+}  // namespace detail
+
+/// Throws `Error` if the file holds a FlowMo model of another size than C; the text names the preset to use. Files that
+/// are no FlowMo models pass: loading them names what is missing.
+template <class C>
+void check_flowmo_weights(const Weights& weights) {
+    const FlowMoSize found = flowmo_size_of(weights);
+    if (found.encoder_depth == 0 || found.decoder_depth == 0 || found == flowmo_size_of<C>()) {
+        return;
+    }
+    const std::string_view preset =
+        detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoTiny, FlowMoNano>(found);
+    fail(weights.where(), ": this model is ", preset.empty() ? "no preset" : preset, " (", found, "), but ", C::name,
+         " was expected (", flowmo_size_of<C>(), ")",
+         preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);
+}
+
+}  // namespace flowfar::io

@@ -1,0 +1,198 @@
+#pragma once
+
+/// The arithmetic of every elementwise operation of two tensors and of its derivatives, written once for host and
+/// device.
+
+#include <cmath>
+
+#include "flowfar/config.hpp"
+#include "flowfar/core/functors/elementwise_op.hpp"
+
+namespace flowfar {
+
+/// `forward(a, b)` gives y; `grad_a(a, b, y, g)` and `grad_b(a, b, y, g)` give dL/da and dL/db from the inputs, the
+/// output and the cotangent g = dL/dy.
+template <BinaryOp Op>
+struct BinaryFunctor;
+
+template <>
+struct BinaryFunctor<BinaryOp::add> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a + b;
+    }
+    /// 1
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T g) {
+        return g;
+    }
+    /// 1
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T g) {
+        return g;
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::sub> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a - b;
+    }
+    /// 1
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T g) {
+        return g;
+    }
+    /// -1
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T g) {
+        return -g;
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::mul> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a * b;
+    }
+    /// b
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T b, T /*y*/, T g) {
+        return g * b;
+    }
+    /// a
+    template <class T>
+    FLOWFAR_HD static T grad_b(T a, T /*b*/, T /*y*/, T g) {
+        return g * a;
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::div> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a / b;
+    }
+    /// 1 / b
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T b, T /*y*/, T g) {
+        return g / b;
+    }
+    /// -a / b^2 = -y / b
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T b, T y, T g) {
+        return -g * y / b;
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::max> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return (a > b) || a != a ? a : b;
+    }
+    /// 1 where a is larger; a tie shares the cotangent equally
+    template <class T>
+    FLOWFAR_HD static T grad_a(T a, T b, T /*y*/, T g) {
+        return a > b ? g : (a == b ? T(0.5) * g : T(0));
+    }
+    /// 1 where b is larger; a tie shares the cotangent equally
+    template <class T>
+    FLOWFAR_HD static T grad_b(T a, T b, T /*y*/, T g) {
+        return a < b ? g : (a == b ? T(0.5) * g : T(0));
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::min> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a < b || a != a ? a : b;
+    }
+    /// 1 where a is smaller; a tie shares the cotangent equally
+    template <class T>
+    FLOWFAR_HD static T grad_a(T a, T b, T /*y*/, T g) {
+        return a < b ? g : (a == b ? T(0.5) * g : T(0));
+    }
+    /// 1 where b is smaller; a tie shares the cotangent equally
+    template <class T>
+    FLOWFAR_HD static T grad_b(T a, T b, T /*y*/, T g) {
+        return a > b ? g : (a == b ? T(0.5) * g : T(0));
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::pow> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return std::pow(a, b);
+    }
+    /// b a^(b-1); 0 for b = 0, where y is constant
+    template <class T>
+    FLOWFAR_HD static T grad_a(T a, T b, T /*y*/, T g) {
+        return b == T(0) ? T(0) : g * b * std::pow(a, b - T(1));
+    }
+    /// y log a; 0 where y = 0, the limit for a -> 0
+    template <class T>
+    FLOWFAR_HD static T grad_b(T a, T /*b*/, T y, T g) {
+        return y == T(0) ? T(0) : g * y * std::log(a);
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::equal> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a == b ? T(1) : T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::less> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a < b ? T(1) : T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+};
+
+template <>
+struct BinaryFunctor<BinaryOp::greater> {
+    template <class T>
+    FLOWFAR_HD static T forward(T a, T b) {
+        return a > b ? T(1) : T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+    /// 0
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+};
+
+}  // namespace flowfar

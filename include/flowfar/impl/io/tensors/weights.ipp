@@ -1,0 +1,172 @@
+#pragma once
+
+/// The definitions of weights.hpp.
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "flowfar/config.hpp"
+#include "flowfar/core/error.hpp"
+#include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/tensors/safetensors.hpp"
+#include "flowfar/io/tensors/sharded_safetensors.hpp"
+#include "flowfar/io/tensors/tensor_view.hpp"
+#include "flowfar/io/tensors/torch_checkpoint.hpp"
+#include "flowfar/io/tensors/weights.hpp"
+
+namespace flowfar::io {
+
+FLOWFAR_INLINE WeightsFile::WeightsFile(const Path& path) : file_(open(path)) {}
+
+FLOWFAR_INLINE WeightsFile::WeightsFile(WeightsFile&&) noexcept = default;
+
+FLOWFAR_INLINE WeightsFile& WeightsFile::operator=(WeightsFile&&) noexcept = default;
+
+FLOWFAR_INLINE WeightsFile::~WeightsFile() = default;
+
+FLOWFAR_INLINE std::string_view WeightsFile::format() const {
+    if (const auto* torch = std::get_if<TorchCheckpoint>(&file_); torch != nullptr) {
+        return torch->is_legacy() ? "PyTorch (legacy)" : "PyTorch";
+    }
+    return std::holds_alternative<SafetensorsFile>(file_) ? "safetensors" : "sharded safetensors";
+}
+
+FLOWFAR_INLINE Path WeightsFile::path() const {
+    return std::visit([](const auto& file) { return Path(file.path()); }, file_);
+}
+
+FLOWFAR_INLINE const std::vector<std::string>& WeightsFile::names() const {
+    return std::visit(
+        [](const auto& file) -> const auto& { return file.names(); }, file_);
+}
+
+FLOWFAR_INLINE bool WeightsFile::contains(const std::string& name) const {
+    return std::visit([&](const auto& file) { return file.contains(name); }, file_);
+}
+
+FLOWFAR_INLINE TensorInfo WeightsFile::info(const std::string& name) const {
+    return std::visit([&](const auto& file) { return file.info(name); }, file_);
+}
+
+FLOWFAR_INLINE TensorView WeightsFile::at(const std::string& name, Scratch& scratch) const {
+    return std::visit([&](const auto& file) { return file.at(name, scratch); }, file_);
+}
+
+FLOWFAR_INLINE void WeightsFile::release(const std::string& name) const {
+    std::visit([&](const auto& file) { file.release(name); }, file_);
+}
+
+FLOWFAR_INLINE WeightsFile::Notes WeightsFile::notes() const {
+    if (const auto* torch = std::get_if<TorchCheckpoint>(&file_); torch != nullptr) {
+        return torch->values();
+    }
+    if (const auto* single = std::get_if<SafetensorsFile>(&file_); single != nullptr) {
+        return {single->metadata().begin(), single->metadata().end()};
+    }
+    return {};
+}
+
+FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(const Path& path) {
+    std::error_code unreadable;  // the mapping below says why
+    if (std::filesystem::is_directory(path, unreadable)) {
+        return ShardedSafetensors(path / "model.safetensors.index.json");
+    }
+    MappedFile file(path);
+    if (TorchCheckpoint::recognise(file.bytes())) {
+        return TorchCheckpoint(std::move(file));
+    }
+    // A safetensors file begins with a length below 2^27, which no text could be.
+    const std::string_view head = as_text(file.bytes().first(std::min<std::size_t>(file.size(), 8)));
+    const std::size_t brace = head.find_first_not_of(" \t\r\n");
+    if (brace != head.npos && head[brace] == '{' && head.find('\0') == head.npos) {
+        return ShardedSafetensors(path);
+    }
+    return SafetensorsFile(std::move(file));
+}
+
+FLOWFAR_INLINE Weights::Weights(const WeightsFile& file, std::string_view root, WrapperTraces traces)
+    : file_(&file), root_(root) {
+    const std::string prefix = root.empty() ? "" : text(root, '.');
+    const bool kept = traces == WrapperTraces::kept;
+    bool wrapped = !kept;
+    for (const std::string& name : file.names()) {
+        wrapped = wrapped && (!name.starts_with(prefix) || unwrap(name.substr(prefix.size())).starts_with("module."));
+    }
+    for (const std::string& name : file.names()) {
+        if (name.starts_with(prefix)) {
+            const std::string below = name.substr(prefix.size());
+            std::string own = kept ? below : unwrap(below).substr(wrapped ? 7 : 0);
+            names_.push_back(own);
+            const auto [entry, inserted] = sources_.emplace(std::move(own), name);
+            require(inserted, file.path().string(), ": tensors \"", entry->second, "\" and \"", name,
+                    "\" have the same name in the model");
+        }
+    }
+}
+
+FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<std::string>& parameters) {
+    if (file.torch() != nullptr && file.names().empty()) {
+        const WeightsFile::Notes notes = file.notes();
+        fail(file.path().string(), ": no tensors in the checkpoint",
+             notes.empty() ? "" : text(", but ", notes.front().second), ": save a state_dict() instead");
+    }
+    for (const std::string_view root : usual_roots) {
+        Weights weights(file, root);
+        if (std::ranges::any_of(parameters, [&](const std::string& name) { return weights.contains(name); })) {
+            const auto of_loss = [](const std::string& name) { return name.starts_with("loss."); };
+            if (std::ranges::none_of(parameters, of_loss)) {
+                std::erase_if(weights.names_, of_loss);
+            }
+            return weights;
+        }
+    }
+    return {file, ""};
+}
+
+FLOWFAR_INLINE std::string Weights::where() const {
+    return root_.empty() ? path().string() : text(path().string(), ": \"", root_, '"');
+}
+
+FLOWFAR_INLINE const std::string& Weights::source(const std::string& name) const {
+    const auto found = sources_.find(name);
+    require(found != sources_.end(), where(), ": tensor \"", name, "\": no such tensor");
+    return found->second;
+}
+
+FLOWFAR_INLINE Index Weights::list_length(std::string_view list) const {
+    std::set<std::string_view> found;
+    for (const std::string_view name : names_) {
+        if (name.starts_with(list) && name.size() > list.size() && name[list.size()] == '.') {
+            const std::string_view rest = name.substr(list.size() + 1);
+            found.insert(rest.substr(0, rest.find('.')));
+        }
+    }
+    return static_cast<Index>(found.size());
+}
+
+FLOWFAR_INLINE Index Weights::extent(const std::string& name, std::size_t axis) const {
+    const std::vector<Index> shape = contains(name) ? info(name).shape : std::vector<Index>{};
+    return axis < shape.size() ? shape[axis] : 0;
+}
+
+FLOWFAR_INLINE std::string Weights::unwrap(std::string_view name) {
+    constexpr std::string_view trace = "_orig_mod.";
+    std::string out;
+    while (!name.empty()) {
+        const bool wrapper = name.starts_with(trace);
+        const std::size_t length = wrapper ? trace.size() : std::min(name.find('.'), name.size() - 1) + 1;
+        out += wrapper ? std::string_view() : name.substr(0, length);
+        name.remove_prefix(length);
+    }
+    return out;
+}
+
+}  // namespace flowfar::io

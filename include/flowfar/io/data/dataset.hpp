@@ -1,0 +1,259 @@
+#pragma once
+
+/// Labelled images in a folder or a tar archive.
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "flowfar/core/dtype.hpp"
+#include "flowfar/core/error.hpp"
+#include "flowfar/core/philox.hpp"
+#include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/data/tar.hpp"
+#include "flowfar/io/images/image.hpp"
+
+namespace flowfar::io {
+
+namespace detail {
+
+inline bool has_image_extension(std::string_view name) {
+    const auto ends_with = [&](std::string_view extension) {
+        return name.size() >= extension.size() &&
+               std::equal(extension.begin(), extension.end(), name.end() - std::ptrdiff_t(extension.size()),
+                          [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+    };
+    return ends_with(".jpg") || ends_with(".jpeg") || ends_with(".png");
+}
+
+/// Whether any component of a relative name begins with a dot (editors' and file managers' own files).
+inline bool is_hidden(std::string_view name) {
+    return name.starts_with('.') || name.find("/.") != name.npos;
+}
+
+/// Where the images are; shared by all views of one dataset.
+struct ImageSource {
+    Path root;
+    std::optional<TarFile> archive;  ///< empty: `root` is a folder
+    std::vector<std::string> class_names;
+};
+
+}  // namespace detail
+
+/// A list of images with class labels, sorted by name: the same everywhere. Cheap to copy; `load` may be called from
+/// several threads.
+///
+/// Files named *.png, *.jpg or *.jpeg count (hidden ones do not). Folders that all of them share are ignored; the first
+/// differing folder of a name is its class, and classes are numbered in the order of their names. If there is none, all
+/// images are of one class, named after the innermost shared folder or else the file or folder opened.
+class ImageDataset {
+   public:
+    struct Item {
+        std::string name;  ///< path below the folder, or inside the archive
+        Index label = 0;
+        std::uint64_t offset = 0;  ///< in the archive; unused for folders
+        std::uint64_t size = 0;
+    };
+
+    /// Opens a folder or a tar archive. Throws `Error` if there are no images, or if only some are in class folders.
+    explicit ImageDataset(const Path& path) {
+        auto source = std::make_shared<detail::ImageSource>();
+        source->root = path;
+        std::error_code unclear;  // then opening it as a file says what is wrong
+        if (std::filesystem::is_directory(path, unclear)) {
+            list_folder(path);
+        } else {
+            source->archive.emplace(path);
+            list_archive(*source->archive);
+        }
+        finish(std::move(source));
+    }
+    /// The images of an archive that is open already.
+    explicit ImageDataset(TarFile archive) {
+        auto source = std::make_shared<detail::ImageSource>();
+        source->root = archive.path();
+        source->archive.emplace(std::move(archive));
+        list_archive(*source->archive);
+        finish(std::move(source));
+    }
+
+    [[nodiscard]] Index size() const { return static_cast<Index>(items_.size()); }
+    [[nodiscard]] const Item& item(Index index) const {
+        require(index >= 0 && index < size(), source_->root.string(), ": expected an image index below ", size(),
+                ", found ", index);
+        return items_[static_cast<std::size_t>(index)];
+    }
+    [[nodiscard]] Index label(Index index) const { return item(index).label; }
+    [[nodiscard]] const std::string& name(Index index) const { return item(index).name; }
+    /// Names of the labels 0, 1, ...; views made by `split` and `subset` keep them all.
+    [[nodiscard]] const std::vector<std::string>& class_names() const { return source_->class_names; }
+
+    /// Reads and decodes image `index`; throws `Error` naming it if that is impossible.
+    [[nodiscard]] Image load(Index index) const {
+        const Item& chosen = item(index);
+        if (!source_->archive) {
+            return read_image(source_->root / chosen.name);
+        }
+        return decode_image(source_->archive->bytes({chosen.name, chosen.offset, chosen.size}),
+                            text(source_->root.string(), ": ", chosen.name));
+    }
+
+    /// The view that holds the given images of this one, in the given order.
+    [[nodiscard]] ImageDataset subset(const std::vector<Index>& indices) const {
+        ImageDataset out;
+        out.source_ = source_;
+        for (const Index index : indices) {
+            out.items_.push_back(item(index));
+        }
+        return out;
+    }
+
+    struct Split;
+    /// Divides the images into a training and a validation view; `validation_count` images are chosen by a hash of
+    /// `seed` and their names, so that most of the choice survives additions to the data.
+    [[nodiscard]] Split split(Index validation_count, std::uint64_t seed) const;
+
+   private:
+    ImageDataset() = default;
+
+    /// The end of construction: everything is listed.
+    void finish(std::shared_ptr<detail::ImageSource> source) {
+        require(!items_.empty(), source->root.string(), ": no images (*.png, *.jpg, *.jpeg)");
+        std::ranges::sort(items_, {}, [](const Item& item) { return std::tie(item.name, item.offset); });
+        assign_labels(*source);
+        source_ = std::move(source);
+    }
+
+    void list_folder(const Path& root) {
+        // Links to folders are followed last, in the order of their names, and no folder is listed twice: so images
+        // keep the names of real folders, and links that form loops repeat nothing.
+        std::set<Path> listed;
+        std::set<Path> folders{root};
+        while (!folders.empty()) {
+            std::set<Path> links;
+            for (const Path& folder : folders) {
+                list_folder(root, folder, listed, links);
+            }
+            folders = std::move(links);
+        }
+    }
+    void list_folder(const Path& root, const Path& folder, std::set<Path>& listed, std::set<Path>& links) {
+        namespace fs = std::filesystem;
+        std::error_code problem;
+        const Path real = fs::canonical(folder, problem);
+        require(!problem, folder.string(), ": cannot list: ", problem.message());
+        if (!listed.insert(real).second) {
+            return;
+        }
+        std::vector<Path> below;
+        for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+            const std::string name = entry->path().lexically_relative(root).generic_string();
+            std::error_code unreadable;
+            if (detail::is_hidden(name)) {
+                continue;
+            }
+            if (entry->is_directory(unreadable)) {
+                if (entry->is_symlink(unreadable)) {
+                    links.insert(entry->path());
+                } else {
+                    below.push_back(entry->path());
+                }
+            } else if (detail::has_image_extension(name) && entry->is_regular_file(unreadable)) {
+                items_.push_back({.name = name});
+            }
+        }
+        require(!problem, folder.string(), ": cannot list: ", problem.message());
+        for (const Path& inner : below) {
+            list_folder(root, inner, listed, links);
+        }
+    }
+
+    void list_archive(const TarFile& archive) {
+        for (const TarEntry& entry : archive.entries()) {
+            if (detail::has_image_extension(entry.name) && !detail::is_hidden(entry.name)) {
+                items_.push_back({.name = entry.name, .offset = entry.offset, .size = entry.size});
+            }
+        }
+    }
+
+    /// Length of the folders that all names begin with, including the last slash. Names are sorted, so the first and
+    /// last suffice.
+    [[nodiscard]] std::size_t shared_prefix() const {
+        const std::string& first = items_.front().name;
+        const std::string& last = items_.back().name;
+        const auto differing = std::ranges::mismatch(first, last).in1;
+        return std::string_view(first.begin(), differing).rfind('/') + 1;  // npos + 1 is 0: nothing shared
+    }
+
+    static std::string name_of_source(const detail::ImageSource& source) {
+        if (source.archive) {
+            return source.root.stem().string();
+        }
+        const Path folder =
+            std::filesystem::absolute(source.root).lexically_normal();  // "." and "data/" have names too
+        return (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+    }
+
+    void assign_labels(detail::ImageSource& source) {
+        const std::size_t shared = shared_prefix();
+        const auto class_of = [&](const Item& item) {
+            const std::string_view rest = std::string_view(item.name).substr(shared);
+            return rest.substr(0, rest.find('/') == rest.npos ? 0 : rest.find('/'));
+        };
+        std::vector<std::string> classes;
+        for (const Item& item : items_) {
+            classes.emplace_back(class_of(item));
+        }
+        std::ranges::sort(classes);
+        classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
+        require(classes.size() == 1 || !classes.front().empty(), source.root.string(),
+                ": some images are in class folders and some are not, such as ",
+                std::ranges::find_if(items_, [&](const Item& item) { return class_of(item).empty(); })->name);
+        for (Item& item : items_) {
+            item.label = std::ranges::lower_bound(classes, class_of(item)) - classes.begin();
+        }
+        if (classes.front().empty()) {
+            const Path folder = Path(items_.front().name.substr(0, shared)).parent_path();
+            classes.front() = folder.empty() ? name_of_source(source) : folder.filename().string();
+        }
+        source.class_names = std::move(classes);
+    }
+
+    std::shared_ptr<const detail::ImageSource> source_;
+    std::vector<Item> items_;
+};
+
+struct ImageDataset::Split {
+    ImageDataset train;
+    ImageDataset validation;
+};
+
+inline ImageDataset::Split ImageDataset::split(Index validation_count, std::uint64_t seed) const {
+    require(validation_count >= 0 && validation_count <= size(), "split: expected 0..", size(),
+            " validation images, found ", validation_count);
+    std::vector<std::pair<std::uint64_t, Index>> order;
+    for (Index i = 0; i < size(); ++i) {
+        order.emplace_back(fold(seed, name(i)), i);
+    }
+    std::ranges::sort(order);
+    std::vector<Index> chosen[2];
+    for (Index i = 0; i < size(); ++i) {
+        chosen[i < validation_count ? 1 : 0].push_back(order[static_cast<std::size_t>(i)].second);
+    }
+    std::ranges::sort(chosen[0]);
+    std::ranges::sort(chosen[1]);
+    return {subset(chosen[0]), subset(chosen[1])};
+}
+
+}  // namespace flowfar::io

@@ -1,0 +1,59 @@
+#pragma once
+
+/// Images as tensors of a backend, and tensors as images.
+
+#include <span>
+#include <vector>
+
+#include "flowfar/core/tensor.hpp"
+#include "flowfar/io/images/image_transform.hpp"
+
+namespace flowfar::io {
+
+/// Planes [images, 3, height, width] in [−1, 1] of images of one size; throws if sizes differ.
+[[nodiscard]] inline std::vector<float> to_planes(std::span<const Image> images) {
+    std::vector<float> planes;
+    for (const Image& image : images) {
+        require(image.height == images[0].height && image.width == images[0].width, "images: expected ",
+                images[0].height, " x ", images[0].width, " pixels like the first, found ", image.height, " x ",
+                image.width);
+        planes.resize(planes.size() + image.pixels.size());
+        to_unit_planes(image, planes.data() + (planes.size() - image.pixels.size()));
+    }
+    return planes;
+}
+
+/// Images from planes [images, 3, height, width]: clipped to [−1, 1] and rounded to 8 bits.
+[[nodiscard]] inline std::vector<Image> from_planes(std::span<const float> planes, int height, int width) {
+    const std::size_t size = 3 * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+    require(size > 0 && planes.size() % size == 0, "images: ", planes.size(), " values are no multiple of 3 x ", height,
+            " x ", width);
+    std::vector<Image> images;
+    for (std::size_t i = 0; i < planes.size(); i += size) {
+        images.push_back(from_unit_planes(planes.data() + i, height, width));
+    }
+    return images;
+}
+
+/// A batch [images, 3, height, width] in [−1, 1], for example `to_tensor<Tokenizer::Images>(photos)`. Throws if the
+/// images differ in size or do not have the size that the tensor type asks for.
+template <AnyTensor Batch>
+[[nodiscard]] Batch to_tensor(std::span<const Image> images) {
+    require(!images.empty(), "to_tensor: no images");
+    return Batch::from_host(to_planes(images),
+                            {static_cast<Index>(images.size()), 3, images[0].height, images[0].width});
+}
+template <AnyTensor Batch>
+[[nodiscard]] Batch to_tensor(const Image& image) {
+    return to_tensor<Batch>(std::span<const Image>(&image, 1));
+}
+
+/// The images of a batch [images, 3, height, width], clipped to [−1, 1] and rounded to 8 bits.
+template <AnyTensor Batch>
+[[nodiscard]] std::vector<Image> to_images(const Batch& batch) {
+    static_assert(Batch::Shape::rank == 4, "to_images: expected [images, 3, height, width]");
+    require(batch.extent(1) == 3, "to_images: expected 3 channels, found ", batch.extent(1));
+    return from_planes(batch.to_host(), static_cast<int>(batch.extent(2)), static_cast<int>(batch.extent(3)));
+}
+
+}  // namespace flowfar::io

@@ -1,0 +1,189 @@
+#pragma once
+
+/// Resizing, cropping and flipping of 8-bit images, and conversion to and from planes of floats.
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "flowfar/core/error.hpp"
+#include "flowfar/core/images/resample.hpp"
+#include "flowfar/io/images/pixels.hpp"
+
+namespace flowfar::io {
+
+/// Antialiasing filters; bicubic has a = -0.5.
+enum class Filter : std::uint8_t { box, bilinear, bicubic };
+
+namespace detail {
+
+/// Resampling windows with weights as integers times 2^-22, so that a sum of 255s still fits 32 bits and results are
+/// the same on every machine.
+struct FixedWindows {
+    static constexpr int shift = 22;
+    struct Window {
+        int first = 0;
+        std::vector<std::int32_t> weights;
+    };
+    std::vector<Window> windows;
+
+    FixedWindows(int in, int out, Filter filter) {
+        for (const ResampleWindow& exact : select(in, out, filter)) {
+            Window& window = windows.emplace_back();
+            window.first = static_cast<int>(exact.first);
+            for (const double weight : exact.weights) {
+                window.weights.push_back(static_cast<std::int32_t>(std::lround(weight * (1 << shift))));
+            }
+        }
+    }
+
+    static std::uint8_t to_pixel(std::int32_t sum) {
+        return static_cast<std::uint8_t>(std::clamp((sum + (1 << (shift - 1))) >> shift, 0, 255));
+    }
+
+   private:
+    static std::vector<ResampleWindow> select(int in, int out, Filter filter) {
+        switch (filter) {
+            case Filter::box:
+                return antialiased_windows(in, out, BoxKernel{});
+            case Filter::bilinear:
+                return antialiased_windows(in, out, TriangleKernel{});
+            case Filter::bicubic:
+                return antialiased_windows(in, out, CubicKernel{-0.5});
+        }
+        fail("resize: unknown filter ", static_cast<int>(filter));
+    }
+};
+
+inline Image resize_rows(const Image& image, int width, Filter filter) {
+    const FixedWindows fixed(image.width, width, filter);
+    Image out = make_image(image.height, width);
+    std::uint8_t* target = out.pixels.data();
+    const auto stride = static_cast<std::size_t>(image.width) * 3;
+    for (int y = 0; y < image.height; ++y) {
+        const std::uint8_t* row = image.pixels.data() + static_cast<std::size_t>(y) * stride;
+        for (const FixedWindows::Window& window : fixed.windows) {
+            const std::uint8_t* pixel = row + static_cast<std::size_t>(window.first) * 3;
+            std::int32_t red = 0;
+            std::int32_t green = 0;
+            std::int32_t blue = 0;
+            for (const std::int32_t weight : window.weights) {
+                red += weight * pixel[0];
+                green += weight * pixel[1];
+                blue += weight * pixel[2];
+                pixel += 3;
+            }
+            *target++ = FixedWindows::to_pixel(red);
+            *target++ = FixedWindows::to_pixel(green);
+            *target++ = FixedWindows::to_pixel(blue);
+        }
+    }
+    return out;
+}
+
+inline Image resize_columns(const Image& image, int height, Filter filter) {
+    const FixedWindows fixed(image.height, height, filter);
+    Image out = make_image(height, image.width);
+    std::uint8_t* target = out.pixels.data();
+    const auto stride = static_cast<std::size_t>(image.width) * 3;
+    std::vector<std::int32_t> sums(stride);
+    for (const FixedWindows::Window& window : fixed.windows) {
+        std::ranges::fill(sums, 0);
+        const std::uint8_t* row = image.pixels.data() + static_cast<std::size_t>(window.first) * stride;
+        for (const std::int32_t weight : window.weights) {
+            for (std::size_t i = 0; i < stride; ++i) {
+                sums[i] += weight * row[i];
+            }
+            row += stride;
+        }
+        target = std::ranges::transform(sums, target, FixedWindows::to_pixel).out;
+    }
+    return out;
+}
+
+}  // namespace detail
+
+/// Resizes with antialiasing: rows first, then columns, rounded to 8 bits after each. Results equal those of Pillow 11
+/// bit for bit (Pillow 13 chooses the order of the passes by size).
+[[nodiscard]] inline Image resize(const Image& image, int height, int width, Filter filter = Filter::bilinear) {
+    check_image(image, "resize");
+    require(height > 0 && width > 0, "resize: expected positive extents, found ", height, " x ", width);
+    Image out = image.width == width ? image : detail::resize_rows(image, width, filter);
+    return out.height == height ? out : detail::resize_columns(out, height, filter);
+}
+
+/// Resizes so that the shorter side has `size` pixels; the longer one keeps the proportion, rounded down.
+[[nodiscard]] inline Image resize_short_side(const Image& image, int size, Filter filter = Filter::bilinear) {
+    check_image(image, "resize_short_side");
+    require(size > 0, "resize_short_side: expected a positive size, found ", size);
+    const auto longer = [&](int extent, int shorter) {
+        const std::int64_t pixels = std::int64_t{size} * extent / shorter;
+        require(pixels <= max_image_extent, "resize_short_side: ", image.height, " x ", image.width,
+                " pixels are too long and thin for size ", size);
+        return static_cast<int>(pixels);
+    };
+    return image.height <= image.width ? resize(image, size, longer(image.width, image.height), filter)
+                                       : resize(image, longer(image.height, image.width), size, filter);
+}
+
+/// The rectangle of height × width pixels whose first pixel is (top, left); it must lie inside the image.
+[[nodiscard]] inline Image crop(const Image& image, int top, int left, int height, int width) {
+    check_image(image, "crop");
+    require(
+        top >= 0 && left >= 0 && height > 0 && width > 0 && height <= image.height - top && width <= image.width - left,
+        "crop: ", height, " x ", width, " at (", top, ", ", left, ") is not inside ", image.height, " x ", image.width,
+        " pixels");
+    Image out = make_image(height, width);
+    std::uint8_t* target = out.pixels.data();
+    for (int y = top; y < top + height; ++y) {
+        const std::int64_t offset = (std::int64_t{y} * image.width + left) * 3;
+        target = std::copy_n(image.pixels.begin() + offset, std::int64_t{width} * 3, target);
+    }
+    return out;
+}
+
+/// The middle height × width pixels; an odd margin is smaller at the top and left.
+[[nodiscard]] inline Image centre_crop(const Image& image, int height, int width) {
+    return crop(image, (image.height - height) / 2, (image.width - width) / 2, height, width);
+}
+
+/// The image mirrored: left becomes right.
+[[nodiscard]] inline Image flip_horizontal(Image image) {
+    check_image(image, "flip_horizontal");
+    const auto stride = static_cast<std::size_t>(image.width) * 3;
+    for (std::size_t begin = 0; begin < image.pixels.size(); begin += stride) {
+        for (std::size_t left = begin, right = begin + stride - 3; left < right; left += 3, right -= 3) {
+            std::swap_ranges(&image.pixels[left], &image.pixels[left] + 3, &image.pixels[right]);
+        }
+    }
+    return image;
+}
+
+/// Writes planes [3, height, width] with 0..255 mapped to -1..1.
+inline void to_unit_planes(const Image& image, float* planes) {
+    check_image(image, "to_unit_planes");
+    const std::size_t count = image.pixels.size() / 3;
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t c = 0; c < 3; ++c) {
+            planes[c * count + i] = static_cast<float>(image.pixels[i * 3 + c]) / 127.5F - 1.0F;
+        }
+    }
+}
+
+/// The image of planes [3, height, width]: -1..1 is mapped to 0..255, rounded to nearest and clipped; NaN becomes 0.
+[[nodiscard]] inline Image from_unit_planes(const float* planes, int height, int width) {
+    Image image = make_image(height, width);
+    const std::size_t count = image.pixels.size() / 3;
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t c = 0; c < 3; ++c) {
+            const float level = (planes[c * count + i] + 1.0F) * 127.5F;
+            const float clipped = level > 0.0F ? std::min(level, 255.0F) : 0.0F;  // false for NaN
+            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(clipped));
+        }
+    }
+    return image;
+}
+
+}  // namespace flowfar::io
