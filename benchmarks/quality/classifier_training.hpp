@@ -13,7 +13,7 @@
 #include "flowfar/io/data/shuffle.hpp"
 #include "flowfar/optim/trainer.hpp"
 
-#include "../../examples/common/measures/feature_classifier.hpp"
+#include "../../examples/programs/common/measures/feature_classifier.hpp"
 
 namespace flowfar::program {
 

@@ -18,7 +18,7 @@
 #include "flowfar/metrics/frechet.hpp"
 #include "flowfar/metrics/precision_recall.hpp"
 
-#include "../../examples/common/measures/feature_classifier.hpp"
+#include "../../examples/programs/common/measures/feature_classifier.hpp"
 
 namespace flowfar::program {
 

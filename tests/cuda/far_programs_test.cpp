@@ -1,7 +1,7 @@
 // What far_generate does with --device and --precision: FAR behind its run-time interface, on the GPU as on the CPU.
 #include <doctest/doctest.h>
 
-#include "../../examples/common/models/far_model_impl.hpp"
+#include "../../examples/programs/common/models/far_model_impl.hpp"
 #include "temp_dir.hpp"
 #include "twin_model.hpp"
 

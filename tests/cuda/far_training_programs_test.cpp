@@ -1,8 +1,8 @@
 // What far_train does with --device: the run-time interface of training, on the GPU as on the CPU.
 #include <doctest/doctest.h>
 
-#include "../../examples/common/models/far_model_impl.hpp"
-#include "../../examples/common/training/far_training_impl.hpp"
+#include "../../examples/programs/common/models/far_model_impl.hpp"
+#include "../../examples/programs/common/training/far_training_impl.hpp"
 #include "twin_model.hpp"
 
 using namespace flowfar;

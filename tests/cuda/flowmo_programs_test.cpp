@@ -3,9 +3,9 @@
 #include <cmath>
 #include <doctest/doctest.h>
 
-#include "../../examples/common/cli/compute_options.hpp"
-#include "../../examples/common/models/flowmo_model.hpp"
-#include "../../examples/common/models/flowmo_model_impl.hpp"
+#include "../../examples/programs/common/cli/compute_options.hpp"
+#include "../../examples/programs/common/models/flowmo_model.hpp"
+#include "../../examples/programs/common/models/flowmo_model_impl.hpp"
 #include "temp_dir.hpp"
 #include "twin_model.hpp"
 

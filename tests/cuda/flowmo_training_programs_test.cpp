@@ -1,9 +1,9 @@
 // What flowmo_train does with --device: the run-time interface of training, on the GPU as on the CPU.
 #include <doctest/doctest.h>
 
-#include "../../examples/common/models/flowmo_model_impl.hpp"
-#include "../../examples/common/training/any_flowmo_training.hpp"
-#include "../../examples/common/training/flowmo_training_impl.hpp"
+#include "../../examples/programs/common/models/flowmo_model_impl.hpp"
+#include "../../examples/programs/common/training/any_flowmo_training.hpp"
+#include "../../examples/programs/common/training/flowmo_training_impl.hpp"
 #include "temp_dir.hpp"
 #include "twin_model.hpp"
 

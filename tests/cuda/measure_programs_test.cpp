@@ -4,8 +4,8 @@
 
 #include "flowfar/flowmo/model.hpp"
 
-#include "../../examples/common/measures/lpips_network_impl.hpp"
-#include "../../examples/common/models/latent_tokenizer_impl.hpp"
+#include "../../examples/programs/common/measures/lpips_network_impl.hpp"
+#include "../../examples/programs/common/models/latent_tokenizer_impl.hpp"
 #include "temp_dir.hpp"
 #include "twin_model.hpp"
 

@@ -3,7 +3,7 @@
 #include <sstream>
 #include <string>
 
-#include "../../examples/common/cli/jsonl.hpp"
+#include "../../examples/programs/common/cli/jsonl.hpp"
 #include "fuzz_target.hpp"
 
 namespace flowfar::fuzz {

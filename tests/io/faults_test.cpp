@@ -26,7 +26,7 @@
 #include "flowfar/io/tensors/torch_writer.hpp"
 #include "flowfar/nn/linear.hpp"
 
-#include "../../examples/common/cli/jsonl.hpp"
+#include "../../examples/programs/common/cli/jsonl.hpp"
 #include "io_support.hpp"
 #include "temp_dir.hpp"
 

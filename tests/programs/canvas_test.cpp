@@ -1,4 +1,4 @@
-#include "../../examples/common/draw/canvas.hpp"
+#include "../../examples/programs/common/draw/canvas.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,9 +11,9 @@
 
 #include "flowfar/core/error.hpp"
 
-#include "../../examples/common/cli/text.hpp"
-#include "../../examples/common/draw/contact_sheet.hpp"
-#include "../../examples/common/draw/test_card.hpp"
+#include "../../examples/programs/common/cli/text.hpp"
+#include "../../examples/programs/common/draw/contact_sheet.hpp"
+#include "../../examples/programs/common/draw/test_card.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "../../examples/common/cli/cli.hpp"
+#include "../../examples/programs/common/cli/cli.hpp"
 
 #include <algorithm>
 #include <cstdint>

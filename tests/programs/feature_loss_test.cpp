@@ -1,6 +1,6 @@
 // The perceptual loss of a small classifier: its values, its gradients, and flowmo_train with it.
 
-#include "../../examples/common/training/feature_loss.hpp"
+#include "../../examples/programs/common/training/feature_loss.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

@@ -8,8 +8,8 @@
 
 #include "flowfar/io/images/image.hpp"
 
-#include "../../examples/common/measures/inception_measures.hpp"
-#include "../../examples/common/measures/pair_measures.hpp"
+#include "../../examples/programs/common/measures/inception_measures.hpp"
+#include "../../examples/programs/common/measures/pair_measures.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 

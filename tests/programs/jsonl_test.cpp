@@ -1,4 +1,4 @@
-#include "../../examples/common/cli/jsonl.hpp"
+#include "../../examples/programs/common/cli/jsonl.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-#include "../../examples/common/draw/plot.hpp"
+#include "../../examples/programs/common/draw/plot.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

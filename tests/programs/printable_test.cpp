@@ -1,4 +1,4 @@
-#include "../../examples/common/cli/printable.hpp"
+#include "../../examples/programs/common/cli/printable.hpp"
 
 #include <doctest/doctest.h>
 #include <string>

@@ -1,4 +1,4 @@
-#include "../../examples/common/cli/progress.hpp"
+#include "../../examples/programs/common/cli/progress.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../examples/common/cli/byte_progress.hpp"
-#include "../../examples/common/cli/interrupt.hpp"
+#include "../../examples/programs/common/cli/byte_progress.hpp"
+#include "../../examples/programs/common/cli/interrupt.hpp"
 #include "contents.hpp"
 
 namespace {

@@ -5,8 +5,8 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/flowmo/config.hpp"
 
-#include "../../../examples/common/cli/device.hpp"
-#include "../../../examples/common/models/config_table.hpp"
+#include "../../../examples/programs/common/cli/device.hpp"
+#include "../../../examples/programs/common/models/config_table.hpp"
 
 namespace flowfar::program {
 
