@@ -152,7 +152,7 @@ class Evaluation {
         }
         if (!a_.sheet.empty()) {
             const double score = a_.rank == "psnr"   ? numbers.psnr
-                                 : a_.rank == "ssim" ? numbers.ssim_uniform
+                                 : a_.rank == "ssim" ? numbers.ssim_uniform.value_or(-2)
                                                      : -numbers.lpips.value_or(0.0);
             extremes_.add(score, {one.name, numbers, small(one.original), small(one.image)});
         }
@@ -304,7 +304,8 @@ class Evaluation {
     }
     [[nodiscard]] static std::string caption(const PairNumbers& numbers) {
         char line[64];
-        std::snprintf(line, sizeof line, "%.2f dB, %.3f", numbers.psnr, numbers.ssim_uniform);
+        std::snprintf(line, sizeof line, numbers.ssim_uniform ? "%.2f dB, %.3f" : "%.2f dB", numbers.psnr,
+                      numbers.ssim_uniform.value_or(0.0));
         std::string out = line;
         if (numbers.lpips) {
             std::snprintf(line, sizeof line, "\nLPIPS %.4f", *numbers.lpips);

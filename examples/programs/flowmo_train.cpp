@@ -174,7 +174,7 @@ class Run final : public TrainingRun {
                        {"step", step},
                        {"images", held_back_.size()},
                        {"psnr", mean.psnr},
-                       {"ssim", mean.ssim}});
+                       {"ssim", json_number(mean.ssim)}});
             progress.note(text("step ", step, ": validation ", mean.shown()));
             judge(mean.psnr, progress);
 

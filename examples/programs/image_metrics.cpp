@@ -8,6 +8,7 @@
 #include "flowfar/io/data/dataset.hpp"
 
 #include "common/cli/compute_options.hpp"
+#include "common/cli/printable.hpp"
 #include "common/cli/progress.hpp"
 #include "common/measures/measures.hpp"
 
@@ -17,7 +18,7 @@ using namespace flowfar;
 using namespace flowfar::program;
 
 struct Arguments : MeasureArguments {
-    std::string reference, images, json, save_statistics;
+    std::string reference, images, json, lines, save_statistics;
     bool pairs = true, by_order = false;
     Index limit = 0;
     ComputeArguments compute;
@@ -26,12 +27,18 @@ struct Arguments : MeasureArguments {
 Spec make_spec(Arguments& a) {
     Spec spec("image_metrics",
               "Compares images with reference images: pair by pair (PSNR, SSIM, LPIPS), and as sets in the features of "
-              "the Inception network (FID, sFID, Inception Score, precision, recall). Networks are read from files.");
+              "the Inception network (FID, sFID, Inception Score, precision, recall). Networks are read from files. "
+              "PSNR and SSIM are those of 8-bit RGB values 0..255 (scikit-image with data_range=255). The mean PSNR "
+              "is infinite as soon as one pair is equal; the mean of the others is then given, too.");
     spec.positional("REFERENCE", a.reference, "folder or tar of images, or their statistics (.npz: mu, sigma)");
     spec.positional("IMAGES", a.images, "folder or tar of the images to judge");
     spec.section("Pairs");
-    spec.flag("pairs", a.pairs, "compare image by image, in the order of their names");
-    spec.flag("by-order", a.by_order, "pair images whatever their names");
+    spec.flag("pairs", a.pairs, "compare images of equal names but for their endings");
+    spec.flag("by-order", a.by_order, "pair images whatever their names, in the order of these");
+    spec.option("lines", a.lines,
+                "also write the numbers of each pair, one JSON object a line; an infinite PSNR is "
+                "\"inf\", an SSIM that an image is too small for null")
+        .placeholder("FILE");
     add_lpips_options(spec, a);
     spec.section("Sets");
     add_set_options(spec, a);
@@ -51,9 +58,22 @@ Spec make_spec(Arguments& a) {
 void compare_pairs(const Arguments& a, Device device, const io::ImageDataset& reference, const io::ImageDataset& images,
                    Json& json) {
     Progress progress("pairs", images.size());
+    Index done = 0;
+    std::string lines;
     const PairReport found = measure_pairs(reference, images, a.by_order, a.make_lpips(device),
-                                           [&](Index i) { progress.update(i + 1, std::nan(""), 1); });
+                                           [&](const std::string& name, const PairNumbers& numbers) {
+                                               progress.update(++done, std::nan(""), 1);
+                                               if (const std::string note = ssim_note(name, numbers); !note.empty()) {
+                                                   progress.note(printable(note));
+                                               }
+                                               Json line = {{"name", name}};
+                                               line.update(json_of(numbers, a.lpips));
+                                               lines += line.dump() + '\n';
+                                           });
     progress.finish();
+    if (!a.lines.empty()) {
+        io::write_atomically(a.lines, std::as_bytes(std::span(lines)));
+    }
     std::printf("%lld pairs of 8-bit RGB images, %s against %s\n", static_cast<long long>(found.pairs),
                 a.images.c_str(), a.reference.c_str());
     json["pairs"] = report_pairs(found, a);

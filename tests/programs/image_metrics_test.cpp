@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <doctest/doctest.h>
@@ -79,8 +80,8 @@ TEST_CASE("pairs: the program prints what the library computes") {
         const std::vector<float> a = planes_of(folder / "real" / name);
         const std::vector<float> b = planes_of(folder / "again" / name);
         psnr.add(a, b);
-        uniform += metrics::ssim(a, b, 3, 20, 24, 2) / 3;
-        gaussian += metrics::ssim(a, b, 3, 20, 24, 2, metrics::SsimWindow::gaussian11) / 3;
+        uniform += metrics::ssim(a, b, 3, 20, 24, metrics::signed_unit_range) / 3;
+        gaussian += metrics::ssim(a, b, 3, 20, 24, metrics::signed_unit_range, metrics::SsimWindow::gaussian11) / 3;
     }
     const nlohmann::json pairs = numbers(folder / "out.json")["pairs"];
     CHECK(pairs["count"] == 3);
@@ -92,6 +93,56 @@ TEST_CASE("pairs: the program prints what the library computes") {
 
     const Outcome one = run("image_metrics", {(folder / "real").string(), (folder / "again").string(), "--limit", "1"});
     CHECK(one.out.find("1 pairs") != std::string::npos);
+}
+
+TEST_CASE("small and equal pairs: what can be measured is, what cannot is named") {
+    const testing::TempDir folder;
+    const auto write = [&](const char* set, const char* name, int side, std::uint64_t number) {
+        std::filesystem::create_directories(folder / set);
+        io::write_png(folder / set / name, wave_image(side, side, number));
+    };
+    write("a", "equal.png", 16, 1);
+    write("b", "equal.png", 16, 1);
+    write("a", "eight.png", 8, 2);
+    write("b", "eight.png", 8, 3);
+    write("a", "six.png", 6, 2);
+    write("b", "six.png", 6, 3);
+    const Outcome found = run("image_metrics", {(folder / "a").string(), (folder / "b").string(), "--json",
+                                                (folder / "out.json").string(), "--lines", (folder / "l").string()});
+    REQUIRE_MESSAGE(found.code == 0, found.err);
+    CHECK(found.err.find("eight.png: too small for the SSIM of 11 x 11 pixels") != std::string::npos);
+    CHECK(found.err.find("six.png: too small for the SSIM of 7 x 7 and 11 x 11 pixels") != std::string::npos);
+    const nlohmann::json pairs = numbers(folder / "out.json")["pairs"];
+    CHECK(pairs["psnr"] == "inf");
+    CHECK(pairs["equal"] == 1);
+    CHECK(pairs["psnr_of_different"].get<double>() > 0);
+    CHECK(pairs["psnr_of_batch"].is_number());
+    CHECK(pairs["ssim_uniform7_count"] == 2);
+    CHECK(pairs["ssim_gaussian11_count"] == 1);
+    CHECK(pairs["ssim_gaussian11"] == 1.0);
+    const std::string lines = io::read_text(folder / "l");
+    CHECK(std::ranges::count(lines, '\n') == 3);
+    CHECK(lines.find("{\"name\":\"equal.png\",\"psnr\":\"inf\",\"ssim_uniform7\":1.0") != std::string::npos);
+    std::filesystem::remove(folder / "a/equal.png");
+    std::filesystem::remove(folder / "b/equal.png");
+    const Outcome small = run("image_metrics", {(folder / "a").string(), (folder / "b").string()});
+    CHECK(small.code == 0);
+    CHECK_MESSAGE(small.out.find("not defined below 11 x 11 pixels (11 x 11 Gaussian") != std::string::npos, small.out);
+}
+
+TEST_CASE("pairs go by names without endings, in whatever order files sort") {
+    const testing::TempDir folder;
+    std::filesystem::create_directories(folder / "a");
+    std::filesystem::create_directories(folder / "b");
+    for (const auto& [name, number] : {std::pair("a", 1), std::pair("a.k", 2)}) {
+        const io::Image image = wave_image(16, 16, static_cast<std::uint64_t>(number));
+        io::write_png(folder / "a" / (std::string(name) + ".png"), image);
+        io::write_jpeg(folder / "b" / (std::string(name) + ".jpg"), image, 100);
+    }
+    const Outcome found = run(
+        "image_metrics", {(folder / "a").string(), (folder / "b").string(), "--json", (folder / "out.json").string()});
+    REQUIRE_MESSAGE(found.code == 0, found.err);
+    CHECK(numbers(folder / "out.json")["pairs"]["psnr"].get<double>() > 25);  // other pairs have some 10 dB
 }
 
 TEST_CASE("pairs that do not belong together are refused by name") {
@@ -108,7 +159,7 @@ TEST_CASE("pairs that do not belong together are refused by name") {
     CHECK(against("fewer").code == 1);
     CHECK(against("fewer").err.find("3 images in the first set, 2 in the second") != std::string::npos);
     CHECK(against("higher").err.find("0.png has 20 x 24 pixels, 0.png has 22 x 24") != std::string::npos);
-    CHECK(against("renamed").err.find("image 1 is 1.png in the first set and 1b.png in the second") !=
+    CHECK(against("renamed").err.find("image 1 by name is 1.png in the first set and 1b.png in the second") !=
           std::string::npos);
     CHECK(against("renamed", {"--by-order"}).code == 0);
     CHECK(against("missing").code == 1);

@@ -15,6 +15,15 @@
 
 namespace flowfar::metrics {
 
+/// The smallest and the largest possible value of a pixel. SSIM needs both: its luminance term compares means with a
+/// constant, and so depends on where black lies.
+struct ValueRange {
+    double low, high;
+};
+inline constexpr ValueRange byte_range{0, 255};
+inline constexpr ValueRange unit_range{0, 1};
+inline constexpr ValueRange signed_unit_range{-1, 1};
+
 /// Published numbers differ by the window, so say which one was used.
 enum class SsimWindow : std::uint8_t {
     uniform7,   ///< 7 x 7 with equal weights and sample covariance (N / (N - 1)): scikit-image's default
@@ -41,7 +50,7 @@ namespace detail {
     return weights;
 }
 
-/// Weighted means of a, b, a^2, b^2 and ab.
+/// Weighted means of a, b, a^2, b^2 and ab, where both are distances from the smallest possible value.
 using Moments = std::array<double, 5>;
 
 /// (2 ma mb + c1)(2 cov + c2) / ((ma^2 + mb^2 + c1)(va + vb + c2)).
@@ -54,12 +63,13 @@ using Moments = std::array<double, 5>;
 }
 
 /// Moments of every window position within one row of length `width`: [width - weights + 1].
-inline void row_moments(const float* a, const float* b, std::span<const double> weights, std::span<Moments> out) {
+inline void row_moments(const float* a, const float* b, double low, std::span<const double> weights,
+                        std::span<Moments> out) {
     for (std::size_t x = 0; x < out.size(); ++x) {
         Moments sum{};
         for (std::size_t k = 0; k < weights.size(); ++k) {
-            const double va = static_cast<double>(a[x + k]);
-            const double vb = static_cast<double>(b[x + k]);
+            const double va = static_cast<double>(a[x + k]) - low;
+            const double vb = static_cast<double>(b[x + k]) - low;
             sum[0] += weights[k] * va;
             sum[1] += weights[k] * vb;
             sum[2] += weights[k] * va * va;
@@ -72,12 +82,17 @@ inline void row_moments(const float* a, const float* b, std::span<const double> 
 
 }  // namespace detail
 
+/// Side of the window in pixels; smaller images have no SSIM.
+[[nodiscard]] constexpr Index ssim_window_side(SsimWindow window) {
+    return window == SsimWindow::uniform7 ? 7 : 11;
+}
+
 /// Mean structural similarity of two planar images [channels, height, width]: K1 = 0.01, K2 = 0.03, averaged over all
-/// window positions inside the image and over channels. `range` is the distance between the smallest and largest
-/// possible value (2 for images in [-1, 1]). Throws `Error` for sizes that do not match, images smaller than the
-/// window, non-finite values and a range that is not positive.
+/// window positions inside the image and over channels. Values are measured from `range.low`, so that images in [-1, 1]
+/// with `signed_unit_range` give what their bytes give with `byte_range`, as everybody computes it. Throws `Error` for
+/// sizes that do not match, images smaller than the window, non-finite values and a range that is empty or infinite.
 [[nodiscard]] inline double ssim(std::span<const float> a, std::span<const float> b, Index channels, Index height,
-                                 Index width, double range, SsimWindow window = SsimWindow::uniform7) {
+                                 Index width, ValueRange range, SsimWindow window = SsimWindow::uniform7) {
     const std::vector<double> weights = detail::window_weights(window);
     const std::size_t side = weights.size();
     const Index least = static_cast<Index>(side);
@@ -87,10 +102,11 @@ inline void row_moments(const float* a, const float* b, std::span<const double> 
     const Index count = static_cast<Index>(a.size());
     require(count % channels == 0 && count / channels % height == 0 && count / channels / height == width,
             "ssim: expected [", channels, ", ", height, ", ", width, "], found ", a.size(), " values");
-    detail::check_images("ssim", a, b, range);
+    const double extent = range.high - range.low;
+    detail::check_images("ssim", a, b, extent);
 
-    const double c1 = 0.01 * range * 0.01 * range;
-    const double c2 = 0.03 * range * 0.03 * range;
+    const double c1 = 0.01 * extent * 0.01 * extent;
+    const double c2 = 0.03 * extent * 0.03 * extent;
     const double samples = static_cast<double>(side * side);
     const double covariance_factor = window == SsimWindow::uniform7 ? samples / (samples - 1) : 1.0;
     const std::size_t row_length = static_cast<std::size_t>(width);
@@ -101,7 +117,7 @@ inline void row_moments(const float* a, const float* b, std::span<const double> 
     for (std::size_t channel = 0; channel < static_cast<std::size_t>(channels); ++channel) {
         for (std::size_t y = 0; y < static_cast<std::size_t>(height); ++y) {
             const std::size_t offset = (channel * static_cast<std::size_t>(height) + y) * row_length;
-            detail::row_moments(a.data() + offset, b.data() + offset, weights,
+            detail::row_moments(a.data() + offset, b.data() + offset, range.low, weights,
                                 std::span(horizontal).subspan(y * columns, columns));
         }
         for (std::size_t y = 0; y < rows; ++y) {

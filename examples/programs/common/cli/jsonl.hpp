@@ -25,6 +25,11 @@ namespace flowfar::program {
 
 using Json = nlohmann::ordered_json;  // keys stay in the order they were written
 
+/// JSON knows no infinities: "inf", "-inf" and "nan" stand for them, as Python's float() reads.
+[[nodiscard]] inline Json json_number(double value) {
+    return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
 /// All lines of a log. An unfinished last line, as a killed run leaves it, is ignored; any other malformed line throws
 /// Error with `name` and line number, as does one that nests deeper than 32 levels: copying and printing recurse.
 [[nodiscard]] inline std::vector<Json> parse_jsonl(std::istream& file, const std::string& name) {

@@ -27,12 +27,14 @@ namespace flowfar::program {
 
 /// PSNR in dB, and SSIM with scikit-image's uniform 7 x 7 window; both of 8-bit images.
 struct Quality {
-    double psnr = 0, ssim = 0;
+    double psnr = 0;
+    double ssim = 0;  ///< NaN for images smaller than the window
 
     /// "27.3 dB, 0.912"
     [[nodiscard]] std::string shown() const {
         char buffer[64];
-        std::snprintf(buffer, sizeof buffer, "%.2f dB, %.3f", psnr, ssim);
+        std::snprintf(buffer, sizeof buffer, std::isnan(ssim) ? "%.2f dB, not defined below 7 x 7" : "%.2f dB, %.3f",
+                      psnr, ssim);
         return buffer;
     }
 };
@@ -40,7 +42,10 @@ struct Quality {
 [[nodiscard]] inline Quality quality_of(const io::Image& original, const io::Image& other) {
     const std::vector<float> a = io::to_planes({&original, 1});
     const std::vector<float> b = io::to_planes({&other, 1});
-    return {metrics::psnr(a, b, 2.0), metrics::ssim(a, b, 3, original.height, original.width, 2.0)};
+    const bool too_small = std::min(original.height, original.width) < 7;
+    const double ssim =
+        too_small ? std::nan("") : metrics::ssim(a, b, 3, original.height, original.width, metrics::signed_unit_range);
+    return {metrics::psnr(a, b, 2.0), ssim};
 }
 
 /// Mean over pairs of images.

@@ -79,28 +79,65 @@ inline void add_set_options(Spec& spec, MeasureArguments& a) {
     return all.subset(chosen);
 }
 
-/// One pair or the means of many as JSON.
+/// One pair or the means of many as JSON; null for the SSIM of images smaller than its window.
 [[nodiscard]] inline Json json_of(const PairNumbers& numbers, const std::string& lpips) {
-    Json out = {
-        {"psnr", numbers.psnr}, {"ssim_uniform7", numbers.ssim_uniform}, {"ssim_gaussian11", numbers.ssim_gaussian}};
+    const auto optional = [](const std::optional<double>& value) { return value ? json_number(*value) : Json(); };
+    Json out = {{"psnr", json_number(numbers.psnr)},
+                {"ssim_uniform7", optional(numbers.ssim_uniform)},
+                {"ssim_gaussian11", optional(numbers.ssim_gaussian)}};
     if (numbers.lpips) {
         out["lpips_" + lpips] = *numbers.lpips;
     }
     return out;
 }
 
+/// "0.912345", or why there is none.
+[[nodiscard]] inline std::string shown_ssim(const std::optional<double>& value, int window) {
+    if (!value) {
+        return text("not defined below ", window, " x ", window, " pixels");
+    }
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.6f", *value);
+    return buffer;
+}
+
+/// What a pair lacks: "x.png: 8 x 8 pixels have no SSIM, ..."; empty if nothing.
+[[nodiscard]] inline std::string ssim_note(const std::string& name, const PairNumbers& numbers) {
+    return numbers.ssim_gaussian ? ""
+                                 : text(name, ": too small for the SSIM of ", numbers.ssim_uniform ? "" : "7 x 7 and ",
+                                        "11 x 11 pixels; its PSNR counts");
+}
+
 /// Prints means over pairs; returns them as JSON.
 inline Json report_pairs(const PairReport& found, const MeasureArguments& a) {
     std::printf("  PSNR           %.4f dB (mean of images), %.4f dB (of the mean squared error)\n", found.psnr,
                 found.psnr_of_batch);
-    std::printf("  SSIM           %.6f (7 x 7 uniform window: scikit-image), %.6f (11 x 11 Gaussian: Wang et al.)\n",
-                found.ssim_uniform, found.ssim_gaussian);
+    if (found.equal > 0) {
+        std::printf("                 %lld pairs are equal, their PSNR and its mean infinite",
+                    static_cast<long long>(found.equal));
+        std::printf(found.psnr_of_different ? "; %.4f dB: mean of the others\n" : "\n",
+                    found.psnr_of_different.value_or(0.0));
+    }
+    std::printf("  SSIM           %s (7 x 7 uniform window: scikit-image), %s (11 x 11 Gaussian: Wang et al.)\n",
+                shown_ssim(found.ssim_uniform, 7).c_str(), shown_ssim(found.ssim_gaussian, 11).c_str());
+    if (std::min(found.with_uniform, found.with_gaussian) < found.pairs && found.ssim_uniform) {
+        std::printf("                 of the %lld and %lld pairs that are as large as the window\n",
+                    static_cast<long long>(found.with_uniform), static_cast<long long>(found.with_gaussian));
+    }
     if (found.lpips) {
         std::printf("  LPIPS          %.6f (v0.1, %s)\n", *found.lpips, a.lpips.c_str());
     }
     Json out = {{"count", found.pairs}};
     out.update(json_of(found, a.lpips));
-    out["psnr_of_batch"] = found.psnr_of_batch;
+    out["psnr_of_batch"] = json_number(found.psnr_of_batch);
+    if (found.equal > 0) {
+        out["equal"] = found.equal;
+        out["psnr_of_different"] = found.psnr_of_different ? Json(*found.psnr_of_different) : Json();
+    }
+    if (found.with_gaussian < found.pairs) {
+        out["ssim_uniform7_count"] = found.with_uniform;
+        out["ssim_gaussian11_count"] = found.with_gaussian;
+    }
     return out;
 }
 
