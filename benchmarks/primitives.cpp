@@ -53,7 +53,7 @@ FLOWFAR_AVX512_BF16 float multiply_add_registers(Index count, std::integer_seque
 /// All threads at once, where there is AVX-512 with bf16.
 void peak(benchmark::State& state) {
 #if defined(FLOWFAR_AVX512_BF16)
-    if (Bf16Products::available()) {
+    if (Cpu::has_bf16_products()) {
         const bool bf16 = state.range(0) == 1;
         constexpr Index repeats = 1 << 18;
         constexpr auto chains = std::make_integer_sequence<int, 24>{};

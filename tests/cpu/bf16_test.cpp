@@ -47,10 +47,10 @@ auto with_rounding(F&& f) {
     return f();
 }
 bool absent() {
-    if (!Bf16Products::available()) {
+    if (!Cpu::has_bf16_products()) {
         MESSAGE("this CPU has no bf16 products: results are those of f32");
     }
-    return !Bf16Products::available();
+    return !Cpu::has_bf16_products();
 }
 
 }  // namespace
@@ -319,15 +319,15 @@ TEST_CASE("convolutions round images and weights") {
 }
 
 TEST_CASE("the scope ends, nests and concerns its own thread") {
-    const bool before = cpu::rounds_products();
+    const bool before = ProductPrecision::current().rounded;
     {
         const Bf16Products on;
-        CHECK(cpu::rounds_products());
+        CHECK(ProductPrecision::current().rounded);
         {
             const Bf16Products off(false);
-            CHECK_FALSE(cpu::rounds_products());
+            CHECK_FALSE(ProductPrecision::current().rounded);
         }
-        CHECK(cpu::rounds_products());
+        CHECK(ProductPrecision::current().rounded);
     }
-    CHECK(cpu::rounds_products() == before);
+    CHECK(ProductPrecision::current().rounded == before);
 }

@@ -263,7 +263,7 @@ TEST_CASE("cpu: tests can do without the wider instructions") {
     {
         const cpu::NarrowerInstructions some(cpu::InstructionSet::avx2);
         CHECK(cpu::instruction_set() == std::min(widest, cpu::InstructionSet::avx2));
-        CHECK_FALSE(Bf16Products::available());
+        CHECK_FALSE(Cpu::has_bf16_products());
         {
             const cpu::NarrowerInstructions fewest(cpu::InstructionSet::portable);
             CHECK(cpu::instruction_set() == cpu::narrowest_instruction_set);

@@ -51,10 +51,10 @@ auto with_bytes(F&& f) {
     return f();
 }
 bool absent() {
-    if (!Int8Products::available()) {
+    if (!Cpu::has_int8_products()) {
         MESSAGE("this CPU has no products of bytes: results are those of f32");
     }
-    return !Int8Products::available();
+    return !Cpu::has_int8_products();
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <array>
 #include <set>
 
-#include "flowfar/backend/cuda/kernels/attention/attention.cuh"
+#include "flowfar/backend/cuda/ops/attention_engine.cuh"
 
 using namespace flowfar;
 using namespace flowfar::testing;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "flowfar/backend/cuda/kernels/rows/sort.cuh"
+#include "flowfar/backend/cuda/ops/sort.cuh"
 
 #include "twin.hpp"
 

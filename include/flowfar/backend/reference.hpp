@@ -8,6 +8,7 @@
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/host_memory.hpp"
+#include "flowfar/backend/rows.hpp"
 #include "flowfar/backend/views.hpp"
 
 namespace flowfar {

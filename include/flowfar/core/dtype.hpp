@@ -150,6 +150,20 @@ struct DTypeOf<std::uint8_t> {
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
+/// Conversion between any two element types; via float where one of them is a 16-bit type.
+template <class To, class From>
+[[nodiscard]] constexpr To convert(From value) {
+    if constexpr (std::is_same_v<To, From>) {
+        return value;
+    } else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) {
+        return convert<To>(static_cast<float>(value));
+    } else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) {
+        return To(static_cast<float>(value));
+    } else {
+        return static_cast<To>(value);
+    }
+}
+
 /// Calls `f.template operator()<T>()` with the C++ type of any element type.
 template <class F>
 decltype(auto) visit_dtype(DType type, F&& f) {

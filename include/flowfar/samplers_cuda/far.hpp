@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "flowfar/backend/cuda/runtime/device_number.hpp"
+#include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/runtime/graph.hpp"
 #include "flowfar/far/sample.hpp"
 

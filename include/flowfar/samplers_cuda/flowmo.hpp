@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "flowfar/backend/cuda/runtime/device_number.hpp"
+#include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/runtime/graph.hpp"
 #include "flowfar/flowmo/model.hpp"
 

@@ -28,10 +28,10 @@ struct CpuArguments {
     /// Sets the number of threads and, while the result lives, this thread's precision.
     [[nodiscard]] ProductPrecision apply() const {
         set_threads();
-        if (precision == "int8" && !Int8Products::available()) {
+        if (precision == "int8" && !Cpu::has_int8_products()) {
             std::fprintf(stderr, "this CPU has no products of bytes: computing in %s\n",
-                         Bf16Products::available() ? "bf16" : "f32");
-        } else if (precision != "f32" && !Bf16Products::available()) {
+                         Cpu::has_bf16_products() ? "bf16" : "f32");
+        } else if (precision != "f32" && !Cpu::has_bf16_products()) {
             std::fputs("this CPU has no bf16 products: computing in f32\n", stderr);
         }
         return ProductPrecision(precision);

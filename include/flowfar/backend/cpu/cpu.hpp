@@ -5,6 +5,7 @@
 
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/runtime/block_cache.hpp"
+#include "flowfar/backend/cpu/runtime/instruction_set.hpp"
 #include "flowfar/backend/cpu/runtime/thread_pool.hpp"
 #include "flowfar/backend/host_memory.hpp"
 #include "flowfar/backend/precision.hpp"
@@ -27,13 +28,16 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu>, TensorLists<Cpu, Handle> {
     static void set_threads(int count) { cpu::ThreadPool::instance().set_threads(count); }
     [[nodiscard]] static int threads() { return cpu::ThreadPool::instance().threads(); }
     /// Bytes of freed blocks that are kept for reuse at most (default 1 GiB); gives back what is unused now.
+    static void set_cache_limit(std::size_t bytes) { cpu::BlockCache::instance().set_limit(bytes); }
+    /// Whether this CPU multiplies bf16 numbers (Bf16Products), and bytes (Int8Products).
+    [[nodiscard]] static bool has_bf16_products() { return cpu::has_avx512_bf16(); }
+    [[nodiscard]] static bool has_int8_products() { return cpu::has_avx512_int8(); }
     /// A contiguous tensor in memory of another owner, which lives as long as the tensor does. The memory must be
     /// aligned for the element type, and writable if the tensor is ever changed in place.
     [[nodiscard]] static Handle borrow(std::byte* memory, const Extents& extents, DType dtype,
                                        std::shared_ptr<const void> owner) {
         return {contiguous_layout(extents), dtype, cpu::BlockCache::borrow(memory, std::move(owner))};
     }
-    static void set_cache_limit(std::size_t bytes) { cpu::BlockCache::instance().set_limit(bytes); }
 
     static std::shared_ptr<std::byte> allocate(std::size_t bytes) {
         return cpu::BlockCache::instance().allocate(bytes);
@@ -111,5 +115,5 @@ static_assert(PlainBackend<Cpu>);
 }  // namespace flowfar
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/impl/backend/cpu/cpu.ipp"
+#include "flowfar/impl/backend/cpu/ops/cpu.ipp"
 #endif

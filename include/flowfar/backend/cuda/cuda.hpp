@@ -8,6 +8,7 @@
 
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
+#include "flowfar/backend/cuda/runtime/fetched.hpp"
 #include "flowfar/backend/views.hpp"
 #include "flowfar/core/handle.hpp"
 
@@ -24,22 +25,10 @@ struct MemoryUse {
     std::size_t limit = 0;
 };
 
-/// Elements on their way to the host.
-class Fetched {
-   public:
-    Fetched() = default;
-    Fetched(const Fetched&) = delete;
-    Fetched& operator=(const Fetched&) = delete;
-    virtual ~Fetched() = default;
-
-    /// Waits until they are there, but for nothing that was queued later. They live as long as this object.
-    [[nodiscard]] virtual const void* wait() const = 0;
-};
-
 }  // namespace cuda
 
 /// The CUDA backend: own kernels, cuBLASLt for matrix products. It computes in f32 and, with f32 accumulation, in bf16;
-/// f64 serves tests and small exact computations. While a Bf16Products (backend/cpu/precision.hpp) lives, products,
+/// f64 serves tests and small exact computations. While a Bf16Products (backend/precision.hpp) lives, products,
 /// convolutions and attention of f32 tensors round their operands to bf16, attention its results, too. Operations are
 /// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, row selection
 /// by indices that were computed on the device, and `from_host` of more than 64 MiB that are not page-locked.

@@ -8,6 +8,11 @@
 
 namespace flowfar::cpu {
 
+/// Whether a product or an attention whose first operand has this element type is computed from bf16 numbers.
+[[nodiscard]] inline bool multiplies_bf16(DType dtype) {
+    return has_avx512_bf16() && (dtype == DType::bf16 || (dtype == DType::f32 && ProductPrecision::current().rounded));
+}
+
 /// Products by whichever kernel the operands, this thread's precision and the CPU ask for.
 struct AnyGemm {
     /// The result's extents; throws `Error` if the operands or the bias do not fit.
@@ -28,7 +33,7 @@ struct AnyGemm {
         batched[a.rank() - 1] = b.extents().back();
         const Handle right = b.rank() == 2 ? b : b.with(expanded(b.layout, batched));
 #if defined(FLOWFAR_AVX512_BF16)
-        if (quantises_products() && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
+        if (ProductPrecision::current().quantized && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
             a.extents().back() <= int8_product::most_inner) {
             Int8Gemm::run(out, a, right, epilogue, options.alpha, false, contiguous);
             return;

@@ -339,7 +339,7 @@ struct Float : Views<Float>, HostMemory<Float>, Composite<Float, Handle> {
     /// Memory for the left operand of products: bf16 rows where they read them, if they round such operands.
     [[nodiscard]] static Handle empty_operand(const Extents& extents, [[maybe_unused]] DType dtype) {
 #if defined(FLOWFAR_AVX512_BF16)
-        if (extents.rank() > 1 && multiplies_bf16(dtype) && !quantises_products() &&
+        if (extents.rank() > 1 && multiplies_bf16(dtype) && !ProductPrecision::current().quantized &&
             bf16_product::can_be_operand(extents.back())) {
             return {bf16_product::operand_layout(extents), DType::bf16,
                     BlockCache::instance().allocate(bf16_product::operand_bytes(extents))};

@@ -2,7 +2,7 @@
 
 /// `Cuda`'s attention.
 
-#include "flowfar/backend/cuda/kernels/attention/attention.cuh"
+#include "flowfar/backend/cuda/ops/attention_engine.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
 
 namespace flowfar {

@@ -2,7 +2,7 @@
 
 /// `Cuda`'s elementwise operations of two and three tensors.
 
-#include "flowfar/backend/cuda/kernels/elementwise/binary.cuh"
+#include "flowfar/backend/cuda/kernels/elementwise/binary_map.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
 
 namespace flowfar {

@@ -2,9 +2,9 @@
 
 /// `Cuda`'s group norm, pooling and upsampling.
 
+#include "flowfar/backend/cuda/kernels/conv/pooling.cuh"
 #include "flowfar/backend/cuda/kernels/rows/group_norm.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
-#include "flowfar/backend/cuda/runtime/memory_pool.cuh"
 
 namespace flowfar {
 

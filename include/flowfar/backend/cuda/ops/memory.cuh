@@ -35,8 +35,7 @@ void Cuda::reset_high_water() {
 }
 
 Handle Cuda::empty(const Extents& extents, DType dtype) {
-    const auto count = static_cast<std::size_t>(std::max<Index>(extents.count(), 1));
-    return {contiguous_layout(extents), dtype, cuda::allocate(count * size_of(dtype))};
+    return cuda::empty(extents, dtype);
 }
 Handle Cuda::full(const Extents& extents, DType dtype, double value) {
     const Handle out = empty(extents, dtype);
@@ -65,12 +64,7 @@ Handle Cuda::cast(const Handle& h, DType dtype) {
     return out;
 }
 Handle Cuda::contiguous(const Handle& h) {
-    if (is_contiguous(h.layout)) {
-        return h;
-    }
-    const Handle out = empty(h.extents(), h.dtype);
-    assign(out, h);
-    return out;
+    return cuda::contiguous(h);
 }
 void Cuda::assign(const Handle& target, const Handle& source) {
     cuda::forget(target);

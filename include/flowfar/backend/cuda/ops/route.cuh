@@ -55,7 +55,7 @@ auto route(F&& f, const Handle& first, const Rest&... rest) {
 
 /// Whether products, convolutions and attention of tensors of this type round their operands to bf16 (Bf16Products).
 [[nodiscard]] inline bool rounds_operands(DType dtype) {
-    return dtype == DType::f32 && cpu::rounds_products();
+    return dtype == DType::f32 && ProductPrecision::current().rounded;
 }
 /// h as another element type, its elements in the same order in memory: a transposed operand stays one, a repeated one
 /// is converted once. Undefined if `h` is.

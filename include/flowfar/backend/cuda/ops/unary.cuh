@@ -2,7 +2,7 @@
 
 /// `Cuda`'s elementwise operations of one tensor.
 
-#include "flowfar/backend/cuda/kernels/elementwise/unary.cuh"
+#include "flowfar/backend/cuda/kernels/elementwise/unary_map.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
 
 namespace flowfar {

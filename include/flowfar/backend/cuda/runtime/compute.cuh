@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "flowfar/backend/host_memory.hpp"
+#include "flowfar/core/dtype.hpp"
 
 namespace flowfar::cuda {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <deque>
 
-#include "flowfar/backend/cuda/cuda.hpp"
+#include "flowfar/backend/cuda/runtime/fetched.hpp"
 #include "flowfar/backend/cuda/runtime/runtime.cuh"
 
 namespace flowfar::cuda {

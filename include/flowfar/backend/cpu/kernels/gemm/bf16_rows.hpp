@@ -2,7 +2,7 @@
 
 #include "flowfar/backend/cpu/kernels/gemm/amx.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/bf16_kernel.hpp"
-#include "flowfar/backend/host_memory.hpp"
+#include "flowfar/backend/rows.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 

@@ -6,7 +6,8 @@
 
 #include "flowfar/backend/cpu/kernels/rows/exponential.hpp"
 #include "flowfar/backend/cpu/runtime/thread_pool.hpp"
-#include "flowfar/backend/host_memory.hpp"
+#include "flowfar/backend/rows.hpp"
+#include "flowfar/core/handle.hpp"
 #include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cpu {

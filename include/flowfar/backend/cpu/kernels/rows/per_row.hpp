@@ -1,6 +1,7 @@
 #pragma once
 
-#include "flowfar/backend/host_memory.hpp"
+#include "flowfar/backend/rows.hpp"
+#include "flowfar/core/handle.hpp"
 
 namespace flowfar::cpu {
 

@@ -160,7 +160,7 @@ class Conv {
         }
         if (bias.defined()) {
             map(AddMap<Out>{}, View<Out>::of(y), View<const Out>::of(y),
-                View<const Out>::of(Cuda::reshape(bias, {s_.out, 1, 1}), y.extents()));
+                View<const Out>::of(bias.with(*reshaped(bias.layout, {s_.out, 1, 1})), y.extents()));
         }
     }
 
@@ -196,11 +196,11 @@ class Conv {
     /// Fills dw; several images stand side by side, so that one product adds them up.
     void backward_weight(const Handle& dw, const Handle& x, const Handle& g) const {
         if (s_.batch == 0) {
-            Cuda::assign(dw, Cuda::full({}, dw.dtype, 0.0));
+            Copy::fill(dw, 0.0);
             return;
         }
         using C = Compute<T>;
-        const Handle sums = dtype_of<C> == dw.dtype ? dw : Cuda::empty(dw.extents(), dtype_of<C>);
+        const Handle sums = dtype_of<C> == dw.dtype ? dw : empty(dw.extents(), dtype_of<C>);
         const Index images = std::clamp<Index>(limit_ / (inner_ * pixels_), 1, s_.batch);
         const Index fitting = std::max<Index>(limit_ / inner_ / 64 * 64, 64);
         const Index pixels = images > 1 ? pixels_ : std::min(pixels_, fitting);
@@ -224,7 +224,7 @@ class Conv {
             }
         }
         if (sums.dtype != dw.dtype) {
-            Cuda::assign(dw, sums);
+            Copy::assign(dw, sums);
         }
     }
 
@@ -262,7 +262,7 @@ class Conv {
         const Layout rows = contiguous_layout({s_.batch, s_.out, pixels_});
         Layout layout = sliced(rows, 0, n, n + images);
         layout.offset += g.layout.offset;
-        return Cuda::contiguous(g.with(permuted(layout, {1, 0, 2})));
+        return contiguous(g.with(permuted(layout, {1, 0, 2})));
     }
 
     ConvShape s_;

@@ -145,4 +145,19 @@ struct Copy {
     }
 };
 
+/// A new tensor with undefined elements.
+[[nodiscard]] inline Handle empty(const Extents& extents, DType dtype) {
+    const auto count = static_cast<std::size_t>(std::max<Index>(extents.count(), 1));
+    return {contiguous_layout(extents), dtype, allocate(count * size_of(dtype))};
+}
+/// The tensor itself if its elements lie in row-major order without gaps, else a copy that does.
+[[nodiscard]] inline Handle contiguous(const Handle& h) {
+    if (is_contiguous(h.layout)) {
+        return h;
+    }
+    const Handle out = empty(h.extents(), h.dtype);
+    Copy::assign(out, h);
+    return out;
+}
+
 }  // namespace flowfar::cuda

@@ -4,10 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <cuda_runtime.h>
 #include <limits>
 
 #include "flowfar/backend/cuda/runtime/compute.cuh"
-#include "flowfar/backend/host_memory.hpp"
+#include "flowfar/backend/rows.hpp"
+#include "flowfar/core/handle.hpp"
 
 namespace flowfar::cuda {
 

@@ -3,10 +3,10 @@
 /// Matrix products of tensors: strided and broadcast batches, transposed operands recognised by their layout. cuBLASLt
 /// multiplies f32 (without TF32) and bf16 (added in f32); a plain kernel does f64 and what cuBLASLt refuses.
 
-#include "flowfar/backend/cuda/cuda.hpp"
+#include "flowfar/backend/cuda/kernels/elementwise/copy.cuh"
 #include "flowfar/backend/cuda/kernels/elementwise/functor_map.cuh"
-#include "flowfar/backend/cuda/kernels/elementwise/map.cuh"
 #include "flowfar/backend/cuda/runtime/lt.cuh"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cuda {
 
@@ -87,9 +87,9 @@ struct Gemm {
         if (a.extents().back() == 0) {
             activated = false;
             if (bias.defined()) {
-                Cuda::assign(out, bias);
+                Copy::assign(out, bias);
             } else {
-                Cuda::assign(out, Cuda::full({}, out.dtype, 0.0));
+                Copy::fill(out, 0.0);
             }
         } else {
             MatrixProduct p;
@@ -148,14 +148,14 @@ struct Gemm {
             apply<UnaryOp::gelu_erf>(out);
         }
     }
-    [[nodiscard]] static Handle dense(const Handle& h) { return matrix(h) ? h : Cuda::contiguous(h); }
+    [[nodiscard]] static Handle dense(const Handle& h) { return matrix(h) ? h : contiguous(h); }
 
     static void batched(const Handle& out, Handle a, Handle b, MatrixProduct p) {
         const int rank = a.rank();
         if (b.rank() == 2 && rank > 2) {  // all rows of all batches are one matrix
             const Extents merged{a.count() / p.inner, p.inner};
             const std::optional<Layout> layout = reshaped(a.layout, merged);
-            a = layout ? a.with(*layout) : Cuda::contiguous(a).with(contiguous_layout(merged));
+            a = layout ? a.with(*layout) : contiguous(a).with(contiguous_layout(merged));
         }
         a = dense(a);
         b = dense(b);
@@ -183,7 +183,7 @@ struct Gemm {
         const int inner = to.rank() - 1;
         const Index calls = row_count(to.extents);
         if (calls > 16 && !(is_contiguous(a.layout) && is_contiguous(b.layout))) {
-            each_batch(out, Cuda::contiguous(a), Cuda::contiguous(b), p);
+            each_batch(out, contiguous(a), contiguous(b), p);
             return;
         }
         p.batches = to.extents[inner];

@@ -5,8 +5,7 @@
 
 #include <vector>
 
-#include "flowfar/backend/cuda/cuda.hpp"
-#include "flowfar/backend/cuda/kernels/elementwise/map.cuh"
+#include "flowfar/backend/cuda/kernels/elementwise/copy.cuh"
 #include "flowfar/backend/cuda/runtime/transfer.cuh"
 
 namespace flowfar::cuda {
@@ -48,7 +47,7 @@ inline void forget(const Handle& h) {
             }
         });
     } else {
-        Cuda::to_host(rows, out.data());
+        Copy::to_host(contiguous(rows), out.data());
     }
     for (const Index row : out) {
         require(0 <= row && row < limit, what, ": row ", row, " of ", limit);

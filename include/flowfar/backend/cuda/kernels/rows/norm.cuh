@@ -4,7 +4,7 @@
 /// their gradients. f32 and bf16; f64 is served by the default definitions.
 
 #include "flowfar/backend/cuda/kernels/rows/reduce.cuh"
-#include "flowfar/backend/cuda/kernels/rows/rows.cuh"
+#include "flowfar/backend/cuda/kernels/rows/thread_rows.cuh"
 
 namespace flowfar::cuda {
 

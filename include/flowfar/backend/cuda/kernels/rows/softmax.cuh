@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "flowfar/backend/cuda/kernels/rows/rows.cuh"
+#include "flowfar/backend/cuda/kernels/rows/thread_rows.cuh"
 
 namespace flowfar::cuda {
 
