@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <random>
 
+#include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/backend/cuda/kernels/conv/conv.cuh"
 
 #include "suites/conv.hpp"
