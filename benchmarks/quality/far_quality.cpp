@@ -71,8 +71,7 @@ void judge(const Arguments& a) {
         });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     progress.finish();
-    const SampleQuality quality =
-        sample_quality(real, classifier.features(io::to_planes(generated.images), labels, false));
+    const SampleQuality quality = sample_quality(real, classifier.features(to_planes(generated.images), labels, false));
     if (!quality.warning.empty()) {
         std::fprintf(stderr, "%s\n", quality.warning.c_str());
     }

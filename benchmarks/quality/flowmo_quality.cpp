@@ -44,14 +44,14 @@ Spec make_spec(Arguments& a) {
 }
 
 /// All reconstructions of the photos, one set after the other.
-std::vector<io::Image> reconstructions(const Arguments& a, const AnyFlowMo& model, std::span<const io::Image> photos) {
+std::vector<Image> reconstructions(const Arguments& a, const AnyFlowMo& model, std::span<const Image> photos) {
     const Tokens tokens = encode_images(model, photos);
     FlowMoDecodeOptions options = a.sampling.options();
-    std::vector<io::Image> all;
+    std::vector<Image> all;
     Progress progress("reconstruct", a.repeats);
     for (Index repeat = 0; repeat < a.repeats; ++repeat) {
         options.seed = fold(a.sampling.seed, static_cast<std::uint64_t>(repeat));
-        for (io::Image& image : decode_images(model, tokens, options)) {
+        for (Image& image : decode_images(model, tokens, options)) {
             all.push_back(std::move(image));
         }
         progress.update(repeat + 1, std::nan(""), tokens.batch);
@@ -61,7 +61,7 @@ std::vector<io::Image> reconstructions(const Arguments& a, const AnyFlowMo& mode
 
 /// "| perceptual | Fréchet " for one classifier. `originals` are as many as `images`, photo by photo.
 template <template <class> class Network>
-std::string cells(const io::Path& file, std::span<const io::Image> originals, std::span<const io::Image> images) {
+std::string cells(const io::Path& file, std::span<const Image> originals, std::span<const Image> images) {
     FeatureLoss<Network<Cpu>> loss;
     io::load_parameters(loss.network, file);
     constexpr std::size_t batch = 64;
@@ -69,13 +69,13 @@ std::string cells(const io::Path& file, std::span<const io::Image> originals, st
     for (std::size_t first = 0; first < images.size(); first += batch) {
         const std::size_t count = std::min(batch, images.size() - first);
         using Images = typename FeatureLoss<Network<Cpu>>::Images;
-        const auto found = loss(io::to_tensor<Images>(originals.subspan(first, count)),
-                                io::to_tensor<Images>(images.subspan(first, count)));
+        const auto found =
+            loss(to_tensor<Images>(originals.subspan(first, count)), to_tensor<Images>(images.subspan(first, count)));
         distance += static_cast<double>(found.item()) * static_cast<double>(count) / static_cast<double>(images.size());
     }
     const BasicQualityJudge<Network> judge(loss.network);
-    const auto frechet = metrics::frechet_distance(statistics_of(judge.features(io::to_planes(originals))),
-                                                   statistics_of(judge.features(io::to_planes(images))));
+    const auto frechet = metrics::frechet_distance(statistics_of(judge.features(to_planes(originals))),
+                                                   statistics_of(judge.features(to_planes(images))));
     if (!frechet.warning.empty()) {
         std::fprintf(stderr, "%s\n", frechet.warning.c_str());
     }
@@ -92,10 +92,10 @@ void judge(const Arguments& a) {
             ": the classifiers see 32 x 32 pixels, ", facts.name, " makes ", facts.height, " x ", facts.width);
     Index skipped = 0;
     const io::ImageDataset held_back = io::ImageDataset(a.data).split(a.validation, a.split_seed).validation;
-    const std::vector<io::Image> photos = load_fitted(held_back, facts, held_back.size(), 0, skipped);
+    const std::vector<Image> photos = load_fitted(held_back, facts, held_back.size(), 0, skipped);
     require(skipped == 0, a.data, ": ", skipped, " photos cannot be read");
-    const std::vector<io::Image> images = reconstructions(a, *model, photos);
-    std::vector<io::Image> originals;
+    const std::vector<Image> images = reconstructions(a, *model, photos);
+    std::vector<Image> originals;
     for (Index repeat = 0; repeat < a.repeats; ++repeat) {
         originals.insert(originals.end(), photos.begin(), photos.end());
     }

@@ -13,8 +13,8 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/checkpoints/state_dict.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/data/dataset.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/metrics/frechet.hpp"
 #include "flowfar/metrics/precision_recall.hpp"
 
@@ -81,14 +81,14 @@ class BasicQualityJudge {
     [[nodiscard]] ImageFeatures features(const io::ImageDataset& dataset) const {
         ImageFeatures out;
         for (Index first = 0; first < dataset.size(); first += Index{batch}) {
-            std::vector<io::Image> images;
+            std::vector<Image> images;
             for (Index i = first; i < std::min(first + Index{batch}, dataset.size()); ++i) {
                 images.push_back(dataset.load(i));
                 require(images.back().height == side && images.back().width == side, dataset.name(i),
                         ": expected 32 x 32 pixels, found ", images.back().height, " x ", images.back().width);
                 out.labels.push_back(dataset.label(i));
             }
-            add(io::to_planes(images), out);
+            add(to_planes(images), out);
         }
         return out;
     }
@@ -98,7 +98,7 @@ class BasicQualityJudge {
 
     static std::vector<float> prepared(std::span<const float> planes, bool rounded) {
         if (rounded) {
-            return io::to_planes(io::from_planes(planes, side, side));
+            return to_planes(from_planes(planes, side, side));
         }
         std::vector<float> out(planes.begin(), planes.end());
         for (float& value : out) {

@@ -71,7 +71,7 @@ std::size_t scan_bytes(const std::vector<std::byte>& jpeg) {
 
 /// JPEG at the highest quality of at most `budget` bytes; `smallest` is updated with the size at quality 1.
 template <class SizeOf>
-void try_jpeg(const io::Image& image, std::size_t budget, SizeOf&& size_of, Tally& tally, std::size_t& smallest) {
+void try_jpeg(const Image& image, std::size_t budget, SizeOf&& size_of, Tally& tally, std::size_t& smallest) {
     ++tally.tried;
     smallest = std::min(smallest, static_cast<std::size_t>(size_of(io::encode_jpeg(image, 1))));
     for (int quality = 100; quality >= 1; --quality) {
@@ -84,7 +84,7 @@ void try_jpeg(const io::Image& image, std::size_t budget, SizeOf&& size_of, Tall
 }
 
 /// The best of all thumbnails of 3 · width · height <= budget bytes with sides in a ratio of at most two.
-void try_thumbnail(const io::Image& image, std::size_t budget, Tally& tally) {
+void try_thumbnail(const Image& image, std::size_t budget, Tally& tally) {
     ++tally.tried;
     std::optional<Quality> best;
     std::size_t size = 0;
@@ -94,7 +94,7 @@ void try_thumbnail(const io::Image& image, std::size_t budget, Tally& tally) {
         if (width > 2 * height || height > 2 * width) {
             continue;
         }
-        const io::Image small = io::resize(image, height, width, io::Filter::bicubic);
+        const Image small = io::resize(image, height, width, io::Filter::bicubic);
         const Quality quality = quality_of(image, io::resize(small, image.height, image.width, io::Filter::bicubic));
         if (!best || quality.psnr > best->psnr) {
             best = quality;
@@ -150,12 +150,12 @@ void run(Arguments& a, const Spec& spec) {
     require(a.validation <= data.size(), a.data, ": has ", data.size(), " images, fewer than --validation ",
             a.validation);
     Index skipped = 0;
-    const std::vector<io::Image> images =
+    const std::vector<Image> images =
         load_fitted(data.split(a.validation, a.split_seed).validation, frame, a.count, a.resize, skipped);
     require(!images.empty(), a.data, ": no readable held-back images");
 
     std::vector<io::TokenFile> tokens;
-    for (const io::Image& image : images) {
+    for (const Image& image : images) {
         tokens.push_back(tokenize(*model, image));
     }
     const auto budget = static_cast<std::size_t>(payload_bytes(tokens.front()));
@@ -180,7 +180,7 @@ void run(Arguments& a, const Spec& spec) {
     constexpr std::size_t unknown = std::numeric_limits<std::size_t>::max();
     Tally whole, scan, thumbnail;
     std::size_t smallest_whole = unknown, smallest_scan = unknown;
-    for (const io::Image& image : images) {
+    for (const Image& image : images) {
         try_jpeg(
             image, budget, [](const auto& jpeg) { return jpeg.size(); }, whole, smallest_whole);
         try_jpeg(image, budget, scan_bytes, scan, smallest_scan);

@@ -39,7 +39,7 @@ Spec make_spec(Arguments& a) {
 
 struct Example {
     std::string name;
-    io::Image image;
+    Image image;
 };
 
 /// The test card and the user's photos, all squares of whole tiles.
@@ -48,7 +48,7 @@ std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
     std::vector<Example> out;
     out.push_back({"test card", crop_to_tiles(draw_test_card(size, size), facts.height, facts.width)});
     for (const std::string& path : a.images) {
-        const io::Image square = fitted(io::read_image(path), size, size);
+        const Image square = fitted(io::read_image(path), size, size);
         out.push_back({fs::path(path).stem().string(), crop_to_tiles(square, facts.height, facts.width)});
     }
     return out;
@@ -70,9 +70,9 @@ void run(const Arguments& a) {
     }
     std::printf("  time\n");
 
-    std::vector<io::Image> originals;
+    std::vector<Image> originals;
     std::vector<std::string> captions;
-    std::vector<std::vector<io::Image>> columns(step_counts.size());
+    std::vector<std::vector<Image>> columns(step_counts.size());
     for (std::size_t i = 0; i < examples.size(); ++i) {
         Stages stages;
         const fs::path path = fs::path(a.out) / text(i, "_", i == 0 ? "test_card" : examples[i].name, ".tokens");

@@ -86,7 +86,7 @@ void check_results(const Arguments& a) {
 struct Example {
     std::string name;
     PairNumbers numbers;
-    io::Image original, reconstruction;
+    Image original, reconstruction;
 };
 
 class Evaluation {
@@ -158,8 +158,8 @@ class Evaluation {
         }
         if (real_) {
             const auto [height, width] = std::pair(one.original.height, one.original.width);
-            add(*real_, real_input_, io::to_planes({&one.original, 1}), height, width);
-            add(*again_, again_input_, quantised_ ? io::to_planes({&one.image, 1}) : one.planes, height, width);
+            add(*real_, real_input_, to_planes({&one.original, 1}), height, width);
+            add(*again_, again_input_, quantised_ ? to_planes({&one.image, 1}) : one.planes, height, width);
         }
         if (!a_.save.empty()) {
             save(one);
@@ -192,7 +192,7 @@ class Evaluation {
     }
 
     /// At most 256 pixels on the longer side, for the sheet.
-    static io::Image small(const io::Image& image) {
+    static Image small(const Image& image) {
         const int longer = std::max(image.height, image.width);
         if (longer <= 256) {
             return image;

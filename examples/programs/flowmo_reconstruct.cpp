@@ -66,11 +66,11 @@ class Preview {
         }
         const auto at = static_cast<std::size_t>(estimate.step - 1);
         times_[at] = estimate.time;
-        for (io::Image& tile : io::from_planes(estimate.images(), facts.height, facts.width)) {
+        for (Image& tile : from_planes(estimate.images(), facts.height, facts.width)) {
             tiles_[at].push_back(std::move(tile));
         }
     }
-    [[nodiscard]] io::Image strip(int height, int width) const {
+    [[nodiscard]] Image strip(int height, int width) const {
         ContactSheet sheet;
         sheet.scale = std::max(1, 128 / std::max(height, width));
         SheetRow& row = sheet.rows.emplace_back();
@@ -91,7 +91,7 @@ class Preview {
         return steps <= 8 || step * 8 / steps != (step - 1) * 8 / steps;
     }
 
-    std::vector<std::vector<io::Image>> tiles_;
+    std::vector<std::vector<Image>> tiles_;
     std::vector<double> times_;
 };
 
@@ -103,7 +103,7 @@ void run(const Arguments& a) {
     const auto model = load_flowmo(a.model, computing.kind());
     stages.done("load");
     io::TokenFile file;
-    std::optional<io::Image> original;
+    std::optional<Image> original;
     if (!holds_tokens(a.input) && is_image(a.input)) {
         if (!a.original.empty()) {
             throw UsageError("--original is for token files; a photo is compared with itself");
@@ -129,7 +129,7 @@ void run(const Arguments& a) {
     if (!a.preview.empty()) {
         callback = [&](Index, const FlowMoEstimate& estimate) { preview.add(model->facts(), estimate); };
     }
-    const io::Image image = reconstruct(*model, file, options, callback);
+    const Image image = reconstruct(*model, file, options, callback);
     stages.done(text("decode (", options.steps, options.steps == 1 ? " step)" : " steps)"));
     if (as_jpeg) {
         io::write_jpeg(a.out, image, 95);

@@ -64,7 +64,7 @@ void run(const Arguments& a) {
     }
     for (std::size_t i = 0; i < paths.size(); ++i) {
         Stages stages;
-        const io::Image image = fit_photo(io::read_image(a.images[i]), model->facts(), a.fit);
+        const Image image = fit_photo(io::read_image(a.images[i]), model->facts(), a.fit);
         stages.done("read");
         const io::TokenFile file = tokenize(*model, image);
         stages.done("encode");
@@ -72,7 +72,7 @@ void run(const Arguments& a) {
         stages.done("write");
         std::printf("%s -> %s: %s\n", a.images[i].c_str(), paths[i].c_str(), token_summary(file).c_str());
         if (a.check) {
-            const io::Image again = reconstruct(*model, file, options);
+            const Image again = reconstruct(*model, file, options);
             stages.done(text("decode (", options.steps, " steps)"));
             std::printf("  PSNR, SSIM: %s\n", quality_of(image, again).shown().c_str());
         }

@@ -168,7 +168,7 @@ class Run final : public TrainingRun {
         if (!held_back_.empty()) {
             FlowMoDecodeOptions options;
             options.guidance = a_.guidance;
-            const std::vector<io::Image> again = decode_images(*model_, encode_images(*model_, held_back_), options);
+            const std::vector<Image> again = decode_images(*model_, encode_images(*model_, held_back_), options);
             const Quality mean = mean_quality(held_back_, again);
             log.write({{"event", "validation"},
                        {"step", step},
@@ -178,19 +178,19 @@ class Run final : public TrainingRun {
             progress.note(text("step ", step, ": validation ", mean.shown()));
             judge(mean.psnr, progress);
 
-            std::vector<io::Image> originals;  // up to eight, spread evenly
+            std::vector<Image> originals;  // up to eight, spread evenly
             const std::size_t rows = std::min<std::size_t>(8, held_back_.size());
             for (std::size_t i = 0; i < rows; ++i) {
                 originals.push_back(held_back_[i * held_back_.size() / rows]);
             }
             const Tokens shown = encode_images(*model_, originals);
             const std::vector<int> steps = {1, 4, 25};
-            std::vector<std::vector<io::Image>> columns;
+            std::vector<std::vector<Image>> columns;
             for (const int count : steps) {
                 options.steps = count;
                 columns.push_back(decode_images(*model_, shown, options));
             }
-            const io::Image sheet = render(reconstruction_sheet(name, originals, {}, steps, columns));
+            const Image sheet = render(reconstruction_sheet(name, originals, {}, steps, columns));
             io::write_png(out_ / "samples.png", sheet);
         }
         if (training_->step_count() > 1) {
@@ -229,7 +229,7 @@ class Run final : public TrainingRun {
     std::unique_ptr<AnyFlowMo> model_;  // the averaged weights, shared with the training
     std::unique_ptr<AnyFlowMoTraining> training_;
     std::optional<io::ImageLoader> loader_;
-    std::vector<io::Image> held_back_;
+    std::vector<Image> held_back_;
     Index skipped_ = 0;
     double best_psnr_ = -1.0;
     Index worse_ = 0;  // validations since

@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/frequency/pyramid.hpp"
 #include "flowfar/io/images/image.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/io/images/png.hpp"
 
 #include "common/cli/cli.hpp"
@@ -40,22 +40,21 @@ Spec make_spec(Arguments& a) {
 }
 
 template <class Filter>
-SheetRow row_of(const char* caption, const io::Image& photo, const std::vector<Index>& levels) {
+SheetRow row_of(const char* caption, const Image& photo, const std::vector<Index>& levels) {
     using Images = Tensor<Cpu, Shape<dyn, 3, dyn, dyn>>;
     SheetRow row{caption, {}};
-    const Images original = io::to_tensor<Images>(photo);
+    const Images original = to_tensor<Images>(photo);
     for (const Images& image : RuntimePyramid<Filter>(levels).decompose(original)) {
         // How much of the photo's variation about mid-grey the level holds back.
         const double missing = static_cast<double>(mean(square(original - image)).item());
-        row.cells.push_back(
-            {io::to_images(image)[0], missing > 0.0 ? text("rms error ", std::sqrt(missing)) : "exact"});
+        row.cells.push_back({to_images(image)[0], missing > 0.0 ? text("rms error ", std::sqrt(missing)) : "exact"});
     }
     return row;
 }
 
 int show(const Arguments& a) {
-    const io::Image source = a.photo.empty() ? draw_test_card(a.size, a.size) : io::read_image(a.photo);
-    const io::Image photo = io::centre_crop(io::resize_short_side(source, a.size), a.size, a.size);
+    const Image source = a.photo.empty() ? draw_test_card(a.size, a.size) : io::read_image(a.photo);
+    const Image photo = io::center_crop(io::resize_short_side(source, a.size), a.size, a.size);
     std::vector<Index> levels;
     for (const Index level : a.levels) {
         if (level <= a.size) {

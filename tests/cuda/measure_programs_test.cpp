@@ -61,8 +61,7 @@ TEST_CASE("LPIPS gives the same distances on the GPU") {
     io::save_parameters(network, folder / "network.safetensors", DType::f32);
     io::save_parameters(weights, folder / "weights.safetensors", DType::f32);
     const auto photo = [](std::uint64_t seed) {
-        return io::to_images(
-            clamp(Tensor<Cpu, Shape<dyn, 3, dyn, dyn>>::normal({1, 3, 48, 48}, seed) * 0.5, -1.0, 1.0))[0];
+        return to_images(clamp(Tensor<Cpu, Shape<dyn, 3, dyn, dyn>>::normal({1, 3, 48, 48}, seed) * 0.5, -1.0, 1.0))[0];
     };
     const auto on = [&]<class B>() {
         return program::make_lpips<B>("squeeze", folder / "network.safetensors", folder / "weights.safetensors");

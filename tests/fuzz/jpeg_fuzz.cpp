@@ -8,8 +8,8 @@ namespace flowfar::fuzz {
 
 void run(Bytes bytes) {
     only_errors([&] {
-        const io::Image image = io::decode_jpeg(bytes, input_name);
-        io::check_image(image, input_name);
+        const Image image = io::decode_jpeg(bytes, input_name);
+        check_image(image, input_name);
         touch(std::as_bytes(std::span(image.pixels)));
     });
 }

@@ -14,6 +14,7 @@
 #include "tar_builder.hpp"
 
 using flowfar::Error;
+using flowfar::Image;
 using flowfar::Index;
 using namespace flowfar::testing;
 namespace fs = std::filesystem;
@@ -23,7 +24,7 @@ namespace {
 
 /// An image file whose height tells which it is.
 std::string image_file(int height, bool jpeg = false) {
-    const io::Image image = gradient_image(height, 5);
+    const Image image = gradient_image(height, 5);
     const Bytes bytes = jpeg ? io::encode_jpeg(image, 90) : io::encode_png(image);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -129,7 +130,7 @@ TEST_CASE("images load from folders and archives alike") {
         const io::ImageDataset dataset(folder / source);
         REQUIRE(dataset.size() == 6);
         for (Index i = 0; i < 6; ++i) {
-            const io::Image image = dataset.load(i);
+            const Image image = dataset.load(i);
             CHECK(dataset.name(i).find(std::to_string(image.height)) != std::string::npos);
             CHECK(dataset.label(i) == image.height % 2);
         }

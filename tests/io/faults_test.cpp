@@ -46,8 +46,8 @@ struct Writer {
     std::function<void(const io::Path&)> write;
 };
 
-io::Image noise_image() {
-    io::Image image = io::make_image(200, 256);
+Image noise_image() {
+    Image image = make_image(200, 256);
     Random random(7);
     for (std::uint8_t& value : image.pixels) {
         value = static_cast<std::uint8_t>(random.below(256));

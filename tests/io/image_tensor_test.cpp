@@ -1,4 +1,4 @@
-#include "flowfar/io/images/image_tensor.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,8 +9,8 @@ namespace {
 using namespace flowfar;
 using Batch = Tensor<Reference, Shape<dyn, 3, 2, dyn>>;
 
-io::Image image(int height, int width, int start) {
-    io::Image out = io::make_image(height, width);
+Image image(int height, int width, int start) {
+    Image out = make_image(height, width);
     for (std::size_t i = 0; i < out.pixels.size(); ++i) {
         out.pixels[i] = static_cast<std::uint8_t>((static_cast<std::size_t>(start) + 7 * i) % 256);
     }
@@ -18,25 +18,25 @@ io::Image image(int height, int width, int start) {
 }
 
 TEST_CASE("images become a batch in [-1, 1] and come back unchanged") {
-    const std::vector<io::Image> images{image(2, 3, 0), image(2, 3, 100)};
-    const Batch batch = io::to_tensor<Batch>(images);
+    const std::vector<Image> images{image(2, 3, 0), image(2, 3, 100)};
+    const Batch batch = to_tensor<Batch>(images);
     REQUIRE(batch.extents() == Extents{2, 3, 2, 3});
     // Channel 1 of pixel (1, 2) of the second image.
     const float value = batch.to_host()[static_cast<std::size_t>(((1 * 3 + 1) * 2 + 1) * 3 + 2)];
     CHECK(value == doctest::Approx(images[1].pixels[(1 * 3 + 2) * 3 + 1] / 127.5 - 1.0));
-    const std::vector<io::Image> again = io::to_images(batch);
+    const std::vector<Image> again = to_images(batch);
     REQUIRE(again.size() == 2);
     CHECK(again[0].pixels == images[0].pixels);
     CHECK(again[1].pixels == images[1].pixels);
 }
 
 TEST_CASE("images of other sizes are refused") {
-    const std::vector<io::Image> mixed{image(2, 3, 0), image(2, 4, 0)};
-    CHECK_THROWS_WITH_AS(static_cast<void>(io::to_tensor<Batch>(mixed)), doctest::Contains("found 2 x 4"), Error);
-    CHECK_THROWS_AS(static_cast<void>(io::to_tensor<Batch>(image(3, 3, 0))), Error);
-    CHECK_THROWS_AS(static_cast<void>(io::to_tensor<Batch>(std::span<const io::Image>())), Error);
+    const std::vector<Image> mixed{image(2, 3, 0), image(2, 4, 0)};
+    CHECK_THROWS_WITH_AS(static_cast<void>(to_tensor<Batch>(mixed)), doctest::Contains("found 2 x 4"), Error);
+    CHECK_THROWS_AS(static_cast<void>(to_tensor<Batch>(image(3, 3, 0))), Error);
+    CHECK_THROWS_AS(static_cast<void>(to_tensor<Batch>(std::span<const Image>())), Error);
     const std::vector<float> planes(17);
-    CHECK_THROWS_AS(static_cast<void>(io::from_planes(planes, 2, 3)), Error);
+    CHECK_THROWS_AS(static_cast<void>(from_planes(planes, 2, 3)), Error);
 }
 
 }  // namespace

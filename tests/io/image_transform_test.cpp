@@ -11,9 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/core/images/image_tensor.hpp"
+
 #include "io_support.hpp"
 
 using flowfar::Error;
+using flowfar::from_unit_planes;
+using flowfar::Image;
+using flowfar::make_image;
+using flowfar::to_unit_planes;
 using namespace flowfar::testing;
 namespace io = flowfar::io;
 using io::Filter;
@@ -21,8 +27,8 @@ using io::Filter;
 namespace {
 
 /// A rough image given by a formula that the recording of the expected numbers used too.
-io::Image pattern_image(int height, int width) {
-    io::Image image = io::make_image(height, width);
+Image pattern_image(int height, int width) {
+    Image image = make_image(height, width);
     std::size_t at = 0;
     for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
@@ -35,7 +41,7 @@ io::Image pattern_image(int height, int width) {
 }
 
 /// Greatest difference between all channels (or only red, if so many values are expected) and `expected`.
-int worst_difference(const io::Image& found, const std::vector<int>& expected) {
+int worst_difference(const Image& found, const std::vector<int>& expected) {
     const std::size_t step = found.pixels.size() == expected.size() ? 1 : 3;
     REQUIRE(found.pixels.size() == expected.size() * step);
     int worst = 0;
@@ -49,7 +55,7 @@ int worst_difference(const io::Image& found, const std::vector<int>& expected) {
 
 TEST_CASE("resizing agrees with Pillow 11") {
     // Recorded numbers; the filters are exact there too, so one level of freedom is for other rounding only.
-    const io::Image small = pattern_image(7, 5);
+    const Image small = pattern_image(7, 5);
     CHECK(worst_difference(
               io::resize(small, 4, 3, Filter::box),
               {69,  122, 175, 137, 190, 115, 141, 130, 183, 140, 129, 118, 131, 184, 109, 122, 111, 164,
@@ -74,7 +80,7 @@ TEST_CASE("resizing agrees with Pillow 11") {
                             151, 29,  70,  119, 74,  136, 200, 111, 93,  148, 74,  11,  180, 156, 126, 134, 126, 101,
                             103, 108, 157, 124, 90,  139, 139, 91,  126, 160, 15,  93,  177, 78,  86,  200, 132, 65}) <=
           1);
-    const io::Image wide = pattern_image(6, 9);
+    const Image wide = pattern_image(6, 9);
     CHECK(worst_difference(io::resize(wide, 3, 12, Filter::bilinear),
                            {65,  96,  119, 133, 169, 138, 120, 134, 171, 139, 94,  56, 100, 149, 161, 129, 116, 124,
                             123, 111, 99,  126, 162, 192, 134, 134, 134, 130, 103, 98, 98,  107, 162, 103, 103, 172}) <=
@@ -86,13 +92,13 @@ TEST_CASE("resizing agrees with Pillow 11") {
 }
 
 TEST_CASE("resizing keeps constants and, at equal size, everything") {
-    const io::Image image = pattern_image(13, 8);
+    const Image image = pattern_image(13, 8);
     for (const Filter filter : {Filter::box, Filter::bilinear, Filter::bicubic}) {
         CHECK(io::resize(image, 13, 8, filter) == image);
-        io::Image flat = io::make_image(9, 31);
+        Image flat = make_image(9, 31);
         flat.pixels.assign(flat.pixels.size(), 201);
         for (const int size : {1, 2, 17, 64}) {
-            const io::Image resized = io::resize(flat, size, 65 - size, filter);
+            const Image resized = io::resize(flat, size, 65 - size, filter);
             CHECK(resized.height == size);
             CHECK(resized.width == 65 - size);
             CHECK(worst_difference(resized, std::vector<int>(resized.pixels.size(), 201)) == 0);
@@ -101,20 +107,20 @@ TEST_CASE("resizing keeps constants and, at equal size, everything") {
 }
 
 TEST_CASE("resizing the short side keeps the proportion") {
-    const io::Image tall = io::resize_short_side(pattern_image(50, 20), 10);
+    const Image tall = io::resize_short_side(pattern_image(50, 20), 10);
     CHECK(tall.height == 25);
     CHECK(tall.width == 10);
-    const io::Image wide = io::resize_short_side(pattern_image(3, 10), 7);
+    const Image wide = io::resize_short_side(pattern_image(3, 10), 7);
     CHECK(wide.height == 7);
     CHECK(wide.width == 23);  // 23.3
     CHECK(io::resize_short_side(pattern_image(4, 4), 9) == io::resize(pattern_image(4, 4), 9, 9));
-    CHECK(contains(error_text([] { (void)io::resize_short_side(io::make_image(1, 60000), 2); }), "too long and thin"));
+    CHECK(contains(error_text([] { (void)io::resize_short_side(make_image(1, 60000), 2); }), "too long and thin"));
     CHECK_THROWS_AS((void)io::resize_short_side(pattern_image(4, 4), 0), Error);
 }
 
 TEST_CASE("cropping takes the right pixels and nothing outside") {
-    const io::Image image = pattern_image(6, 9);
-    const io::Image part = io::crop(image, 2, 3, 3, 4);
+    const Image image = pattern_image(6, 9);
+    const Image part = io::crop(image, 2, 3, 3, 4);
     CHECK(part.height == 3);
     CHECK(part.width == 4);
     for (std::size_t y = 0; y < 3; ++y) {
@@ -123,20 +129,20 @@ TEST_CASE("cropping takes the right pixels and nothing outside") {
         }
     }
     CHECK(io::crop(image, 0, 0, 6, 9) == image);
-    CHECK(io::centre_crop(image, 3, 4) == io::crop(image, 1, 2, 3, 4));
-    CHECK(io::centre_crop(image, 6, 1) == io::crop(image, 0, 4, 6, 1));
+    CHECK(io::center_crop(image, 3, 4) == io::crop(image, 1, 2, 3, 4));
+    CHECK(io::center_crop(image, 6, 1) == io::crop(image, 0, 4, 6, 1));
     for (const auto& [top, left, height, width] :
          {std::array{-1, 0, 2, 2}, std::array{0, -1, 2, 2}, std::array{5, 0, 2, 2}, std::array{0, 8, 2, 2},
           std::array{0, 0, 0, 2}, std::array{0, 0, 7, 2}, std::array{1, 1, std::numeric_limits<int>::max(), 1}}) {
         CHECK_THROWS_AS((void)io::crop(image, top, left, height, width), Error);
     }
-    CHECK_THROWS_AS((void)io::centre_crop(image, 7, 2), Error);
+    CHECK_THROWS_AS((void)io::center_crop(image, 7, 2), Error);
 }
 
 TEST_CASE("mirroring swaps columns and twice changes nothing") {
     for (const int width : {1, 2, 5, 8}) {
-        const io::Image image = pattern_image(3, width);
-        const io::Image mirrored = io::flip_horizontal(image);
+        const Image image = pattern_image(3, width);
+        const Image mirrored = io::flip_horizontal(image);
         for (int y = 0; y < 3; ++y) {
             for (int x = 0; x < width; ++x) {
                 CHECK(io::crop(mirrored, y, x, 1, 1) == io::crop(image, y, width - 1 - x, 1, 1));
@@ -147,27 +153,27 @@ TEST_CASE("mirroring swaps columns and twice changes nothing") {
 }
 
 TEST_CASE("planes hold -1..1 by channel and convert back exactly") {
-    io::Image image = io::make_image(16, 16);
+    Image image = make_image(16, 16);
     for (std::size_t i = 0; i < 256; ++i) {
         image.pixels[i * 3] = static_cast<std::uint8_t>(i);
         image.pixels[i * 3 + 1] = static_cast<std::uint8_t>(255 - i);
         image.pixels[i * 3 + 2] = static_cast<std::uint8_t>(i * 7);
     }
     std::vector<float> planes(3 * 256 + 1, 9.0F);
-    io::to_unit_planes(image, planes.data());
+    to_unit_planes(image, planes.data());
     CHECK(planes[0] == -1.0F);
     CHECK(planes[255] == 1.0F);
     CHECK(planes[256] == 1.0F);
     CHECK(planes[51] == doctest::Approx(-0.6));
     CHECK(planes[768] == 9.0F);  // nothing beyond the end
-    CHECK(io::from_unit_planes(planes.data(), 16, 16) == image);
+    CHECK(from_unit_planes(planes.data(), 16, 16) == image);
 }
 
 TEST_CASE("planes are rounded to nearest and clipped") {
     const float infinity = std::numeric_limits<float>::infinity();
     const std::vector<float> planes{-1.5F,    1.5F,     -infinity, infinity, std::nanf(""), 0.0F,
                                     -0.9985F, -0.9942F, 0.9985F,   -0.0001F, 1.0F,          -1.0F};
-    const io::Image image = io::from_unit_planes(planes.data(), 2, 2);
+    const Image image = from_unit_planes(planes.data(), 2, 2);
     // Planes are [red; green; blue] of four pixels each.
     const std::vector<int> expected{0, 0, 255, 255, 128, 127, 0, 0, 255, 255, 1, 0};
     for (std::size_t pixel = 0; pixel < 4; ++pixel) {

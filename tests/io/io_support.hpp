@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/images/pixels.hpp"
+#include "flowfar/core/images/image.hpp"
 
 namespace flowfar::testing {
 
@@ -52,8 +52,8 @@ inline bool contains(std::string_view text, std::string_view part) {
 }
 
 /// A smooth image; neighbouring pixels and channels differ, so that every mix-up shows.
-inline io::Image gradient_image(int height, int width) {
-    io::Image image = io::make_image(height, width);
+inline Image gradient_image(int height, int width) {
+    Image image = make_image(height, width);
     for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
             const auto at = static_cast<std::size_t>(y * width + x) * 3;

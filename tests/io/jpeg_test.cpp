@@ -20,6 +20,8 @@
 #include "support/temp_dir.hpp"
 
 using flowfar::Error;
+using flowfar::Image;
+using flowfar::make_image;
 using namespace flowfar::testing;
 namespace fs = std::filesystem;
 namespace io = flowfar::io;
@@ -81,7 +83,7 @@ Bytes make_jpeg(RawJpeg& raw) {
     return out;
 }
 
-int worst_difference(const io::Image& a, const io::Image& b) {
+int worst_difference(const Image& a, const Image& b) {
     REQUIRE(a.height == b.height);
     REQUIRE(a.width == b.width);
     int worst = 0;
@@ -128,20 +130,20 @@ TEST_CASE("files written by another program decode as they did there") {
 TEST_CASE("an encoded image decodes to nearly itself") {
     const TempDir folder;
     for (const auto& [height, width] : {std::pair{1, 1}, std::pair{8, 40}, std::pair{33, 17}}) {
-        const io::Image image = gradient_image(height, width);
+        const Image image = gradient_image(height, width);
         CHECK(worst_difference(io::decode_jpeg(io::encode_jpeg(image, 95), "test"), image) < 40);
         io::write_jpeg(folder / "image.jpg", image, 95);
         CHECK(io::read_image(folder / "image.jpg") == io::decode_jpeg(io::encode_jpeg(image, 95), "test"));
     }
-    const io::Image image = gradient_image(64, 64);
+    const Image image = gradient_image(64, 64);
     CHECK(io::encode_jpeg(image, 10).size() < io::encode_jpeg(image, 90).size());
     CHECK(contains(error_text([&] { (void)io::encode_jpeg(image, 0); }), "1..100, found 0"));
     CHECK(contains(error_text([&] { (void)io::encode_jpeg(image, 101); }), "1..100, found 101"));
-    CHECK_THROWS_AS((void)io::encode_jpeg(io::Image{}, 90), Error);
+    CHECK_THROWS_AS((void)io::encode_jpeg(Image{}, 90), Error);
 }
 
 TEST_CASE("gray, RGB, restart markers and progressive scans") {
-    const io::Image image = gradient_image(24, 40);
+    const Image image = gradient_image(24, 40);
     for (const bool progressive : {false, true}) {
         for (const int restart : {0, 3}) {
             for (const J_COLOR_SPACE stored : {JCS_YCbCr, JCS_RGB}) {
@@ -161,7 +163,7 @@ TEST_CASE("gray, RGB, restart markers and progressive scans") {
                  .stored = JCS_GRAYSCALE,
                  .app1 = {},
                  .samples = std::vector<std::uint8_t>(256, 77)};
-    const io::Image decoded = io::decode_jpeg(make_jpeg(gray), "test");
+    const Image decoded = io::decode_jpeg(make_jpeg(gray), "test");
     CHECK(std::ranges::all_of(decoded.pixels, [](int value) { return std::abs(value - 77) <= 1; }));
 }
 
@@ -189,7 +191,7 @@ TEST_CASE("CMYK and YCCK, inverted with Adobe's marker and plain without") {
                     const int amount = ink[static_cast<std::size_t>(i % 4)];
                     raw.samples.push_back(static_cast<std::uint8_t>(adobe ? 255 - amount : amount));
                 }
-                const io::Image image = io::decode_jpeg(make_jpeg(raw), "test");
+                const Image image = io::decode_jpeg(make_jpeg(raw), "test");
                 for (std::size_t c = 0; c < 3; ++c) {
                     const int expected = (255 - ink[c]) * (255 - ink[3]) / 255;
                     CHECK(std::abs(image.pixels[c] - expected) <= 4);
@@ -206,7 +208,7 @@ TEST_CASE("all eight orientations are turned upright") {
     for (int orientation = 1; orientation <= 8; ++orientation) {
         CAPTURE(orientation);
         const std::string rows = stored[static_cast<std::size_t>(orientation)];
-        io::Image image = orientation < 5 ? io::make_image(3, 2) : io::make_image(2, 3);
+        Image image = orientation < 5 ? make_image(3, 2) : make_image(2, 3);
         std::size_t at = 0;
         for (const char letter : rows) {
             if (letter != '/') {
@@ -215,7 +217,7 @@ TEST_CASE("all eight orientations are turned upright") {
                 at += 3;
             }
         }
-        const io::Image upright = io::apply_orientation(image, orientation);
+        const Image upright = io::apply_orientation(image, orientation);
         CHECK(upright.height == 3);
         CHECK(upright.width == 2);
         for (std::size_t i = 0; i < 6; ++i) {
@@ -228,7 +230,7 @@ TEST_CASE("all eight orientations are turned upright") {
 
 TEST_CASE("the orientation comes from the file, in either byte order") {
     RawJpeg raw = raw_gradient(8, 24);
-    const io::Image plain = io::decode_jpeg(make_jpeg(raw), "test");
+    const Image plain = io::decode_jpeg(make_jpeg(raw), "test");
     for (const bool big_endian : {false, true}) {
         for (unsigned orientation = 1; orientation <= 8; ++orientation) {
             raw.app1 = exif_payload(big_endian, orientation);

@@ -18,7 +18,10 @@
 #include "support/temp_dir.hpp"
 
 using flowfar::Error;
+using flowfar::Image;
 using flowfar::Index;
+using flowfar::make_image;
+using flowfar::to_unit_planes;
 using namespace flowfar::testing;
 namespace fs = std::filesystem;
 namespace io = flowfar::io;
@@ -36,8 +39,8 @@ std::string number_name(int i) {
 }
 
 /// Image i has height and width `extent` + i % 3, red = i everywhere, green = column, blue = row.
-io::Image numbered_image(int i, int extent) {
-    io::Image image = io::make_image(extent + i % 3, extent + i % 2);
+Image numbered_image(int i, int extent) {
+    Image image = make_image(extent + i % 3, extent + i % 2);
     for (int y = 0; y < image.height; ++y) {
         for (int x = 0; x < image.width; ++x) {
             const auto at = static_cast<std::size_t>(y * image.width + x) * 3;
@@ -204,11 +207,11 @@ TEST_CASE("crops and mirroring move over the whole image") {
 
 TEST_CASE("the short side is resized to the crop") {
     const TempDir folder;
-    const io::Image image = gradient_image(20, 31);
+    const Image image = gradient_image(20, 31);
     put_file(folder / "one.png", io::encode_png(image));
     ImageLoader loader(ImageDataset(folder.path()), {.size = 10, .threads = 1});
     std::vector<float> expected(3 * 10 * 10);
-    io::to_unit_planes(io::centre_crop(io::resize_short_side(image, 10), 10, 10), expected.data());
+    to_unit_planes(io::center_crop(io::resize_short_side(image, 10), 10, 10), expected.data());
     CHECK(loader.next().images == expected);
 }
 

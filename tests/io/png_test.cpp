@@ -16,6 +16,8 @@
 #include "support/temp_dir.hpp"
 
 using flowfar::Error;
+using flowfar::Image;
+using flowfar::make_image;
 using namespace flowfar::testing;
 namespace fs = std::filesystem;
 namespace io = flowfar::io;
@@ -122,8 +124,8 @@ std::uint8_t over_white(unsigned value, unsigned alpha) {
     return static_cast<std::uint8_t>((value * alpha + 255U * (255U - alpha) + 127U) / 255U);
 }
 
-io::Image expected_image(const RawPng& raw) {
-    io::Image image = io::make_image(raw.height, raw.width);
+Image expected_image(const RawPng& raw) {
+    Image image = make_image(raw.height, raw.width);
     for (int y = 0; y < raw.height; ++y) {
         for (int x = 0; x < raw.width; ++x) {
             unsigned rgb[3];
@@ -218,8 +220,8 @@ TEST_CASE("files written by another program") {
     const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data";
     for (const char* name : {"palette_transparent", "gray_alpha"}) {
         CAPTURE(name);
-        const io::Image found = io::read_image(data / (std::string(name) + ".png"));
-        const io::Image expected = io::read_image(data / (std::string(name) + "_flat.png"));
+        const Image found = io::read_image(data / (std::string(name) + ".png"));
+        const Image expected = io::read_image(data / (std::string(name) + "_flat.png"));
         REQUIRE(found.pixels.size() == expected.pixels.size());
         int worst = 0;
         for (std::size_t i = 0; i < found.pixels.size(); ++i) {
@@ -232,7 +234,7 @@ TEST_CASE("files written by another program") {
 TEST_CASE("an encoded image decodes to itself, in memory and as a file") {
     const TempDir folder;
     for (const auto& [height, width] : {std::pair{1, 1}, std::pair{1, 40}, std::pair{33, 1}, std::pair{31, 32}}) {
-        const io::Image image = gradient_image(height, width);
+        const Image image = gradient_image(height, width);
         CHECK(io::decode_png(io::encode_png(image), "test") == image);
         io::write_png(folder / "image.png", image);
         CHECK(io::read_image(folder / "image.png") == image);
@@ -306,12 +308,12 @@ TEST_CASE("a huge image in a small file is refused before memory is taken") {
 }
 
 TEST_CASE("wrong images are not encoded") {
-    io::Image image = gradient_image(2, 2);
+    Image image = gradient_image(2, 2);
     image.pixels.pop_back();
     CHECK(
         contains(error_text([&] { (void)io::encode_png(image); }), "expected 12 bytes for 2 x 2 RGB pixels, found 11"));
-    CHECK_THROWS_AS((void)io::encode_png(io::Image{}), Error);
-    CHECK_THROWS_AS((void)io::make_image(-1, 5), Error);
+    CHECK_THROWS_AS((void)io::encode_png(Image{}), Error);
+    CHECK_THROWS_AS((void)make_image(-1, 5), Error);
 }
 
 TEST_CASE("other data are refused by name") {

@@ -104,7 +104,7 @@ TEST_CASE("values beyond the range and between the levels of 8 bits count as in 
     const ImageFeatures rounded = judge.features(planes);
     const ImageFeatures exact = judge.features(planes, {}, false);
     CHECK(rounded.rows != exact.rows);
-    const std::vector<float> written = io::to_planes(io::from_planes(planes, 32, 32));
+    const std::vector<float> written = to_planes(from_planes(planes, 32, 32));
     CHECK(judge.features(written).rows == rounded.rows);
     for (float& value : planes) {
         value = std::clamp(value, -1.0F, 1.0F);

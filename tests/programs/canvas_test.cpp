@@ -18,7 +18,7 @@
 namespace {
 
 using namespace flowfar::program;
-using flowfar::io::Image;
+using flowfar::Image;
 
 constexpr Color red{255, 0, 0};
 

@@ -179,7 +179,7 @@ TEST_CASE("far_generate: images depend on the seed and their number alone") {
     CHECK(io::read_image(f.at("g1.png")).width > 3 * 64);
     CHECK(io::read_image(f.at("levels.png")).height > 6 * 64);
     for (const char* name : {"class_1/0.png", "class_1/2.png", "class_0/4.png"}) {
-        const io::Image image = io::read_image(fs::path(f.at("g1")) / name);
+        const Image image = io::read_image(fs::path(f.at("g1")) / name);
         CHECK(image.height == 16);
         CHECK(image == io::read_image(fs::path(f.at("g2")) / name));
         CHECK_FALSE(image == io::read_image(fs::path(f.at("g3")) / name));

@@ -130,7 +130,7 @@ TEST_CASE("numbers equal those of image_metrics on the saved images, and those o
     CHECK(names.size() == 9);
     CHECK(names.contains("odd/1.png"));
     CHECK(psnr == doctest::Approx(all["pairs"]["psnr"].get<double>()).epsilon(1e-12));
-    const io::Image sheet = io::read_image(f.at("a.png"));
+    const Image sheet = io::read_image(f.at("a.png"));
     CHECK(sheet.height > 2 * 160);
     CHECK(sheet.width > 4 * 160);
 
@@ -289,10 +289,10 @@ TEST_CASE("codebook usage counts codewords and their entropy") {
 }
 
 TEST_CASE("planes of tiles become the planes of the image that was cut") {
-    const io::Image image = wave_image(12, 20, 8);
-    const std::vector<io::Image> tiles = program::cut_tiles(image, 4, 10);
-    const std::vector<float> joined = program::join_tile_planes(io::to_planes(tiles), 4, 10, 12, 20);
-    CHECK(joined == io::to_planes({&image, 1}));
+    const Image image = wave_image(12, 20, 8);
+    const std::vector<Image> tiles = program::cut_tiles(image, 4, 10);
+    const std::vector<float> joined = program::join_tile_planes(to_planes(tiles), 4, 10, 12, 20);
+    CHECK(joined == to_planes({&image, 1}));
     CHECK_THROWS_AS((void)program::join_tile_planes(joined, 5, 10, 12, 20), Error);
     CHECK_THROWS_AS((void)program::join_tile_planes(joined, 4, 10, 12, 10), Error);
 }

@@ -68,7 +68,7 @@ TEST_CASE("a photo becomes tokens and a photo again") {
     CHECK_FALSE(has(from_tokens.out, "PSNR"));
     CHECK(has(from_photo.out, "PSNR, SSIM: "));
     CHECK(has(from_photo.out, "decode (3 steps) "));
-    const io::Image a = io::read_image(f.at("a.png"));
+    const Image a = io::read_image(f.at("a.png"));
     CHECK(a.height == 16);
     CHECK(a.width == 16);
     CHECK(a == io::read_image(f.at("b.png")));
@@ -146,9 +146,9 @@ TEST_CASE("products in bf16 and int8 give nearly the same photo") {
     REQUIRE(quantised.code == 0);
     CHECK(has(quantised.err, "this CPU has no products of bytes") != Cpu::has_int8_products());
     CHECK(reconstruct("int4", f.at("int4.png")).code == 2);
-    const io::Image exact = io::read_image(f.at("f32.png"));
+    const Image exact = io::read_image(f.at("f32.png"));
     const auto check_near = [&](const std::string& file, int most) {
-        const io::Image found = io::read_image(f.at(file));
+        const Image found = io::read_image(f.at(file));
         REQUIRE(found.pixels.size() == exact.pixels.size());
         int largest = 0;
         for (std::size_t i = 0; i < exact.pixels.size(); ++i) {
@@ -181,10 +181,10 @@ TEST_CASE("large photos go tile by tile, and previews show the way") {
     CAPTURE(back.err);
     REQUIRE(back.code == 0);
     CHECK(has(back.out, "PSNR, SSIM: "));
-    const io::Image image = io::read_image(f.at("t.png"));
+    const Image image = io::read_image(f.at("t.png"));
     CHECK(image.height == 32);
     CHECK(image.width == 48);
-    const io::Image preview = io::read_image(f.at("preview.png"));
+    const Image preview = io::read_image(f.at("preview.png"));
     CHECK(preview.width > 8 * 48);
     CHECK(preview.height < 300);
 

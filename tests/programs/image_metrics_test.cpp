@@ -33,8 +33,8 @@ void write_set(const io::Path& folder, int count, std::uint64_t seed, int height
 }
 
 std::vector<float> planes_of(const io::Path& path) {
-    const io::Image image = io::read_image(path);
-    return io::to_planes({&image, 1});
+    const Image image = io::read_image(path);
+    return to_planes({&image, 1});
 }
 
 nlohmann::json numbers(const io::Path& path) {
@@ -135,7 +135,7 @@ TEST_CASE("pairs go by names without endings, in whatever order files sort") {
     std::filesystem::create_directories(folder / "a");
     std::filesystem::create_directories(folder / "b");
     for (const auto& [name, number] : {std::pair("a", 1), std::pair("a.k", 2)}) {
-        const io::Image image = wave_image(16, 16, static_cast<std::uint64_t>(number));
+        const Image image = wave_image(16, 16, static_cast<std::uint64_t>(number));
         io::write_png(folder / "a" / (std::string(name) + ".png"), image);
         io::write_jpeg(folder / "b" / (std::string(name) + ".jpg"), image, 100);
     }

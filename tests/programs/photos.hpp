@@ -12,8 +12,8 @@
 namespace flowfar::testing {
 
 /// A coloured wave with noise; every number gives another picture.
-inline io::Image wave_image(int height, int width, std::uint64_t number) {
-    io::Image image = io::make_image(height, width);
+inline Image wave_image(int height, int width, std::uint64_t number) {
+    Image image = make_image(height, width);
     const auto value = [&](const char* what) { return static_cast<double>(fold(number, what) >> 40) / 16777216.0; };
     for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {

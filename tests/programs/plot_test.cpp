@@ -106,7 +106,7 @@ TEST_CASE("the running average keeps constants and skips gaps") {
     CHECK(step[3] < 0.5);
 }
 
-int count(const flowfar::io::Image& image, Color color) {
+int count(const flowfar::Image& image, Color color) {
     const Canvas canvas(image);
     int found = 0;
     for (int row = 0; row < canvas.height(); ++row) {

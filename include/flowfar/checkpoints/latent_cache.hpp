@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/data/loader.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
 #include "flowfar/io/tensors/safetensors_writer.hpp"
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/images/pixels.hpp"
+#include "flowfar/core/images/image.hpp"
 
 namespace flowfar::program {
 
@@ -31,17 +31,15 @@ struct Point {
 
 class Canvas {
    public:
-    Canvas(int height, int width, Color background = white) : image_(io::make_image(height, width)) {
-        fill(background);
-    }
+    Canvas(int height, int width, Color background = white) : image_(make_image(height, width)) { fill(background); }
     /// Throws Error unless the image is whole.
-    explicit Canvas(io::Image image) : image_(std::move(image)) { io::check_image(image_, "canvas"); }
+    explicit Canvas(Image image) : image_(std::move(image)) { check_image(image_, "canvas"); }
 
     [[nodiscard]] int height() const { return image_.height; }
     [[nodiscard]] int width() const { return image_.width; }
-    [[nodiscard]] const io::Image& image() const { return image_; }
+    [[nodiscard]] const Image& image() const { return image_; }
     /// Moves the picture out and leaves the canvas empty.
-    [[nodiscard]] io::Image take() { return std::exchange(image_, io::Image{}); }
+    [[nodiscard]] Image take() { return std::exchange(image_, Image{}); }
 
     [[nodiscard]] bool contains(int row, int column) const {
         return row >= 0 && column >= 0 && row < height() && column < width();
@@ -91,7 +89,7 @@ class Canvas {
     }
 
     /// Copies `source` with its upper left pixel at (top, left); what lies outside is clipped.
-    void blit(const io::Image& source, int top, int left) {
+    void blit(const Image& source, int top, int left) {
         for (int row = std::max(0, -top); row < std::min(source.height, height() - top); ++row) {
             const int first = std::max(0, -left);
             const int last = std::min(source.width, width() - left);
@@ -199,16 +197,16 @@ class Canvas {
                     static_cast<std::size_t>(column));
     }
 
-    io::Image image_;
+    Image image_;
 };
 
 /// Each pixel becomes a square of `factor` × `factor`.
-[[nodiscard]] inline io::Image upscale(const io::Image& source, int factor) {
+[[nodiscard]] inline Image upscale(const Image& source, int factor) {
     require(factor >= 1, "upscale: expected a factor of at least 1, found ", factor);
     if (factor == 1) {
         return source;
     }
-    require(source.height <= io::max_image_extent / factor && source.width <= io::max_image_extent / factor,
+    require(source.height <= max_image_extent / factor && source.width <= max_image_extent / factor,
             "upscale: ", source.height, " x ", source.width, " pixels times ", factor, " are too large");
     Canvas canvas(source.height * factor, source.width * factor);
     const Canvas from(source);

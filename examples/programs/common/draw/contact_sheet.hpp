@@ -14,7 +14,7 @@
 namespace flowfar::program {
 
 struct SheetCell {
-    io::Image image = {};      // may be empty
+    Image image = {};          // may be empty
     std::string caption = {};  // under the image; lines separated by '\n'
 };
 
@@ -133,7 +133,7 @@ struct SheetSize {
 }
 
 /// Draws the sheet on white.
-[[nodiscard]] inline io::Image render(const ContactSheet& sheet) {
+[[nodiscard]] inline Image render(const ContactSheet& sheet) {
     const detail::SheetLayout layout(sheet);
     Canvas canvas(layout.height, layout.width);
     const int space = static_cast<int>(layout.text.size / 2);
@@ -157,7 +157,7 @@ struct SheetSize {
         x = layout.left;
         for (std::size_t c = 0; c < row.cells.size(); ++c) {
             if (!row.cells[c].image.pixels.empty()) {
-                const io::Image large = upscale(row.cells[c].image, sheet.scale);
+                const Image large = upscale(row.cells[c].image, sheet.scale);
                 canvas.blit(large, y + (layout.heights[r] - large.height) / 2,
                             x + (layout.widths[c] - large.width) / 2);
             }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/io/images/image_tensor.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 
 #include "common/draw/contact_sheet.hpp"
 #include "common/models/far_model.hpp"
@@ -22,14 +22,14 @@ namespace flowfar::program {
     return std::clamp<Index>(4096 / facts.tokens, 1, 64);
 }
 
-[[nodiscard]] inline std::vector<io::Image> decoded(const AnyTokenizer& tokenizer, const std::vector<float>& latents) {
-    return io::from_planes(tokenizer.decode(latents), tokenizer.facts().image_size, tokenizer.facts().image_size);
+[[nodiscard]] inline std::vector<Image> decoded(const AnyTokenizer& tokenizer, const std::vector<float>& latents) {
+    return from_planes(tokenizer.decode(latents), tokenizer.facts().image_size, tokenizer.facts().image_size);
 }
 
 /// What generating gives: the images and, if asked for, what the transformer saw at every level, [level][image].
 struct Generated {
-    std::vector<io::Image> images;
-    std::vector<std::vector<io::Image>> inputs;
+    std::vector<Image> images;
+    std::vector<std::vector<Image>> inputs;
 };
 
 /// Called after each autoregressive step with the number of images before those at hand; returns false to stop.
@@ -51,7 +51,7 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
             if (with_inputs) {
                 const auto level = static_cast<std::size_t>(estimate.step - 1);
                 out.inputs.resize(std::max(out.inputs.size(), level + 1));
-                for (io::Image& image : decoded(tokenizer, estimate.input())) {
+                for (Image& image : decoded(tokenizer, estimate.input())) {
                     out.inputs[level].push_back(std::move(image));
                 }
             }
@@ -59,7 +59,7 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
             return !stopped;
         };
         const std::vector<Index> part(labels.begin() + first, labels.begin() + last);
-        for (io::Image& image : decoded(tokenizer, model.generate(part, options, inner))) {
+        for (Image& image : decoded(tokenizer, model.generate(part, options, inner))) {
             out.images.push_back(std::move(image));
         }
         if (stopped) {
@@ -71,7 +71,7 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
 
 /// A sheet with one row per class: `images[row · columns + column]`.
 [[nodiscard]] inline ContactSheet class_sheet(const std::string& title, const std::vector<std::string>& names,
-                                              std::span<const io::Image> images, std::size_t columns, int scale) {
+                                              std::span<const Image> images, std::size_t columns, int scale) {
     ContactSheet sheet;
     sheet.title = title;
     sheet.scale = scale;
@@ -93,10 +93,10 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
     sheet.scale = scale;
     sheet.gap = 4;
     sheet.columns = names;
-    const auto add = [&](const std::string& caption, const std::vector<io::Image>& images) {
+    const auto add = [&](const std::string& caption, const std::vector<Image>& images) {
         SheetRow& row = sheet.rows.emplace_back();
         row.caption = caption;
-        for (const io::Image& image : images) {
+        for (const Image& image : images) {
             row.cells.push_back({image, ""});
         }
     };

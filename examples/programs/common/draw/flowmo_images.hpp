@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/data/dataset.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/metrics/ssim.hpp"
 
@@ -21,8 +21,8 @@
 namespace flowfar::program {
 
 /// The short side resized to `short_side` (0: so that the crop just fits), then the middle height x width pixels.
-[[nodiscard]] inline io::Image fitted(const io::Image& image, int height, int width, int short_side = 0) {
-    return io::centre_crop(io::resize_short_side(image, std::max({height, width, short_side})), height, width);
+[[nodiscard]] inline Image fitted(const Image& image, int height, int width, int short_side = 0) {
+    return io::center_crop(io::resize_short_side(image, std::max({height, width, short_side})), height, width);
 }
 
 /// PSNR in dB, and SSIM with scikit-image's uniform 7 x 7 window; both of 8-bit images.
@@ -39,9 +39,9 @@ struct Quality {
     }
 };
 
-[[nodiscard]] inline Quality quality_of(const io::Image& original, const io::Image& other) {
-    const std::vector<float> a = io::to_planes({&original, 1});
-    const std::vector<float> b = io::to_planes({&other, 1});
+[[nodiscard]] inline Quality quality_of(const Image& original, const Image& other) {
+    const std::vector<float> a = to_planes({&original, 1});
+    const std::vector<float> b = to_planes({&other, 1});
     const bool too_small = std::min(original.height, original.width) < 7;
     const double ssim =
         too_small ? std::nan("") : metrics::ssim(a, b, 3, original.height, original.width, metrics::signed_unit_range);
@@ -49,7 +49,7 @@ struct Quality {
 }
 
 /// Mean over pairs of images.
-[[nodiscard]] inline Quality mean_quality(std::span<const io::Image> originals, std::span<const io::Image> others) {
+[[nodiscard]] inline Quality mean_quality(std::span<const Image> originals, std::span<const Image> others) {
     Quality mean;
     for (std::size_t i = 0; i < originals.size(); ++i) {
         const Quality one = quality_of(originals[i], others[i]);
@@ -74,12 +74,12 @@ struct Quality {
 }
 
 /// Images of the model's size -> tokens, in bounded batches.
-[[nodiscard]] inline Tokens encode_images(const AnyFlowMo& model, std::span<const io::Image> images) {
+[[nodiscard]] inline Tokens encode_images(const AnyFlowMo& model, std::span<const Image> images) {
     const FlowMoFacts& facts = model.facts();
     Tokens all{0, facts.code_length, facts.per_token, facts.bits, {}};
     const auto limit = static_cast<std::size_t>(batch_limit(facts));
     for (std::size_t first = 0; first < images.size(); first += limit) {
-        const Tokens part = model.encode(io::to_planes(images.subspan(first, std::min(limit, images.size() - first))));
+        const Tokens part = model.encode(to_planes(images.subspan(first, std::min(limit, images.size() - first))));
         all.batch += part.batch;
         all.indices.insert(all.indices.end(), part.indices.begin(), part.indices.end());
     }
@@ -113,17 +113,17 @@ using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>
 }
 
 /// Tokens -> images, as `decode_planes`.
-[[nodiscard]] inline std::vector<io::Image> decode_images(const AnyFlowMo& model, const Tokens& tokens,
-                                                          const FlowMoDecodeOptions& options,
-                                                          const EstimateCallback& callback = {}) {
-    return io::from_planes(decode_planes(model, tokens, options, callback), model.facts().height, model.facts().width);
+[[nodiscard]] inline std::vector<Image> decode_images(const AnyFlowMo& model, const Tokens& tokens,
+                                                      const FlowMoDecodeOptions& options,
+                                                      const EstimateCallback& callback = {}) {
+    return from_planes(decode_planes(model, tokens, options, callback), model.facts().height, model.facts().width);
 }
 
 /// `count` images spread evenly over a view, fitted to the model; unreadable ones are left out and counted in
 /// `skipped`.
-[[nodiscard]] inline std::vector<io::Image> load_fitted(const io::ImageDataset& data, const FlowMoFacts& facts,
-                                                        Index count, int short_side, Index& skipped) {
-    std::vector<io::Image> images;
+[[nodiscard]] inline std::vector<Image> load_fitted(const io::ImageDataset& data, const FlowMoFacts& facts, Index count,
+                                                    int short_side, Index& skipped) {
+    std::vector<Image> images;
     const Index wanted = std::min(count, data.size());
     for (Index i = 0; i < wanted; ++i) {
         try {

@@ -84,7 +84,7 @@ class PlotPainter {
         lay_out();
     }
 
-    io::Image paint() {
+    Image paint() {
         axes();
         for (std::size_t i = 0; i < plot_.series.size(); ++i) {
             curve(plot_.series[i], color_of(i));
@@ -366,7 +366,7 @@ class PlotPainter {
 }  // namespace detail
 
 /// Draws the chart. Throws Error for series of unequal columns, axes without a range, or too few pixels.
-[[nodiscard]] inline io::Image render(const Plot& plot) {
+[[nodiscard]] inline Image render(const Plot& plot) {
     return detail::PlotPainter(plot).paint();
 }
 

@@ -206,7 +206,7 @@ inline Light card_pattern(double u, double v, double aspect) {
 
 /// The card at any size of 8 to 4096 pixels a side. Each pixel is the average light of many points, so lines too fine
 /// for the size turn grey instead of into false patterns. The same size gives the same picture.
-[[nodiscard]] inline io::Image draw_test_card(int height = 256, int width = 256) {
+[[nodiscard]] inline Image draw_test_card(int height = 256, int width = 256) {
     require(std::min(height, width) >= 8 && std::max(height, width) <= 4096,
             "test card: expected 8 to 4096 pixels a side, found ", height, " x ", width);
     const int fine = std::max(2, 512 / std::max(height, width));  // points per pixel, along each axis
@@ -220,7 +220,7 @@ inline Light card_pattern(double u, double v, double aspect) {
         draw_text(lettering, static_cast<int>(0.35 * columns), static_cast<int>(rows - room / 2 + size / 2), "flowfar",
                   style);
     }
-    io::Image card = io::make_image(height, width);
+    Image card = make_image(height, width);
     std::size_t out = 0;
     for (int row = 0; row < height; ++row) {
         for (int column = 0; column < width; ++column) {

@@ -22,9 +22,9 @@ struct LoggedCurve {
 };
 
 /// `curves` over the steps of a log; those that the log lacks are left out. The left axis is logarithmic.
-[[nodiscard]] inline io::Image training_curves(const std::filesystem::path& log, const std::string& title,
-                                               const std::vector<LoggedCurve>& curves, const std::string& left,
-                                               const std::string& right = {}) {
+[[nodiscard]] inline Image training_curves(const std::filesystem::path& log, const std::string& title,
+                                           const std::vector<LoggedCurve>& curves, const std::string& left,
+                                           const std::string& right = {}) {
     const std::vector<Json> lines = read_jsonl(log);
     Plot plot;
     plot.title = title;

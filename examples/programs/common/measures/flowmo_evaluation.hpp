@@ -18,9 +18,9 @@ namespace flowfar::program {
 /// A photo with what became of it.
 struct Reconstructed {
     std::string name;
-    io::Image original;         ///< fitted to the model: what was tokenised
+    Image original;             ///< fitted to the model: what was tokenised
     std::vector<float> planes;  ///< the reconstruction, [3, height, width] in [-1, 1], not rounded
-    io::Image image;            ///< the same in 8 bits
+    Image image;                ///< the same in 8 bits
     Index tiles = 0;
 };
 
@@ -48,16 +48,16 @@ class FlowMoEvaluation {
     [[nodiscard]] std::pair<std::vector<Reconstructed>, Tokens> next(OnSkip&& on_skip) {
         const FlowMoFacts& facts = model_.facts();
         std::vector<Reconstructed> chunk;
-        std::vector<io::Image> tiles;
+        std::vector<Image> tiles;
         while (!done() && (chunk.empty() || static_cast<Index>(tiles.size()) < batch_limit(facts))) {
             const std::string name = photos_.name(next_);
             try {
-                const io::Image photo = photos_.load(next_++);
+                const Image photo = photos_.load(next_++);
                 Reconstructed& one = chunk.emplace_back();
                 one.name = name;
                 one.original = fit_photo(photo, facts, fit_);
                 fitted_ += one.original.height == photo.height && one.original.width == photo.width ? 0 : 1;
-                for (io::Image& tile : cut_tiles(one.original, facts.height, facts.width)) {
+                for (Image& tile : cut_tiles(one.original, facts.height, facts.width)) {
                     tiles.push_back(std::move(tile));
                     ++one.tiles;
                 }
@@ -90,7 +90,7 @@ class FlowMoEvaluation {
             const auto [height, width] = std::pair(one.original.height, one.original.width);
             const std::size_t size = one.original.pixels.size();
             one.planes = join_tile_planes(planes.first(size), facts.height, facts.width, height, width);
-            one.image = std::move(io::from_planes(one.planes, height, width).front());
+            one.image = std::move(from_planes(one.planes, height, width).front());
             planes = planes.subspan(size);
         }
     }

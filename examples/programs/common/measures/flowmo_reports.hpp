@@ -24,10 +24,10 @@ namespace flowfar::program {
 
 /// Rows of "original | reconstruction with each number of steps". `captions` may be empty.
 /// `reconstructions[k][i]`: image i with steps[k].
-[[nodiscard]] inline ContactSheet reconstruction_sheet(const std::string& title, std::span<const io::Image> originals,
+[[nodiscard]] inline ContactSheet reconstruction_sheet(const std::string& title, std::span<const Image> originals,
                                                        std::span<const std::string> captions,
                                                        const std::vector<int>& steps,
-                                                       const std::vector<std::vector<io::Image>>& reconstructions) {
+                                                       const std::vector<std::vector<Image>>& reconstructions) {
     ContactSheet sheet;
     sheet.title = title;
     sheet.columns = {"original"};
@@ -39,7 +39,7 @@ namespace flowfar::program {
         SheetRow& row = sheet.rows.emplace_back();
         row.caption = i < captions.size() ? captions[i] : std::string();
         row.cells.push_back({originals[i], ""});
-        for (const std::vector<io::Image>& images : reconstructions) {
+        for (const std::vector<Image>& images : reconstructions) {
             row.cells.push_back({images[i], decibels(quality_of(originals[i], images[i]).psnr)});
         }
         largest = std::max({largest, originals[i].height, originals[i].width});

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "flowfar/checkpoints/feature_statistics.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/data/dataset.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/metrics/fid_convention.hpp"
 
 namespace flowfar::program {
@@ -105,8 +105,8 @@ class InceptionJudge {
             std::vector<float> input;
             const Index last = std::min(set.count() + batch, images.size());
             for (Index i = set.count(); i < last; ++i) {
-                const io::Image image = images.load(i);
-                const std::vector<float> one = set.prepare(io::to_planes({&image, 1}), image.height, image.width);
+                const Image image = images.load(i);
+                const std::vector<float> one = set.prepare(to_planes({&image, 1}), image.height, image.width);
                 input.insert(input.end(), one.begin(), one.end());
             }
             set.add_prepared(input);

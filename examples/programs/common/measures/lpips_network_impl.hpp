@@ -19,9 +19,9 @@ PairDistance load_lpips(const io::Path& network, const io::Path& weights) {
     const auto lpips = std::make_shared<Lpips<Network>>();
     io::load_published(lpips->network, network);
     io::load_published(lpips->weights, weights);
-    return [lpips](const io::Image& a, const io::Image& b) {
+    return [lpips](const Image& a, const Image& b) {
         using Images = typename Network::Images;
-        return static_cast<double>(lpips->distances(io::to_tensor<Images>(a), io::to_tensor<Images>(b)).item());
+        return static_cast<double>(lpips->distances(to_tensor<Images>(a), to_tensor<Images>(b)).item());
     };
 }
 

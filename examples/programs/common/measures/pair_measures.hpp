@@ -10,15 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/data/dataset.hpp"
-#include "flowfar/io/images/image_tensor.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/metrics/ssim.hpp"
 
 namespace flowfar::program {
 
 /// A distance between two images of one size.
-using PairDistance = std::function<double(const io::Image&, const io::Image&)>;
+using PairDistance = std::function<double(const Image&, const Image&)>;
 
 /// LPIPS v0.1 on backend B with the backbone "vgg", "alex" or "squeeze"; `network` and `weights` are files as
 /// io::load_published takes them. Throws `Error` for another name and for files that do not fit. Defined once per
@@ -68,10 +68,10 @@ class PairMeasures {
     explicit PairMeasures(PairDistance lpips = {}) : lpips_(std::move(lpips)) {}
 
     /// Throws `Error` for images of different sizes.
-    PairNumbers add(const io::Image& first, const io::Image& second) {
+    PairNumbers add(const Image& first, const Image& second) {
         using metrics::SsimWindow;
-        const std::vector<float> a = io::to_planes({&first, 1});
-        const std::vector<float> b = io::to_planes({&second, 1});
+        const std::vector<float> a = to_planes({&first, 1});
+        const std::vector<float> b = to_planes({&second, 1});
         PairNumbers one;
         const auto ssim = [&](SsimWindow window) -> std::optional<double> {
             if (std::min(first.height, first.width) < metrics::ssim_window_side(window)) {
@@ -176,8 +176,8 @@ template <class OnPair>
         pairs = pairs_by_stem(first, second);
     }
     for (const auto& [i, j] : pairs) {
-        const io::Image a = first.load(i);
-        const io::Image b = second.load(j);
+        const Image a = first.load(i);
+        const Image b = second.load(j);
         require(a.height == b.height && a.width == b.width, "pairs: ", first.name(i), " has ", a.height, " x ", a.width,
                 " pixels, ", second.name(j), " has ", b.height, " x ", b.width);
         try {

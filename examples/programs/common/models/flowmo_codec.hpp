@@ -42,14 +42,14 @@ class Stages {
 };
 
 /// `fit` is "crop" (short side resized to the model's size, middle) or "tile" (middle that whole tiles cover).
-[[nodiscard]] inline io::Image fit_photo(const io::Image& photo, const FlowMoFacts& facts, const std::string& fit) {
+[[nodiscard]] inline Image fit_photo(const Image& photo, const FlowMoFacts& facts, const std::string& fit) {
     return fit == "tile" ? crop_to_tiles(photo, facts.height, facts.width) : fitted(photo, facts.height, facts.width);
 }
 
 /// Tokens of an image whose sides are multiples of the model's.
-[[nodiscard]] inline io::TokenFile tokenize(const AnyFlowMo& model, const io::Image& image) {
+[[nodiscard]] inline io::TokenFile tokenize(const AnyFlowMo& model, const Image& image) {
     const FlowMoFacts& facts = model.facts();
-    const std::vector<io::Image> tiles = cut_tiles(image, facts.height, facts.width);
+    const std::vector<Image> tiles = cut_tiles(image, facts.height, facts.width);
     return {encode_images(model, tiles), image.height, image.width, facts.hash};
 }
 
@@ -61,8 +61,7 @@ inline void check_tokens(const AnyFlowMo& model, const io::TokenFile& file, cons
             facts.hash, ", found ", file.configuration);
     const bool whole = file.height % facts.height == 0 && file.width % facts.width == 0;
     const Index tiles = (file.height / facts.height) * (file.width / facts.width);
-    require(whole && tiles == file.tokens.batch && file.height <= io::max_image_extent &&
-                file.width <= io::max_image_extent,
+    require(whole && tiles == file.tokens.batch && file.height <= max_image_extent && file.width <= max_image_extent,
             name, ": ", file.tokens.batch, " tiles of ", facts.height, " x ", facts.width, " pixels do not make ",
             file.height, " x ", file.width);
     const Tokens& t = file.tokens;
@@ -71,8 +70,8 @@ inline void check_tokens(const AnyFlowMo& model, const io::TokenFile& file, cons
             t.length, " of ", t.per_token, " x ", t.bits);
 }
 
-[[nodiscard]] inline io::Image reconstruct(const AnyFlowMo& model, const io::TokenFile& file,
-                                           const FlowMoDecodeOptions& options, const EstimateCallback& callback = {}) {
+[[nodiscard]] inline Image reconstruct(const AnyFlowMo& model, const io::TokenFile& file,
+                                       const FlowMoDecodeOptions& options, const EstimateCallback& callback = {}) {
     return join_tiles(decode_images(model, file.tokens, options, callback), static_cast<int>(file.height),
                       static_cast<int>(file.width));
 }

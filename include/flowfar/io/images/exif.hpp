@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/images/pixels.hpp"
+#include "flowfar/core/images/image.hpp"
 
 namespace flowfar::io {
 

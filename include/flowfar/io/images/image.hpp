@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,9 +12,10 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/images/image_transform.hpp"
 #include "flowfar/io/images/jpeg.hpp"
-#include "flowfar/io/images/pixels.hpp"
 #include "flowfar/io/images/png.hpp"
 
 namespace flowfar::io {
@@ -39,10 +41,23 @@ inline bool starts_with_bytes(std::span<const std::byte> bytes, std::span<const 
     return decode_jpeg(bytes, name);
 }
 
-/// Reads a PNG or JPEG file. Throws `Error` that names it.
-[[nodiscard]] inline Image read_image(const Path& path) {
+/// How a file becomes an image.
+struct ReadImageOptions {
+    /// Above 0: the short side is resized to `size` pixels and the middle `size` × `size` are kept, as models expect.
+    /// 0 keeps the picture as it is.
+    int size = 0;
+    Filter filter = Filter::bilinear;  ///< of the resizing
+};
+
+/// Reads a PNG or JPEG file: `read_image("photo.jpg", {.size = 256})`. Throws `Error` that names it.
+[[nodiscard]] inline Image read_image(const Path& path, const ReadImageOptions& options = {}) {
+    require(options.size >= 0, path.string(), ": expected a size of at least 0, found ", options.size);
     const MappedFile file(path);
-    return decode_image(file.bytes(), path.string());
+    Image image = decode_image(file.bytes(), path.string());
+    if (options.size == 0) {
+        return image;
+    }
+    return center_crop(resize_short_side(image, options.size, options.filter), options.size, options.size);
 }
 
 /// Writes 8-bit RGB, atomically.
@@ -53,6 +68,30 @@ inline void write_png(const Path& path, const Image& image) {
 /// Writes baseline JPEG, atomically; `quality`: 1..100.
 inline void write_jpeg(const Path& path, const Image& image, int quality) {
     write_atomically(path, encode_jpeg(image, quality));
+}
+
+/// How `write_image` stores an image.
+struct WriteImageOptions {
+    int quality = 95;  ///< of a JPEG, 1 to 100
+};
+
+/// Writes an image in the format that the file's name ends in: .png, .jpg or .jpeg. Throws `Error` for any other ending
+/// before it touches the file.
+inline void write_image(const Path& path, const Image& image, const WriteImageOptions& options = {}) {
+    std::string ending = path.extension().string();
+    std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (ending == ".png") {
+        write_png(path, image);
+        return;
+    }
+    require(ending == ".jpg" || ending == ".jpeg", path.string(), ": expected a name that ends in .png, .jpg or .jpeg",
+            ending.empty() ? "" : ", found ", ending);
+    write_jpeg(path, image, options.quality);
+}
+/// Writes a batch of images [n, 3, height, width] in [−1, 1], as models give them, side by side in one picture.
+template <AnyTensor Batch>
+void write_image(const Path& path, const Batch& images, const WriteImageOptions& options = {}) {
+    write_image(path, beside(to_images(images)), options);
 }
 
 }  // namespace flowfar::io

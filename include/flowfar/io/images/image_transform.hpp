@@ -1,6 +1,6 @@
 #pragma once
 
-/// Resizing, cropping and flipping of 8-bit images, and conversion to and from planes of floats.
+/// Resizing, cropping and flipping of 8-bit images.
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/images/image.hpp"
 #include "flowfar/core/images/resample.hpp"
-#include "flowfar/io/images/pixels.hpp"
 
 namespace flowfar::io {
 
@@ -145,8 +145,29 @@ inline Image resize_columns(const Image& image, int height, Filter filter) {
 }
 
 /// The middle height × width pixels; an odd margin is smaller at the top and left.
-[[nodiscard]] inline Image centre_crop(const Image& image, int height, int width) {
+[[nodiscard]] inline Image center_crop(const Image& image, int height, int width) {
     return crop(image, (image.height - height) / 2, (image.width - width) / 2, height, width);
+}
+
+/// Images of one size in a row, left to right.
+[[nodiscard]] inline Image beside(const std::vector<Image>& images) {
+    require(!images.empty(), "beside: no images");
+    const Image& first = images.front();
+    const auto count = static_cast<int>(images.size());
+    require(first.width <= max_image_extent / count, "beside: ", count, " images of ", first.width,
+            " pixels are wider than ", max_image_extent);
+    Image out = make_image(first.height, first.width * count);
+    const auto row = static_cast<std::size_t>(first.width) * 3;
+    for (std::size_t i = 0; i < images.size(); ++i) {
+        const Image& image = images[i];
+        check_image(image, "beside");
+        require(image.height == first.height && image.width == first.width, "beside: expected ", first.height, " x ",
+                first.width, " pixels like the first, found ", image.height, " x ", image.width);
+        for (std::size_t y = 0; y < static_cast<std::size_t>(first.height); ++y) {
+            std::copy_n(image.pixels.data() + y * row, row, out.pixels.data() + (y * images.size() + i) * row);
+        }
+    }
+    return out;
 }
 
 /// The image mirrored: left becomes right.
@@ -156,31 +177,6 @@ inline Image resize_columns(const Image& image, int height, Filter filter) {
     for (std::size_t begin = 0; begin < image.pixels.size(); begin += stride) {
         for (std::size_t left = begin, right = begin + stride - 3; left < right; left += 3, right -= 3) {
             std::swap_ranges(&image.pixels[left], &image.pixels[left] + 3, &image.pixels[right]);
-        }
-    }
-    return image;
-}
-
-/// Writes planes [3, height, width] with 0..255 mapped to -1..1.
-inline void to_unit_planes(const Image& image, float* planes) {
-    check_image(image, "to_unit_planes");
-    const std::size_t count = image.pixels.size() / 3;
-    for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t c = 0; c < 3; ++c) {
-            planes[c * count + i] = static_cast<float>(image.pixels[i * 3 + c]) / 127.5F - 1.0F;
-        }
-    }
-}
-
-/// The image of planes [3, height, width]: -1..1 is mapped to 0..255, rounded to nearest and clipped; NaN becomes 0.
-[[nodiscard]] inline Image from_unit_planes(const float* planes, int height, int width) {
-    Image image = make_image(height, width);
-    const std::size_t count = image.pixels.size() / 3;
-    for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t c = 0; c < 3; ++c) {
-            const float level = (planes[c * count + i] + 1.0F) * 127.5F;
-            const float clipped = level > 0.0F ? std::min(level, 255.0F) : 0.0F;  // false for NaN
-            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(clipped));
         }
     }
     return image;

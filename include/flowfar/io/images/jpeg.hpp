@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/images/image.hpp"
 #include "flowfar/io/images/exif.hpp"
-#include "flowfar/io/images/pixels.hpp"
 
 namespace flowfar::io {
 

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
-#include "flowfar/io/images/pixels.hpp"
+#include "flowfar/core/images/image.hpp"
 
 namespace flowfar::io {
 

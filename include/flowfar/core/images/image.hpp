@@ -1,6 +1,6 @@
 #pragma once
 
-/// The 8-bit RGB image that files are decoded to and encoded from, and the limits on its size.
+/// The 8-bit RGB image that readers give, models take and writers store, and the limits on its size.
 
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include "flowfar/core/error.hpp"
 
-namespace flowfar::io {
+namespace flowfar {
 
 /// height × width pixels, row-major, red, green and blue interleaved: pixels[(y * width + x) * 3 + channel].
 struct Image {
@@ -49,4 +49,4 @@ inline void check_image(const Image& image, std::string_view what) {
             std::vector<std::uint8_t>(static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3)};
 }
 
-}  // namespace flowfar::io
+}  // namespace flowfar

@@ -2,13 +2,42 @@
 
 /// Images as tensors of a backend, and tensors as images.
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "flowfar/core/images/image.hpp"
 #include "flowfar/core/tensor.hpp"
-#include "flowfar/io/images/image_transform.hpp"
 
-namespace flowfar::io {
+namespace flowfar {
+
+/// Writes planes [3, height, width] with 0..255 mapped to -1..1.
+inline void to_unit_planes(const Image& image, float* planes) {
+    check_image(image, "to_unit_planes");
+    const std::size_t count = image.pixels.size() / 3;
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t c = 0; c < 3; ++c) {
+            planes[c * count + i] = static_cast<float>(image.pixels[i * 3 + c]) / 127.5F - 1.0F;
+        }
+    }
+}
+
+/// The image of planes [3, height, width]: -1..1 is mapped to 0..255, rounded to nearest and clipped; NaN becomes 0.
+[[nodiscard]] inline Image from_unit_planes(const float* planes, int height, int width) {
+    Image image = make_image(height, width);
+    const std::size_t count = image.pixels.size() / 3;
+    for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t c = 0; c < 3; ++c) {
+            const float level = (planes[c * count + i] + 1.0F) * 127.5F;
+            const float clipped = level > 0.0F ? std::min(level, 255.0F) : 0.0F;  // false for NaN
+            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(clipped));
+        }
+    }
+    return image;
+}
 
 /// Planes [images, 3, height, width] in [−1, 1] of images of one size; throws if sizes differ.
 [[nodiscard]] inline std::vector<float> to_planes(std::span<const Image> images) {
@@ -56,4 +85,4 @@ template <AnyTensor Batch>
     return from_planes(batch.to_host(), static_cast<int>(batch.extent(2)), static_cast<int>(batch.extent(3)));
 }
 
-}  // namespace flowfar::io
+}  // namespace flowfar
