@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <doctest/doctest.h>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io_support.hpp"
@@ -89,8 +91,14 @@ TEST_CASE("what cannot be labelled is refused by name") {
     const TempDir folder;
     put_file(folder / "mixed/a/1.png", "x");
     put_file(folder / "mixed/stray.png", "x");
-    CHECK(contains(error_text([&] { io::ImageDataset dataset(folder / "mixed"); }),
-                   "some images are in class folders and some are not, such as stray.png"));
+    const io::ImageDataset mixed(folder / "mixed");  // labels may not be asked for
+    CHECK(mixed.size() == 2);
+    CHECK(mixed.summary() == "2 images, some in folders and some not: no classes");
+    CHECK(mixed.label(0) == 0);
+    for (const auto& asks : {std::function<void()>([&] { mixed.require_labels(); }),
+                             std::function<void()>([&] { static_cast<void>(mixed.label(1)); })}) {
+        CHECK(contains(error_text(asks), "some images are in class folders and some are not, such as stray.png"));
+    }
     fs::create_directory(folder / "empty");
     CHECK(contains(error_text([&] { io::ImageDataset dataset(folder / "empty"); }), "empty: no images"));
     CHECK(contains(error_text([&] { io::ImageDataset dataset(folder / "absent"); }), "absent: cannot open"));
@@ -115,6 +123,79 @@ TEST_CASE("linked folders are followed, loops and dangling links do no harm") {
     CHECK(looped.classes == std::vector<std::string>{"a", "b"});
     CHECK(looped.names == std::vector<std::string>{"a/0.png", "b/1.png"});
     CHECK(list(io::ImageDataset(folder / "data/0")) == looped);  // the folder itself may be a link
+}
+
+TEST_CASE("names as archives spell them: only a dot and more hides, labels and links count as extracted") {
+    const auto listed = [](const std::vector<std::string>& names) {
+        const TempDir folder;
+        TarBuilder builder;
+        builder.add("backup of May", "", 'V');
+        for (const std::string& name : names) {
+            builder.add(name, "x");
+        }
+        put_file(folder / "data.tar", builder.finish());
+        return list(io::ImageDataset(folder / "data.tar"));
+    };
+    CHECK(listed({"../p/x/0.png", "../p/y/1.png"}) == Listing{{"x", "y"}, {"../p/x/0.png", "../p/y/1.png"}, {0, 1}});
+    CHECK(listed({"./p/./x/0.png", "p/x/.1.png", "p/..y/2.png"}) == Listing{{"x"}, {"p/x/0.png"}, {0}});
+    CHECK(listed({"a/0.png", "a/1.png", "./a/0.png"}).names == std::vector<std::string>{"a/0.png", "a/1.png"});
+    const TempDir folder;
+    TarBuilder builder;
+    builder.add("a/0.png", "x");
+    builder.link("b/hard.png", "a/0.png", '1');
+    builder.link("b/soft.png", "../a/0.png", '2');
+    builder.link("b/gone.png", "nowhere", '2');
+    put_file(folder / "data.tar", builder.finish());
+    const io::ImageDataset data(folder / "data.tar");
+    CHECK(list(data) == Listing{{"a", "b"}, {"a/0.png", "b/hard.png", "b/soft.png"}, {0, 1, 1}});
+    CHECK(data.summary() == "3 images in 2 classes (left out: 1 link that leads nowhere, b/gone.png)");
+}
+
+TEST_CASE("a WebDataset shard has the labels beside its images") {
+    const TempDir folder;
+    const auto shard = [&](const std::vector<std::pair<std::string, std::string>>& members) {
+        TarBuilder builder;
+        for (const auto& [name, content] : members) {
+            builder.add(name, content);
+        }
+        put_file(folder / "shard.tar", builder.finish());
+        return io::ImageDataset(folder / "shard.tar");
+    };
+    CHECK(list(shard({{"0.jpg", "x"}, {"0.cls", "2"}, {"1.jpg", "x"}, {"1.cls", " 0\n"}})) ==
+          Listing{{"0", "1", "2"}, {"0.jpg", "1.jpg"}, {2, 0}});
+    CHECK(shard({{"0.jpg", "x"}, {"0.cls", "2"}, {"1.jpg", "x"}, {"1.cls", "0"}}).summary() == "2 images in 2 classes");
+    CHECK(list(shard({{"a/0.png", "x"}, {"a/0.json", R"({"label": 1, "x": [{}]})"}})) ==
+          Listing{{"0", "1"}, {"a/0.png"}, {1}});
+    CHECK(
+        list(shard(
+                 {{"0.png", "x"}, {"0.json", R"({"class": "dog"})"}, {"1.jpg", "x"}, {"1.json", R"({"class":"cat"})"}}))
+            .labels == std::vector<Index>{1, 0});
+    CHECK(list(shard({{"0.jpg", "x"}, {"0.json", R"({"label": 1})"}, {"0.cls", "3"}})).labels == std::vector<Index>{3});
+    // captions are no labels, and names may have dots where there are none
+    CHECK(list(shard({{"0.a.jpg", "x"}, {"0.b.jpg", "x"}, {"0.json", R"({"caption": "a dog"})"}})).labels ==
+          std::vector<Index>{0, 0});
+    const auto refuses = [&](const std::vector<std::pair<std::string, std::string>>& members, const char* part) {
+        const std::string message = error_text([&] { static_cast<void>(shard(members)); });
+        CHECK_MESSAGE(contains(message, part), message);
+    };
+    refuses({{"0.jpg", "x"}, {"0.seg.png", "x"}, {"0.cls", "1"}},
+            "several images for the key \"0\": 0.jpg and 0.seg.png");
+    refuses({{"0.jpg", "x"}, {"0.cls", "1"}, {"1.jpg", "x"}}, "1.jpg has no label");
+    refuses({{"0.jpg", "x"}, {"0.cls", "-1"}}, "sample \"0\": label -1");
+    refuses({{"0.jpg", "x"}, {"0.cls", ""}}, "0.cls: expected a class of 1 to 1000 characters");
+    refuses({{"0.jpg", "x"}, {"0.cls", "1"}, {"1.jpg", "x"}, {"1.cls", "dog"}}, "sample \"1\" by the name \"dog\"");
+}
+
+TEST_CASE("a dataset gives images upright, or as they are stored") {
+    const TempDir folder;
+    fs::create_directories(folder / "data");
+    fs::copy_file(fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data/orientation_6.jpg", folder / "data/a.jpg");
+    io::ImageDataset data(folder / "data");
+    const flowfar::Image upright = data.load(0);
+    data.set_orientation(io::Orientation::stored);
+    const flowfar::Image stored = data.subset({0}).load(0);
+    CHECK(upright == io::apply_orientation(stored, 6));
+    CHECK(upright.height == stored.width);
 }
 
 TEST_CASE("images load from folders and archives alike") {

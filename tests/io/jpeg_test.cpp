@@ -119,7 +119,8 @@ RawJpeg raw_gradient(int height, int width) {
 
 TEST_CASE("files written by another program decode as they did there") {
     const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data";
-    for (const char* name : {"colour_420", "colour_progressive", "gray", "cmyk", "orientation_5", "orientation_6"}) {
+    for (const char* name : {"colour_420", "colour_progressive", "gray", "cmyk", "cmyk_without_marker", "ycck",
+                             "orientation_5", "orientation_6"}) {
         CAPTURE(name);
         // Different versions of libjpeg may round the cosine transform differently.
         CHECK(worst_difference(io::read_image(data / (std::string(name) + ".jpg")),
@@ -167,7 +168,7 @@ TEST_CASE("gray, RGB, restart markers and progressive scans") {
     CHECK(std::ranges::all_of(decoded.pixels, [](int value) { return std::abs(value - 77) <= 1; }));
 }
 
-TEST_CASE("CMYK and YCCK, inverted with Adobe's marker and plain without") {
+TEST_CASE("CMYK and YCCK are inverted, with Adobe's marker and without") {
     // Ink amounts on uniform patches; white, pure cyan, dark red.
     const std::array<std::array<int, 4>, 4> patches{
         {{0, 0, 0, 0}, {255, 0, 0, 0}, {0, 200, 180, 90}, {30, 60, 90, 255}}};
@@ -189,7 +190,7 @@ TEST_CASE("CMYK and YCCK, inverted with Adobe's marker and plain without") {
                             .samples = {}};
                 for (int i = 0; i < 256 * 4; ++i) {
                     const int amount = ink[static_cast<std::size_t>(i % 4)];
-                    raw.samples.push_back(static_cast<std::uint8_t>(adobe ? 255 - amount : amount));
+                    raw.samples.push_back(static_cast<std::uint8_t>(255 - amount));
                 }
                 const Image image = io::decode_jpeg(make_jpeg(raw), "test");
                 for (std::size_t c = 0; c < 3; ++c) {
@@ -240,11 +241,27 @@ TEST_CASE("the orientation comes from the file, in either byte order") {
     }
 }
 
+TEST_CASE("orientation as LONG, without the signature as in PNG, and left as stored") {
+    RawJpeg raw = raw_gradient(8, 24);
+    const Image plain = io::decode_jpeg(make_jpeg(raw), "test");
+    for (const bool big_endian : {false, true}) {
+        raw.app1 = exif_payload(big_endian, big_endian ? 0 : 6, 4);
+        if (big_endian) {  // a LONG fills the whole field
+            raw.app1[raw.app1.size() - 5] = std::byte{6};
+        }
+        CHECK(io::decode_jpeg(make_jpeg(raw), "test") == io::apply_orientation(plain, 6));
+        CHECK(io::decode_jpeg(make_jpeg(raw), "test", io::Orientation::stored) == plain);
+        CHECK(io::exif_orientation(std::span(raw.app1).subspan(6)) == 6);
+    }
+}
+
 TEST_CASE("malformed EXIF data leave the image as it is") {
     CHECK(io::exif_orientation(exif_payload(true, 6)) == 6);
     CHECK(io::exif_orientation(exif_payload(false, 0)) == 1);
     CHECK(io::exif_orientation(exif_payload(false, 9)) == 1);
-    CHECK(io::exif_orientation(exif_payload(false, 6, 4)) == 1);
+    CHECK(io::exif_orientation(exif_payload(false, 6, 1)) == 6);
+    CHECK(io::exif_orientation(exif_payload(false, 6, 5)) == 1);
+    CHECK(io::exif_orientation(exif_payload(false, 6, 2)) == 1);
     CHECK(io::exif_orientation({}) == 1);
     CHECK(io::exif_orientation(to_bytes("http://ns.adobe.com/xap/1.0/")) == 1);
     for (const bool big_endian : {false, true}) {

@@ -161,6 +161,14 @@ Image expected_image(const RawPng& raw) {
     return image;
 }
 
+/// Puts the checksum of `size` bytes from `begin` behind them.
+void put_crc(Bytes& file, std::size_t begin, std::size_t size) {
+    const std::uint32_t sum = io::crc32(std::span(file).subspan(begin, size));
+    for (std::size_t i = 0; i < 4; ++i) {
+        file[begin + size + i] = static_cast<std::byte>(sum >> (8 * (3 - i)));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("every colour type, depth and interlacing decodes to the right pixels") {
@@ -303,8 +311,33 @@ TEST_CASE("a huge image in a small file is refused before memory is taken") {
     CHECK(decode_with_size(1, 1) == "no error");
     CHECK(contains(decode_with_size(16000, 16000), "too few for 16000 x 16000 pixels"));
     CHECK(contains(decode_with_size(20000, 20000), "expected at most 65535 a side and 268435456 in all"));
-    CHECK(contains(decode_with_size(1, 65536), "huge: PNG: "));
+    CHECK(contains(decode_with_size(1, 65536), "expected at most 65535 a side"));
     CHECK(contains(decode_with_size(0, 1), "huge: PNG: "));
+}
+
+TEST_CASE("our own limit is named, not the library's") {
+    Bytes file = io::encode_png(gradient_image(1, 1));
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::uint32_t width = 100000;
+        file[16 + i] = static_cast<std::byte>(width >> (8 * (3 - i)));
+    }
+    put_crc(file, 12, 17);
+    CHECK(contains(error_text([&] { (void)io::decode_png(file, "wide"); }),
+                   "wide: image of 1 x 100000 pixels, expected at most 65535 a side"));
+}
+
+TEST_CASE("the orientation in a chunk eXIf turns the image, before or behind the pixels") {
+    const Image image = gradient_image(3, 5);
+    const Bytes file = io::encode_png(image);
+    const std::string exif("MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0", 26);
+    Bytes chunk = to_bytes(std::string("\0\0\0\x1A", 4) + "eXIf" + exif + "CRC4");
+    put_crc(chunk, 4, 4 + exif.size());
+    for (const std::size_t at : {std::size_t{33}, file.size() - 12}) {  // behind IHDR, before IEND
+        Bytes turned = file;
+        turned.insert(turned.begin() + static_cast<std::ptrdiff_t>(at), chunk.begin(), chunk.end());
+        CHECK(io::decode_png(turned, "turned") == io::apply_orientation(image, 6));
+        CHECK(io::decode_png(turned, "turned", io::Orientation::stored) == image);
+    }
 }
 
 TEST_CASE("wrong images are not encoded") {
@@ -318,6 +351,17 @@ TEST_CASE("wrong images are not encoded") {
 
 TEST_CASE("other data are refused by name") {
     CHECK(error_text([] { (void)io::decode_image(to_bytes("GIF89a"), "a.gif"); }) ==
-          "a.gif: expected a PNG or JPEG image");
-    CHECK(error_text([] { (void)io::decode_image({}, "empty"); }) == "empty: expected a PNG or JPEG image");
+          "a.gif: expected a PNG or JPEG image, found a GIF image: convert it to PNG or JPEG");
+    CHECK(error_text([] { (void)io::decode_image({}, "empty"); }) ==
+          "empty: expected a PNG or JPEG image, found an empty file");
+    CHECK(error_text([] { (void)io::decode_image(to_bytes("\x1F\x8B\x08 a JPEG"), "a.jpg"); }) ==
+          "a.jpg: expected a PNG or JPEG image, found gzip-compressed data: unpack it with gunzip first");
+    CHECK(contains(error_text([] { (void)io::decode_image(to_bytes("RIFF....WEBPVP8 "), "a.jpg"); }), "a WebP image"));
+    CHECK(contains(error_text([] {
+                       (void)io::decode_image(to_bytes(std::string("\0\0\0\x1C"
+                                                                   "ftypavif",
+                                                                   12)),
+                                              "a.jpg");
+                   }),
+                   "an AVIF"));
 }

@@ -34,12 +34,14 @@ class TarBuilder {
     void add_with_prefix(std::string_view prefix, std::string_view name, std::string_view content) {
         add_member(name, content, '0', {}, prefix);
     }
+    /// A hard ('1') or symbolic ('2') link.
+    void link(std::string_view name, std::string_view target, char type) { add_member(name, {}, type, {}, {}, target); }
     /// The archive with its two closing zero blocks.
     [[nodiscard]] std::string finish() const { return archive_ + std::string(1024, '\0'); }
 
    private:
     void add_member(std::string_view name, std::string_view content, char type, std::string_view size_field,
-                    std::string_view prefix) {
+                    std::string_view prefix, std::string_view target = {}) {
         std::string header(512, '\0');
         header.replace(0, std::min<std::size_t>(name.size(), 100), name.substr(0, 100));
         header.replace(100, 7, "0000644");
@@ -48,6 +50,7 @@ class TarBuilder {
         const std::string_view size = size_field.empty() ? std::string_view(digits, 11) : size_field;
         header.replace(124, size.size(), size);
         header[156] = type;
+        header.replace(157, std::min<std::size_t>(target.size(), 100), target.substr(0, 100));
         header.replace(257, 5, "ustar");
         header.replace(263, 2, "00");
         header.replace(345, prefix.size(), prefix);

@@ -3,6 +3,7 @@
 
 #include "flowfar/impl/io/bytes/file.ipp"
 #include "flowfar/impl/io/bytes/json_text.ipp"
+#include "flowfar/impl/io/data/webdataset.ipp"
 #include "flowfar/impl/io/tensors/safetensors.ipp"
 #include "flowfar/impl/io/tensors/safetensors_writer.ipp"
 #include "flowfar/impl/io/tensors/sharded_safetensors.ipp"

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -22,6 +23,7 @@
 #include "flowfar/core/philox.hpp"
 #include "flowfar/io/bytes/file.hpp"
 #include "flowfar/io/data/tar.hpp"
+#include "flowfar/io/data/webdataset.hpp"
 #include "flowfar/io/images/image.hpp"
 
 namespace flowfar::io {
@@ -37,9 +39,16 @@ inline bool has_image_extension(std::string_view name) {
     return ends_with(".jpg") || ends_with(".jpeg") || ends_with(".png");
 }
 
-/// Whether any component of a relative name begins with a dot (editors' and file managers' own files).
+/// Whether any component of a name begins with a dot (editors' and file managers' own files); "." and ".." do not hide.
 inline bool is_hidden(std::string_view name) {
-    return name.starts_with('.') || name.find("/.") != name.npos;
+    while (!name.empty()) {
+        const std::string_view part = name.substr(0, name.find('/'));
+        if (part.starts_with('.') && part != "." && part != "..") {
+            return true;
+        }
+        name.remove_prefix(std::min(part.size() + 1, name.size()));
+    }
+    return false;
 }
 
 /// Where the images are; shared by all views of one dataset.
@@ -47,6 +56,8 @@ struct ImageSource {
     Path root;
     std::optional<TarFile> archive;  ///< empty: `root` is a folder
     std::vector<std::string> class_names;
+    std::string unlabelled;             ///< an image in no class folder where others are in some
+    std::vector<std::string> dangling;  ///< links that lead to no image
 };
 
 }  // namespace detail
@@ -56,7 +67,8 @@ struct ImageSource {
 ///
 /// Files named *.png, *.jpg or *.jpeg count (hidden ones do not). Folders that all of them share are ignored; the first
 /// differing folder of a name is its class, and classes are numbered in the order of their names. If there is none, all
-/// images are of one class, named after the innermost shared folder or else the file or folder opened.
+/// images are of one class, named after the innermost shared folder or else the file or folder opened. An archive with
+/// labels beside its images is a WebDataset shard: see webdataset.hpp.
 class ImageDataset {
    public:
     struct Item {
@@ -66,16 +78,16 @@ class ImageDataset {
         std::uint64_t size = 0;
     };
 
-    /// Opens a folder or a tar archive. Throws `Error` if there are no images, or if only some are in class folders.
+    /// Opens a folder or a tar archive. Throws `Error` if there are no images.
     explicit ImageDataset(const Path& path) {
         auto source = std::make_shared<detail::ImageSource>();
         source->root = path;
         std::error_code unclear;  // then opening it as a file says what is wrong
         if (std::filesystem::is_directory(path, unclear)) {
-            list_folder(path);
+            list_folder(path, *source);
         } else {
             source->archive.emplace(path);
-            list_archive(*source->archive);
+            list_archive(*source->archive, *source);
         }
         finish(std::move(source));
     }
@@ -84,7 +96,7 @@ class ImageDataset {
         auto source = std::make_shared<detail::ImageSource>();
         source->root = archive.path();
         source->archive.emplace(std::move(archive));
-        list_archive(*source->archive);
+        list_archive(*source->archive, *source);
         finish(std::move(source));
     }
 
@@ -94,7 +106,43 @@ class ImageDataset {
                 ", found ", index);
         return items_[static_cast<std::size_t>(index)];
     }
-    [[nodiscard]] Index label(Index index) const { return item(index).label; }
+    /// Throws `Error` for an image in no class folder where others are in some.
+    [[nodiscard]] Index label(Index index) const {
+        const Index label = item(index).label;
+        if (label < 0) {
+            require_labels();
+        }
+        return label;
+    }
+    /// Whether every image has a class.
+    [[nodiscard]] bool has_labels() const { return source_->unlabelled.empty(); }
+    /// Throws `Error` unless every image has a class.
+    void require_labels() const {
+        require(has_labels(), source_->root.string(), ": some images are in class folders and some are not, such as ",
+                source_->unlabelled);
+    }
+    /// What was found, for people: "12 images in 3 classes".
+    [[nodiscard]] std::string summary() const {
+        std::set<Index> present;
+        for (const Item& item : items_) {
+            present.insert(item.label);
+        }
+        std::string out = text(size(), size() == 1 ? " image" : " images");
+        if (has_labels()) {
+            out += text(" in ", present.size(), present.size() == 1 ? " class" : " classes");
+        } else {
+            out += ", some in folders and some not: no classes";
+        }
+        if (!source_->dangling.empty()) {
+            out += text(
+                " (left out: ", source_->dangling.size(),
+                source_->dangling.size() == 1 ? " link that leads nowhere, " : " links that lead nowhere, such as ",
+                source_->dangling.front(), ")");
+        }
+        return out;
+    }
+    /// Whether `load` turns images upright, as it does unless told otherwise.
+    void set_orientation(Orientation orientation) { orientation_ = orientation; }
     [[nodiscard]] const std::string& name(Index index) const { return item(index).name; }
     /// Names of the labels 0, 1, ...; views made by `split` and `subset` keep them all.
     [[nodiscard]] const std::vector<std::string>& class_names() const { return source_->class_names; }
@@ -103,16 +151,17 @@ class ImageDataset {
     [[nodiscard]] Image load(Index index) const {
         const Item& chosen = item(index);
         if (!source_->archive) {
-            return read_image(source_->root / chosen.name);
+            return read_image(source_->root / chosen.name, {.orientation = orientation_});
         }
         return decode_image(source_->archive->bytes({chosen.name, chosen.offset, chosen.size}),
-                            text(source_->root.string(), ": ", chosen.name));
+                            text(source_->root.string(), ": ", chosen.name), orientation_);
     }
 
     /// The view that holds the given images of this one, in the given order.
     [[nodiscard]] ImageDataset subset(const std::vector<Index>& indices) const {
         ImageDataset out;
         out.source_ = source_;
+        out.orientation_ = orientation_;
         for (const Index index : indices) {
             out.items_.push_back(item(index));
         }
@@ -129,13 +178,21 @@ class ImageDataset {
 
     /// The end of construction: everything is listed.
     void finish(std::shared_ptr<detail::ImageSource> source) {
-        require(!items_.empty(), source->root.string(), ": no images (*.png, *.jpg, *.jpeg)");
+        const std::vector<std::string>& dangling = source->dangling;
+        require(!items_.empty(), source->root.string(), ": no images (*.png, *.jpg, *.jpeg)",
+                dangling.empty() ? "" : text("; ", dangling.front(), " is a link that leads nowhere"));
         std::ranges::sort(items_, {}, [](const Item& item) { return std::tie(item.name, item.offset); });
-        assign_labels(*source);
+        const std::optional<ShardLabels> labels =
+            source->archive ? shard_labels(*source->archive) : std::optional<ShardLabels>();
+        if (labels) {
+            take_labels(*source, *labels);
+        } else {
+            assign_labels(*source);
+        }
         source_ = std::move(source);
     }
 
-    void list_folder(const Path& root) {
+    void list_folder(const Path& root, detail::ImageSource& source) {
         // Links to folders are followed last, in the order of their names, and no folder is listed twice: so images
         // keep the names of real folders, and links that form loops repeat nothing.
         std::set<Path> listed;
@@ -143,12 +200,13 @@ class ImageDataset {
         while (!folders.empty()) {
             std::set<Path> links;
             for (const Path& folder : folders) {
-                list_folder(root, folder, listed, links);
+                list_folder(root, folder, listed, links, source);
             }
             folders = std::move(links);
         }
     }
-    void list_folder(const Path& root, const Path& folder, std::set<Path>& listed, std::set<Path>& links) {
+    void list_folder(const Path& root, const Path& folder, std::set<Path>& listed, std::set<Path>& links,
+                     detail::ImageSource& source) {
         namespace fs = std::filesystem;
         std::error_code problem;
         const Path real = fs::canonical(folder, problem);
@@ -171,15 +229,22 @@ class ImageDataset {
                 }
             } else if (detail::has_image_extension(name) && entry->is_regular_file(unreadable)) {
                 items_.push_back({.name = name});
+            } else if (detail::has_image_extension(name) && entry->is_symlink(unreadable)) {
+                source.dangling.push_back(name);
             }
         }
         require(!problem, folder.string(), ": cannot list: ", problem.message());
         for (const Path& inner : below) {
-            list_folder(root, inner, listed, links);
+            list_folder(root, inner, listed, links, source);
         }
     }
 
-    void list_archive(const TarFile& archive) {
+    void list_archive(const TarFile& archive, detail::ImageSource& source) {
+        for (const std::string& name : archive.dangling()) {
+            if (detail::has_image_extension(name) && !detail::is_hidden(name)) {
+                source.dangling.push_back(name);
+            }
+        }
         for (const TarEntry& entry : archive.entries()) {
             if (detail::has_image_extension(entry.name) && !detail::is_hidden(entry.name)) {
                 items_.push_back({.name = entry.name, .offset = entry.offset, .size = entry.size});
@@ -205,6 +270,22 @@ class ImageDataset {
         return (folder.has_filename() ? folder : folder.parent_path()).filename().string();
     }
 
+    /// The labels that a shard stores: numbers as they are, names in their order.
+    void take_labels(detail::ImageSource& source, const ShardLabels& labels) {
+        std::map<std::string, std::string> images;  // by key
+        for (Item& item : items_) {
+            const std::string key = shard_key(item.name);
+            const auto [first, only] = images.emplace(key, item.name);
+            require(only, source.root.string(), ": a WebDataset shard with several images for the key \"", key,
+                    "\": ", first->second, " and ", item.name, "; one is expected");
+            const auto found = labels.of_key.find(key);
+            require(found != labels.of_key.end(), source.root.string(), ": ", item.name,
+                    " has no label, though others of this WebDataset shard have one (.cls, or \"label\" in .json)");
+            item.label = found->second;
+        }
+        source.class_names = labels.class_names;
+    }
+
     void assign_labels(detail::ImageSource& source) {
         const std::size_t shared = shared_prefix();
         const auto class_of = [&](const Item& item) {
@@ -217,11 +298,14 @@ class ImageDataset {
         }
         std::ranges::sort(classes);
         classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
-        require(classes.size() == 1 || !classes.front().empty(), source.root.string(),
-                ": some images are in class folders and some are not, such as ",
-                std::ranges::find_if(items_, [&](const Item& item) { return class_of(item).empty(); })->name);
+        if (classes.size() > 1 && classes.front().empty()) {
+            source.unlabelled =
+                std::ranges::find_if(items_, [&](const Item& item) { return class_of(item).empty(); })->name;
+            classes.erase(classes.begin());
+        }
         for (Item& item : items_) {
-            item.label = std::ranges::lower_bound(classes, class_of(item)) - classes.begin();
+            const bool loose = !source.unlabelled.empty() && class_of(item).empty();
+            item.label = loose ? -1 : std::ranges::lower_bound(classes, class_of(item)) - classes.begin();
         }
         if (classes.front().empty()) {
             const Path folder = Path(items_.front().name.substr(0, shared)).parent_path();
@@ -232,6 +316,7 @@ class ImageDataset {
 
     std::shared_ptr<const detail::ImageSource> source_;
     std::vector<Item> items_;
+    Orientation orientation_ = Orientation::upright;
 };
 
 struct ImageDataset::Split {

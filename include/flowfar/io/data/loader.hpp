@@ -233,7 +233,7 @@ class ImageLoader {
             cropped = flip_horizontal(std::move(cropped));
         }
         to_unit_planes(cropped, slot.batch.images.data() + static_cast<std::size_t>(i) * sample_size());
-        slot.batch.labels[static_cast<std::size_t>(i)] = dataset_.label(index);
+        slot.batch.labels[static_cast<std::size_t>(i)] = dataset_.item(index).label;  // -1: none
     }
 
     /// The image with its short side resized, or null if it is unreadable.

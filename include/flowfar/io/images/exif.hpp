@@ -45,20 +45,20 @@ struct TiffReader {
 
 }  // namespace detail
 
-/// The orientation 1..8 that an APP1 payload asks for; 1 (leave as is) if it is absent or malformed, because a damaged
-/// remark must not make a readable image unreadable.
+/// How a picture comes out of a file: turned upright as its EXIF orientation asks, or as its pixels are stored, which
+/// is how Pillow and with it the papers' evaluators read.
+enum class Orientation : std::uint8_t { upright, stored };
+
+/// The orientation 1..8 that EXIF data ask for, with or without the signature that JPEG puts before them; 1 (leave as
+/// is) if it is absent or malformed, because a damaged remark must not make a readable image unreadable.
 [[nodiscard]] inline int exif_orientation(std::span<const std::byte> payload) {
-    if (!detail::is_exif(payload)) {
-        return 1;
-    }
-    const auto tiff = payload.subspan(detail::exif_signature.size());
+    const auto tiff = detail::is_exif(payload) ? payload.subspan(detail::exif_signature.size()) : payload;
     if (tiff.size() < 8 || tiff[0] != tiff[1] || (tiff[0] != std::byte{'I'} && tiff[0] != std::byte{'M'})) {
         return 1;
     }
     const detail::TiffReader reader{tiff, tiff[0] == std::byte{'M'}};
     constexpr std::uint32_t tiff_magic = 42;
     constexpr std::uint32_t orientation_tag = 0x0112;
-    constexpr std::uint32_t short_type = 3;
     if (reader.number(2, 2) != tiff_magic) {
         return 1;
     }
@@ -67,9 +67,11 @@ struct TiffReader {
     for (std::uint64_t i = 0; i < count; ++i) {
         const std::uint64_t entry = directory + 2 + 12 * i;
         if (reader.number(entry, 2) == orientation_tag) {
-            const std::uint32_t value = reader.number(entry + 8, 2);
-            const bool valid = reader.number(entry + 2, 2) == short_type && reader.number(entry + 4, 4) == 1 &&
-                               value >= 1 && value <= 8;
+            // BYTE, SHORT as the standard says, or LONG as some programs write
+            const std::uint32_t type = reader.number(entry + 2, 2);
+            const unsigned size = type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0;
+            const std::uint32_t value = size == 0 ? 0 : reader.number(entry + 8, size);
+            const bool valid = reader.number(entry + 4, 4) == 1 && value >= 1 && value <= 8;
             return valid ? static_cast<int>(value) : 1;
         }
     }

@@ -14,6 +14,8 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/bytes/file_kind.hpp"
+#include "flowfar/io/images/exif.hpp"
 #include "flowfar/io/images/image_transform.hpp"
 #include "flowfar/io/images/jpeg.hpp"
 #include "flowfar/io/images/png.hpp"
@@ -31,14 +33,15 @@ inline bool starts_with_bytes(std::span<const std::byte> bytes, std::span<const 
 }  // namespace detail
 
 /// Decodes PNG or JPEG data. Errors begin with `name`.
-[[nodiscard]] inline Image decode_image(std::span<const std::byte> bytes, const std::string& name) {
+[[nodiscard]] inline Image decode_image(std::span<const std::byte> bytes, const std::string& name,
+                                        Orientation orientation = Orientation::upright) {
     constexpr std::array<std::uint8_t, 8> png_magic{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     constexpr std::array<std::uint8_t, 3> jpeg_magic{0xFF, 0xD8, 0xFF};
     if (detail::starts_with_bytes(bytes, png_magic)) {
-        return decode_png(bytes, name);
+        return decode_png(bytes, name, orientation);
     }
-    require(detail::starts_with_bytes(bytes, jpeg_magic), name, ": expected a PNG or JPEG image");
-    return decode_jpeg(bytes, name);
+    require(detail::starts_with_bytes(bytes, jpeg_magic), name, ": expected a PNG or JPEG image", found_kind(bytes));
+    return decode_jpeg(bytes, name, orientation);
 }
 
 /// How a file becomes an image.
@@ -47,13 +50,14 @@ struct ReadImageOptions {
     /// 0 keeps the picture as it is.
     int size = 0;
     Filter filter = Filter::bilinear;  ///< of the resizing
+    Orientation orientation = Orientation::upright;
 };
 
 /// Reads a PNG or JPEG file: `read_image("photo.jpg", {.size = 256})`. Throws `Error` that names it.
 [[nodiscard]] inline Image read_image(const Path& path, const ReadImageOptions& options = {}) {
     require(options.size >= 0, path.string(), ": expected a size of at least 0, found ", options.size);
     const MappedFile file(path);
-    Image image = decode_image(file.bytes(), path.string());
+    Image image = decode_image(file.bytes(), path.string(), options.orientation);
     if (options.size == 0) {
         return image;
     }

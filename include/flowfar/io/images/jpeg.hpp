@@ -120,13 +120,12 @@ struct JpegDecoder {
     }
 };
 
-/// CMYK to RGB without a profile: (1 - C)(1 - K) and so on. `inverted` means that 255 stands for no ink, as in
-/// Adobe's files.
-inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::uint8_t* rgb) {
-    const unsigned flip = inverted ? 0 : 255;
+/// CMYK to RGB without a profile: (1 - C)(1 - K) and so on. 255 stands for no ink, as in Adobe's files: Pillow and
+/// browsers take all four-component JPEGs for such, whether or not they carry Adobe's marker.
+inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, std::uint8_t* rgb) {
     for (std::size_t i = 0; i + 4 <= cmyk.size(); i += 4) {
         for (std::size_t c = 0; c < 3; ++c) {
-            *rgb++ = static_cast<std::uint8_t>(((cmyk[i + c] ^ flip) * (cmyk[i + 3] ^ flip) + 127U) / 255U);
+            *rgb++ = static_cast<std::uint8_t>((unsigned{cmyk[i + c]} * cmyk[i + 3] + 127U) / 255U);
         }
     }
 }
@@ -136,7 +135,8 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::
 /// Decodes a baseline or progressive JPEG: gray, YCbCr, RGB, CMYK or YCCK, and applies the EXIF orientation; colour
 /// profiles are ignored. Throws `Error` beginning with `what` for damaged or cut data, for images beyond the size
 /// limits of pixels.hpp or of more than 1,024 pixels per byte, and for more than 500 progressive scans.
-[[nodiscard]] inline Image decode_jpeg(std::span<const std::byte> bytes, const std::string& what) {
+[[nodiscard]] inline Image decode_jpeg(std::span<const std::byte> bytes, const std::string& what,
+                                       Orientation wanted = Orientation::upright) {
     detail::JpegDecoder decoder;
     jpeg_decompress_struct& info = decoder.info;
     decoder.errors.run(what, [&] {
@@ -152,9 +152,9 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::
     // blocks to 32 x 32 pixels: refuse a huge header over few bytes before allocating for it.
     require(std::uint64_t{info.image_height} * info.image_width / 1024 <= bytes.size(), what, ": JPEG: ", bytes.size(),
             " bytes are too few for ", info.image_height, " x ", info.image_width, " pixels");
-    const int orientation = exif_orientation(decoder.exif());  // the markers are gone after jpeg_finish_decompress
+    // read now: the markers are gone after jpeg_finish_decompress
+    const int orientation = wanted == Orientation::stored ? 1 : exif_orientation(decoder.exif());
     const bool four_inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
-    const bool inverted = info.saw_Adobe_marker != FALSE;
     const auto width = static_cast<std::size_t>(info.image_width);
     Image image{static_cast<int>(info.image_height), static_cast<int>(info.image_width), {}};
     image.pixels.reserve(width * info.image_height * 3);
@@ -174,7 +174,7 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, bool inverted, std::
         const std::size_t end = image.pixels.size();
         image.pixels.resize(end + width * 3);
         if (four_inks) {
-            detail::cmyk_to_rgb(row, inverted, image.pixels.data() + end);
+            detail::cmyk_to_rgb(row, image.pixels.data() + end);
         } else {
             std::copy(row.begin(), row.end(), image.pixels.begin() + static_cast<std::ptrdiff_t>(end));
         }

@@ -20,6 +20,7 @@
 
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/images/image.hpp"
+#include "flowfar/io/images/exif.hpp"
 
 namespace flowfar::io {
 
@@ -101,13 +102,35 @@ struct PngSource {
     }
 };
 
+/// The content of the chunk eXIf, or nothing; libpng is not asked because it would allocate what the chunk announces.
+[[nodiscard]] inline std::span<const std::byte> png_exif(std::span<const std::byte> bytes) {
+    const auto number = [&](std::size_t at) {
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < 4; ++i) {
+            value = value << 8U | std::to_integer<std::uint64_t>(bytes[at + i]);
+        }
+        return value;
+    };
+    std::size_t at = 8;
+    while (bytes.size() >= at + 12 && number(at) <= bytes.size() - at - 12) {
+        const std::uint64_t length = number(at);
+        if (std::memcmp(bytes.data() + at + 4, "eXIf", 4) == 0) {
+            return bytes.subspan(at + 8, length);
+        }
+        at += 12 + length;
+    }
+    return {};
+}
+
 }  // namespace detail
 
 /// Decodes any PNG: 1 to 16 bits, gray, palette or colour, interlaced or not. 16-bit samples are rounded to 8; gamma
-/// and colour profiles are ignored; transparency (an alpha channel or a tRNS chunk) is composited over white. Throws
-/// `Error` beginning with `what` for damaged or cut data, for images beyond the size limits of pixels.hpp, and for
-/// stored pixels of more than 1,032 times the data. Chunks other than IHDR, PLTE, tRNS, IDAT and IEND are not read.
-[[nodiscard]] inline Image decode_png(std::span<const std::byte> bytes, const std::string& what) {
+/// and colour profiles are ignored, the EXIF orientation is not; transparency (an alpha channel or a tRNS chunk) is
+/// composited over white. Throws `Error` beginning with `what` for damaged or cut data, for images beyond the size
+/// limits of pixels.hpp, and for stored pixels of more than 1,032 times the data. Chunks other than IHDR, PLTE, tRNS,
+/// eXIf, IDAT and IEND are not read.
+[[nodiscard]] inline Image decode_png(std::span<const std::byte> bytes, const std::string& what,
+                                      Orientation orientation = Orientation::upright) {
     detail::PngSession session(true);
     detail::PngSource source{bytes};
     struct Header {
@@ -117,12 +140,15 @@ struct PngSource {
     } header;
     session.run(what, [&source, &header](detail::PngSession& s) {
         png_set_read_fn(s.png(), &source, detail::PngSource::read);
-        png_set_user_limits(s.png(), max_image_extent, max_image_extent);
+        png_set_user_limits(s.png(), PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_image_size names our own
         // Pass over texts, profiles and EXIF unread: libpng would allocate what they announce, up to 2 GiB.
         png_set_keep_unknown_chunks(s.png(), PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
         png_read_info(s.png(), s.info());
         header.height = png_get_image_height(s.png(), s.info());
         header.width = png_get_image_width(s.png(), s.info());
+    });
+    check_image_size(header.height, header.width, what);
+    session.run(what, [&header](detail::PngSession& s) {
         header.stored_row_bytes = png_get_rowbytes(s.png(), s.info());
         png_set_expand(s.png());
         png_set_scale_16(s.png());
@@ -132,7 +158,6 @@ struct PngSource {
         header.row_bytes = png_get_rowbytes(s.png(), s.info());
         header.channels = png_get_channels(s.png(), s.info());
     });
-    check_image_size(header.height, header.width, what);
     // Deflate shrinks at most 1032-fold: refuse a huge header over few bytes before allocating for it.
     require(header.stored_row_bytes * header.height / 1032 <= bytes.size(), what, ": PNG: ", bytes.size(),
             " bytes are too few for ", header.height, " x ", header.width, " pixels");
@@ -167,7 +192,9 @@ struct PngSource {
         }
     }
     session.run(what, [](detail::PngSession& s) { png_read_end(s.png(), nullptr); });
-    return image;
+    return orientation == Orientation::stored
+               ? image
+               : apply_orientation(std::move(image), exif_orientation(detail::png_exif(bytes)));
 }
 
 /// Encodes as 8-bit RGB. The same image gives the same bytes (with the same libpng and zlib).
