@@ -59,21 +59,6 @@ struct HostMemory {
     }
     static void synchronize() {}
 
-    [[nodiscard]] static Handle concat(std::span<const Handle> parts, int axis) {
-        Extents extents = parts[0].extents();
-        extents[axis] = 0;
-        for (const Handle& part : parts) {
-            extents[axis] += part.extents()[axis];
-        }
-        const Handle out = empty(extents, parts[0].dtype);
-        Index position = 0;
-        for (const Handle& part : parts) {
-            const Index length = part.extents()[axis];
-            B::assign(B::slice(out, axis, position, position + length), part);
-            position += length;
-        }
-        return out;
-    }
     /// Row i of the result is row rows[i] of x: x [N, …], rows i64 [M] → [M, …].
     [[nodiscard]] static Handle gather_rows(const Handle& x, const Handle& rows) {
         Extents extents = x.extents();

@@ -3,13 +3,13 @@
 #include <string_view>
 #include <utility>
 
+#include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/concept.hpp"
 #include "flowfar/backend/cpu/runtime/block_cache.hpp"
 #include "flowfar/backend/cpu/runtime/instruction_set.hpp"
 #include "flowfar/backend/cpu/runtime/thread_pool.hpp"
 #include "flowfar/backend/host_memory.hpp"
 #include "flowfar/backend/precision.hpp"
-#include "flowfar/backend/tensor_lists.hpp"
 #include "flowfar/backend/views.hpp"
 #include "flowfar/config.hpp"
 
@@ -19,7 +19,7 @@ namespace flowfar {
 /// It computes in f32. Products and attention of bf16 tensors, and of f32 tensors under Bf16Products, use the CPU's
 /// bf16 instructions where it has them; other operations widen bf16 tensors and round the result. f64, which only tests
 /// and small exact computations use, goes to the reference loops.
-struct Cpu : Views<Cpu>, HostMemory<Cpu>, TensorLists<Cpu, Handle> {
+struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
     using Handle = flowfar::Handle;
 
     [[nodiscard]] static std::string_view name() { return "cpu"; }
@@ -115,5 +115,5 @@ static_assert(PlainBackend<Cpu>);
 }  // namespace flowfar
 
 #if !defined(FLOWFAR_SEPARATE_DEFINITIONS)
-#include "flowfar/impl/backend/cpu/ops/cpu.ipp"
+#include "flowfar/impl/backend/cpu/ops/all.ipp"
 #endif

@@ -90,7 +90,6 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     /// act(alpha · x y + bias): x [batch…, M, K], y [batch…, K, N] or [K, N], bias [N] or undefined.
     [[nodiscard]] static Handle gemm(const Handle& x, const Handle& y, const Handle& bias, GemmOptions options);
 
-    [[nodiscard]] static Handle concat(std::span<const Handle> parts, int axis);
     /// Row i of the result is row rows[i] of x: x [N, …], rows i64 [M] → [M, …].
     [[nodiscard]] static Handle gather_rows(const Handle& x, const Handle& rows);
     /// Zeros [count, …] with row i of x added to row rows[i].

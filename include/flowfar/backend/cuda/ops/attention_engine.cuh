@@ -60,13 +60,6 @@ template <class T>
     return {h.data<std::remove_const_t<T>>(), layout.stride(0), layout.stride(1), layout.stride(2)};
 }
 
-/// A result [batch, heads, tokens, width] that lies as [batch, tokens, heads, width], the order in which a projection
-/// reads it next.
-template <class B>
-[[nodiscard]] Handle token_major(const Extents& e, DType dtype) {
-    return B::permute(B::empty({e[0], e[2], e[1], e[3]}, dtype), {0, 2, 1, 3});
-}
-
 [[nodiscard]] inline int attention_extent(Index value) {
     require(value <= (Index{1} << 30), "attention: an extent of ", value, " is more than the kernels count");
     return static_cast<int>(value);
@@ -94,7 +87,7 @@ template <class B>
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention(q, k, v, scale, mask);
     }
-    const Handle out = detail::token_major<B>(e, q.dtype);
+    const Handle out = B::token_major(e, q.dtype);
     const Handle log_sum_exp = B::empty({e[0], e[1], e[2], 1}, DType::f32);
     const auto run = [&]<class T>(auto&& start) {
         const bool pieces = engine == AttentionEngine::tensor_core;
@@ -142,9 +135,8 @@ template <class B>
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention_backward(q, k, v, y, g, scale, mask);
     }
-    const AttentionGradients<Handle> out{detail::token_major<B>(e, q.dtype),
-                                         detail::token_major<B>(k.extents(), q.dtype),
-                                         detail::token_major<B>(k.extents(), q.dtype)};
+    const AttentionGradients<Handle> out{B::token_major(e, q.dtype), B::token_major(k.extents(), q.dtype),
+                                         B::token_major(k.extents(), q.dtype)};
     const Handle row_dots = B::empty({e[0], e[1], e[2]}, DType::f32);
     const Handle log_sum_exp = B::contiguous(B::cast(y.log_sum_exp, DType::f32));
     const auto run = [&]<class T>(auto&& start) {

@@ -1,12 +1,61 @@
 #pragma once
 
-/// `Cuda`'s group norm, pooling and upsampling.
+/// `Cuda`'s convolutions, group norm, pooling and upsampling.
 
+#include "flowfar/backend/cuda/kernels/conv/conv.cuh"
 #include "flowfar/backend/cuda/kernels/conv/pooling.cuh"
 #include "flowfar/backend/cuda/kernels/rows/group_norm.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
 
 namespace flowfar {
+
+namespace cuda {
+
+/// A convolution's result with these extents: calls `f(out, a, b, conv)` with operands of one element type, rounded to
+/// bf16 where Bf16Products asks for it. Results have x's type then, too, and are never rounded in between.
+template <class F>
+Handle convolution(const Extents& extents, const ConvShape& shape, const Handle& x, const Handle& y, F&& f) {
+    if (rounds_operands(x.dtype) && y.dtype == x.dtype) {
+        const Handle out = Cuda::empty(extents, x.dtype);
+        f(out, Cuda::cast(x, DType::bf16), Cuda::cast(y, DType::bf16), Conv<bf16, float>(shape));
+        return out;
+    }
+    return route(
+        [&](const Handle& a, const Handle& b) {
+            const Handle out = Cuda::empty(extents, a.dtype);
+            visit_float(a.dtype, "conv2d", [&]<class T>() { f(out, a, b, Conv<T>(shape)); });
+            return out;
+        },
+        x, y);
+}
+
+}  // namespace cuda
+
+Handle Cuda::conv2d(const Handle& x, const Handle& weight, const Handle& bias, const ConvOptions& options) {
+    const ConvShape shape = ConvShape::of(x.extents(), weight.extents(), options);
+    require(!bias.defined() || bias.count() == shape.out, "conv2d: a bias of ", bias.extents(), " for ", shape.out,
+            " channels");
+    return cuda::convolution(
+        shape.output(), shape, x, weight, [&](const Handle& out, const Handle& hx, const Handle& hw, const auto& conv) {
+            conv.forward(out, contiguous(hx), contiguous(hw), dense(cast_defined(bias, out.dtype)));
+        });
+}
+Handle Cuda::conv2d_backward_input(const Handle& weight, const Handle& g, const Extents& x,
+                                   const ConvOptions& options) {
+    const ConvShape shape = ConvShape::of(x, weight.extents(), g.extents(), options);
+    return cuda::convolution(x, shape, g, weight,
+                             [](const Handle& out, const Handle& hg, const Handle& hw, const auto& conv) {
+                                 conv.backward_input(out, contiguous(hw), contiguous(hg));
+                             });
+}
+Handle Cuda::conv2d_backward_weight(const Handle& x, const Handle& g, const Extents& weight,
+                                    const ConvOptions& options) {
+    const ConvShape shape = ConvShape::of(x.extents(), weight, g.extents(), options);
+    return cuda::convolution(weight, shape, x, g,
+                             [](const Handle& out, const Handle& hx, const Handle& hg, const auto& conv) {
+                                 conv.backward_weight(out, contiguous(hx), contiguous(hg));
+                             });
+}
 
 Handle Cuda::group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups, double epsilon) {
     check_group_norm(x.extents(), weight.count(), bias.count(), groups);
@@ -84,7 +133,7 @@ Handle Cuda::pool2d_backward(const Handle& x, const Handle& g, const Extents& ex
     return cuda::route(
         [&](const Handle& hg, const Handle& hx) {
             const Handle out = empty(extents, hg.dtype);
-            cuda::Pool::backward(out, cuda::dense(hx), contiguous(hg), shape);
+            cuda::Pool::backward(out, dense(hx), contiguous(hg), shape);
             return out;
         },
         g, x);

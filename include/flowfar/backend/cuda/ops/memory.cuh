@@ -82,21 +82,6 @@ Handle Cuda::normal(const Extents& extents, DType dtype, std::uint64_t seed, std
     return out;
 }
 
-Handle Cuda::concat(std::span<const Handle> parts, int axis) {
-    Extents extents = parts[0].extents();
-    extents[axis] = 0;
-    for (const Handle& part : parts) {
-        extents[axis] += part.extents()[axis];
-    }
-    const Handle out = empty(extents, parts[0].dtype);
-    Index position = 0;
-    for (const Handle& part : parts) {
-        const Index length = part.extents()[axis];
-        assign(slice(out, axis, position, position + length), part);
-        position += length;
-    }
-    return out;
-}
 Handle Cuda::gather_rows(const Handle& x, const Handle& rows) {
     static_cast<void>(cuda::listed_rows(rows, x.extents()[0], "gather_rows"));
     Extents extents = x.extents();

@@ -6,33 +6,10 @@
 #include <utility>
 
 #include "flowfar/backend/cuda/cuda.hpp"
+#include "flowfar/backend/narrow.hpp"
 #include "flowfar/backend/precision.hpp"
 
 namespace flowfar::cuda {
-
-[[nodiscard]] inline Handle cast_defined(const Handle& h, DType dtype) {
-    return h.defined() ? Cuda::cast(h, dtype) : h;
-}
-[[nodiscard]] inline Handle narrowed(const Handle& h) {
-    return cast_defined(h, DType::bf16);
-}
-[[nodiscard]] inline NormGradients<Handle> narrowed(const NormGradients<Handle>& d) {
-    return {narrowed(d.input), narrowed(d.scale), narrowed(d.shift)};
-}
-[[nodiscard]] inline AttentionResult<Handle> narrowed(const AttentionResult<Handle>& y) {
-    return {narrowed(y.output), y.log_sum_exp};
-}
-[[nodiscard]] inline AttentionGradients<Handle> narrowed(const AttentionGradients<Handle>& d) {
-    return {narrowed(d.query), narrowed(d.key), narrowed(d.value)};
-}
-/// Contiguous, or undefined if `h` is.
-[[nodiscard]] inline Handle dense(const Handle& h) {
-    return h.defined() ? Cuda::contiguous(h) : h;
-}
-/// With rows of the last axis that have no gaps, or undefined if `h` is.
-[[nodiscard]] inline Handle dense_rows(const Handle& h) {
-    return !h.defined() || h.layout.stride(h.rank() - 1) == 1 || h.extents().back() == 1 ? h : Cuda::contiguous(h);
-}
 
 /// Calls `f(operands…)` with operands of one element type, which is the first's: f32, f64 or bf16. Beside bf16 there
 /// may be f32 operands; then the operation computes in f32 and its results are rounded.
@@ -44,7 +21,7 @@ auto route(F&& f, const Handle& first, const Rest&... rest) {
             return f(first, rest...);
         }
         require(((is(rest, DType::bf16) || is(rest, DType::f32)) && ...), "cuda: expected F32 elements beside BF16");
-        return narrowed(f(Cuda::cast(first, DType::f32), cast_defined(rest, DType::f32)...));
+        return Narrow<Cuda>::of(f(Cuda::cast(first, DType::f32), Cuda::cast_defined(rest, DType::f32)...));
     }
     require((is(rest, first.dtype) && ...), "cuda: operands have different element types; the first has ",
             name_of(first.dtype));

@@ -7,57 +7,11 @@
 #include "flowfar/backend/cuda/kernels/rows/rope.cuh"
 #include "flowfar/backend/cuda/kernels/rows/softmax.cuh"
 #include "flowfar/backend/cuda/ops/route.cuh"
+#include "flowfar/core/shapes/reduce_shape.hpp"
 
 namespace flowfar {
 
 namespace cuda {
-
-/// The reduction of any view over any axes; `keep` leaves them with extent 1.
-inline Handle reduce_axes(ReduceOp op, const Handle& x, Axes axes, bool keep) {
-    Extents kept = x.extents();
-    Extents result;
-    Extents order;
-    int first = x.rank();
-    int last = -1;
-    int reduced = 0;
-    for (const bool wanted : {false, true}) {
-        for (int axis = 0; axis < x.rank(); ++axis) {
-            if (axes.contains(axis) == wanted) {
-                order.push_back(axis);
-            }
-        }
-    }
-    for (int axis = 0; axis < x.rank(); ++axis) {
-        if (axes.contains(axis)) {
-            kept[axis] = 1;
-            first = std::min(first, axis);
-            last = axis;
-            ++reduced;
-        } else {
-            result.push_back(x.extents()[axis]);
-        }
-    }
-    const Extents& extents = keep ? kept : result;
-    if (last - first + 1 > reduced && reduced > 0) {  // axes in between stay: bring the reduced ones together
-        const Axes trailing{Axes::all(x.rank()).bits & ~Axes::all(x.rank() - reduced).bits};
-        return reduce_axes(op, Cuda::permute(x, order), trailing, false).with(contiguous_layout(extents));
-    }
-    if (reduced == 0) {
-        first = 0;
-    }
-    const Handle source = Cuda::contiguous(x);
-    Index outer = 1;
-    Index middle = 1;
-    Index inner = 1;
-    for (int axis = 0; axis < x.rank(); ++axis) {
-        (axes.contains(axis) ? middle : (axis < first ? outer : inner)) *= x.extents()[axis];
-    }
-    const Handle out = Cuda::empty(extents, x.dtype);
-    visit_float(x.dtype, "reduce", [&]<class T>() {
-        Reduce::block(out.data<T>(), static_cast<const T*>(source.data<T>()), outer, middle, inner, op);
-    });
-    return out;
-}
 
 /// Softmax or its logarithm.
 inline Handle softmax_of(const Handle& x, bool logarithm) {
@@ -82,8 +36,9 @@ inline Handle softmax_gradient(const Handle& y, const Handle& g, bool logarithm)
 /// Layer norm (`centre`) or RMS norm.
 inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, bool centre) {
     const Handle out = Cuda::empty(x.extents(), x.dtype);
-    visit_native(x.dtype,
-                 [&]<class T>() { Norm::forward<T>(out, dense_rows(x), dense(scale), dense(shift), options, centre); });
+    visit_native(x.dtype, [&]<class T>() {
+        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, centre);
+    });
     return out;
 }
 inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale, const Handle& shift, const Handle& g,
@@ -92,7 +47,8 @@ inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale,
                                     scale.defined() ? Cuda::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cuda::empty(shift.extents(), x.dtype) : Handle{}};
     visit_native(x.dtype, [&]<class T>() {
-        Norm::backward<T>(out.input, out.scale, out.shift, dense_rows(x), dense(scale), dense_rows(g), options, centre);
+        Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense_rows(g),
+                          options, centre);
     });
     return out;
 }
@@ -100,7 +56,18 @@ inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale,
 }  // namespace cuda
 
 Handle Cuda::reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
-    return cuda::route([=](const Handle& h) { return cuda::reduce_axes(op, h, axes, keep); }, x);
+    return cuda::route(
+        [=](const Handle& h) {
+            const ReduceShape shape = ReduceShape::of(h.extents(), axes, keep);
+            const Handle source = contiguous(shape.order.rank() == 0 ? h : permute(h, shape.order));
+            const Handle out = empty(shape.result, h.dtype);
+            visit_float(h.dtype, "reduce", [&]<class T>() {
+                cuda::Reduce::block(out.data<T>(), static_cast<const T*>(source.data<T>()), shape.outer, shape.middle,
+                                    shape.inner, op);
+            });
+            return out;
+        },
+        x);
 }
 
 Handle Cuda::softmax(const Handle& x) {
@@ -158,7 +125,7 @@ Handle Cuda::rope(const Handle& x, const Handle& cos, const Handle& sin, bool in
     return cuda::route(
         [inverse](const Handle& hx, const Handle& hc, const Handle& hs) {
             const Handle out = empty(hx.extents(), hx.dtype);
-            cuda::Rope::run(out, cuda::dense_rows(hx), contiguous(hc), contiguous(hs), inverse);
+            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), inverse);
             return out;
         },
         x, cos, sin);

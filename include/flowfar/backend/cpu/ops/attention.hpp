@@ -1,0 +1,93 @@
+#pragma once
+
+/// `Cpu`'s attention.
+
+#include "flowfar/backend/cpu/kernels/attention/bf16_attention.hpp"
+#include "flowfar/backend/cpu/kernels/attention/bf16_attention_backward.hpp"
+#include "flowfar/backend/cpu/kernels/attention/f32_attention.hpp"
+#include "flowfar/backend/cpu/ops/route.hpp"
+#include "flowfar/core/shapes/attention_shape.hpp"
+
+namespace flowfar {
+
+namespace cpu {
+
+/// Attention of f32 or bf16 operands, and its gradients. The first kernel that fits:
+///
+///     operands                                                        kernel
+///     no keys, or no queries whose gradients are asked for            Composite
+///     bf16, or f32 under Bf16Products, a CPU that adds bf16 pairs     Bf16Attention, Bf16AttentionBackward
+///     f32                                                             Attention
+///     bf16 without such a CPU                                         Attention, operands widened by route
+///     f64                                                             Reference, by route
+[[nodiscard]] inline AttentionResult<Handle> attend(const Handle& q, const Handle& k, const Handle& v, double scale,
+                                                    MaskKind mask) {
+    const AttentionShape shape = AttentionShape::of(q, k, v, mask);
+    if (shape.keys == 0) {
+        return Composite<Cpu, Handle>::attention(q, k, v, scale, mask);
+    }
+    const AttentionResult<Handle> y{Cpu::token_major(q.extents(), q.dtype),
+                                    Cpu::empty(shape.row_extents(), DType::f32)};
+    const Handle queries = Cpu::dense_rows(q);
+    const Handle keys = Cpu::dense_rows(k);
+    const Handle values = Cpu::dense_rows(v);
+#if defined(FLOWFAR_AVX512_BF16)
+    if (multiplies_bf16(q.dtype)) {
+        Bf16Attention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
+        return y;
+    }
+#endif
+    Attention(q, k, scale, mask).forward(queries, keys, values, y.output, y.log_sum_exp.data<float>());
+    return y;
+}
+
+[[nodiscard]] inline AttentionGradients<Handle> attention_gradients(const Handle& q, const Handle& k, const Handle& v,
+                                                                    const AttentionResult<Handle>& y, const Handle& g,
+                                                                    double scale, MaskKind mask) {
+    const AttentionShape shape = AttentionShape::of(q, k, v, mask);
+    if (shape.keys == 0 || shape.queries == 0) {
+        return Composite<Cpu, Handle>::attention_backward(q, k, v, y, g, scale, mask);
+    }
+    const AttentionGradients<Handle> d{Cpu::token_major(q.extents(), q.dtype), Cpu::token_major(k.extents(), q.dtype),
+                                       Cpu::token_major(v.extents(), q.dtype)};
+    const Handle queries = Cpu::dense_rows(q);
+    const Handle keys = Cpu::dense_rows(k);
+    const Handle values = Cpu::dense_rows(v);
+    const Handle outputs = Cpu::dense_rows(y.output);
+    const Handle slopes = Cpu::dense_rows(g);
+    const float* const log_sum_exp = y.log_sum_exp.data<float>();
+#if defined(FLOWFAR_AVX512_BF16)
+    if (multiplies_bf16(q.dtype)) {
+        Bf16AttentionBackward(queries, keys, values, scale, mask)(outputs, log_sum_exp, slopes, d.query, d.key,
+                                                                  d.value);
+        return d;
+    }
+#endif
+    Attention(q, k, scale, mask).backward(queries, keys, values, outputs, log_sum_exp, slopes, d.query, d.key, d.value);
+    return d;
+}
+
+}  // namespace cpu
+
+FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
+                                                      MaskKind mask) {
+    if (k.extents()[2] > 0 && cpu::takes_bf16(q, k, v)) {
+        return cpu::attend(q, k, v, scale, mask);
+    }
+    return cpu::route(
+        [=](const Handle& hq, const Handle& hk, const Handle& hv) { return cpu::attend(hq, hk, hv, scale, mask); },
+        [&] { return Reference::attention(q, k, v, scale, mask); }, q, k, v);
+}
+
+FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& q, const Handle& k, const Handle& v,
+                                                                  const AttentionResult<Handle>& y, const Handle& g,
+                                                                  double scale, MaskKind mask) {
+    return cpu::route(
+        [=](const Handle& hq, const Handle& hk, const Handle& hv, const Handle& output, const Handle& log_sum_exp,
+            const Handle& hg) {
+            return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask);
+        },
+        [&] { return Reference::attention_backward(q, k, v, y, g, scale, mask); }, q, k, v, y.output, y.log_sum_exp, g);
+}
+
+}  // namespace flowfar
