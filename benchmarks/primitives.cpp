@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/backend/cpu/kernels/gemm/bf16_kernel.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/amx.hpp"
 
 namespace {
 
@@ -50,23 +50,52 @@ FLOWFAR_AVX512_BF16 float multiply_add_registers(Index count, std::integer_seque
 }
 #endif
 
-/// All threads at once, where there is AVX-512 with bf16.
+#if defined(FLOWFAR_AVX512_BF16) && defined(__linux__)
+/// Four products at a time in tile registers, as a block of 32×32 sums has.
+void multiply_add_tiles(Index count) {
+    using Tiles = cpu::bf16_product::AmxTiles;
+    const cpu::bf16_product::TileScope scope;
+    for (Index i = 0; i < count; ++i) {
+        Tiles::multiply_add<float, 0, 4, 6>();
+        Tiles::multiply_add<float, 1, 4, 7>();
+        Tiles::multiply_add<float, 2, 5, 6>();
+        Tiles::multiply_add<float, 3, 5, 7>();
+    }
+}
+#endif
+
+/// Multiply-adds in the registers of the unit that products use: tiles for bf16 where the CPU has them, vectors
+/// otherwise. All threads at once.
 void peak(benchmark::State& state) {
 #if defined(FLOWFAR_AVX512_BF16)
-    if (Cpu::has_bf16_products()) {
-        const bool bf16 = state.range(0) == 1;
-        constexpr Index repeats = 1 << 18;
-        constexpr auto chains = std::make_integer_sequence<int, 24>{};
-        const Index threads = Cpu::threads();
+    const bool bf16 = state.range(0) == 1;
+    const Index threads = Cpu::threads();
+    const auto measure = [&](Index operations, auto&& work) {
         for (auto _ : state) {
             cpu::parallel_for(threads, 1, [&](Index begin, Index end) {
                 for (Index i = begin; i < end; ++i) {
-                    benchmark::DoNotOptimize(bf16 ? multiply_add_registers<true>(repeats, chains)
-                                                  : multiply_add_registers<false>(repeats, chains));
+                    work();
                 }
             });
         }
-        state.SetItemsProcessed(state.iterations() * threads * repeats * 24 * 16 * (bf16 ? 4 : 2));
+        state.SetItemsProcessed(state.iterations() * threads * operations);
+    };
+#if defined(__linux__)
+    if (bf16 && cpu::bf16_product::AmxTiles::available()) {
+        constexpr Index repeats = 1 << 15;
+        measure(repeats * 4 * 2 * 16 * 16 * 32, [] { multiply_add_tiles(repeats); });
+        state.SetLabel("tile registers");
+        return;
+    }
+#endif
+    if (Cpu::has_bf16_products()) {
+        constexpr Index repeats = 1 << 18;
+        constexpr auto chains = std::make_integer_sequence<int, 24>{};
+        measure(repeats * 24 * 16 * (bf16 ? 4 : 2), [&] {
+            benchmark::DoNotOptimize(bf16 ? multiply_add_registers<true>(repeats, chains)
+                                          : multiply_add_registers<false>(repeats, chains));
+        });
+        state.SetLabel("vector registers");
         return;
     }
 #endif

@@ -166,11 +166,11 @@ def theirs(function, inputs):
 
 
 def peak(build, precision):
-    """What all threads multiply and add in registers, FLOP/s; None where the CPU has no such instructions."""
+    """What all threads multiply and add in registers, FLOP/s, and in which; None where the CPU has no such instructions."""
     out = subprocess.run([f"{build}/benchmarks/primitives", f"--benchmark_filter=^peak/bf16:{int(precision == 'bf16')}/",
                           "--benchmark_format=json", "--benchmark_min_time=0.2"], capture_output=True, text=True, check=True)
     found = json.loads(out.stdout)["benchmarks"]
-    return None if "error_occurred" in found[0] else found[0]["items_per_second"]
+    return None if "error_occurred" in found[0] else (found[0]["items_per_second"], found[0]["label"])
 
 
 def operations(function, inputs):
@@ -195,9 +195,9 @@ def main():
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()} "
           f"({torch.backends.cpu.get_cpu_capability()}); medians of {arguments.runs} runs in turn, ms\n")
     peaks = {precision: peak(arguments.build, precision) for precision in ("f32", "bf16")}
-    for precision, flops in peaks.items():
-        if flops:
-            print(f"peak of the CPU in {precision}: {1e-9 * flops:.0f} GFLOP/s, measured in registers")
+    for precision, found in peaks.items():
+        if found:
+            print(f"peak of the CPU in {precision}: {1e-9 * found[0]:.0f} GFLOP/s, measured in {found[1]}")
     print()
     header = ["work", "precision", "flowfar", "of peak", "PyTorch", "ratio"]
     if arguments.compile:
@@ -223,7 +223,7 @@ def main():
                         into.append(theirs(candidate, inputs))
             medians = [statistics.median(t) for t in times]
             flops = operations(function, inputs)
-            share = f"{100 * flops / medians[0] / peaks[precision]:.0f}%" if flops and peaks[precision] else ""
+            share = f"{100 * flops / medians[0] / peaks[precision][0]:.0f}%" if flops and peaks[precision] else ""
             cells = [title, precision, milliseconds(medians[0]), share]
             for other in medians[1:]:
                 cells += [milliseconds(other), f"{other / medians[0]:.2f}"]

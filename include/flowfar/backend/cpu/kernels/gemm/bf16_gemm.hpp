@@ -1,7 +1,7 @@
 #pragma once
 
-#include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
-#include "flowfar/backend/cpu/kernels/gemm/gemm.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/amx_block.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/finish_rows.hpp"
 #include "flowfar/backend/cpu/runtime/block_cache.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
@@ -39,65 +39,6 @@ template <class Make>
         copies->keep(h, kind, out.block());
     }
     return out;
-}
-
-/// sums ← residual + gate ∘ sums for rows of 32 sums each, `columns` of them from `column` on in row `row` and the
-/// following of a result of `width` columns.
-FLOWFAR_AVX512_BF16 inline void add_residual(float* sums, Index row, Index rows, Index column, Index columns,
-                                             Index width, const Epilogue& epilogue) {
-    const __mmask16 low = first(columns);
-    const __mmask16 high = first(columns - lanes);
-    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
-        __m512 left = _mm512_loadu_ps(sums);
-        __m512 right = _mm512_loadu_ps(sums + lanes);
-        if (const float* const gate = epilogue.gate.row(row + i); gate != nullptr) {
-            left = _mm512_mul_ps(left, _mm512_maskz_loadu_ps(low, gate + column));
-            right = _mm512_mul_ps(right, _mm512_maskz_loadu_ps(high, gate + column + lanes));
-        }
-        const float* const from = epilogue.residual + (row + i) * width + column;
-        _mm512_storeu_ps(sums, _mm512_add_ps(left, _mm512_maskz_loadu_ps(low, from)));
-        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(right, _mm512_maskz_loadu_ps(high, from + lanes)));
-    }
-}
-
-/// Rows of 32 sums each into rows `stride` elements apart; with `PastCaches` straight to memory: whole cache lines.
-template <bool PastCaches, class T>
-FLOWFAR_AVX512_BF16 void store_whole_rows(const float* sums, Index rows, T* to, Index stride) {
-    for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
-        const __m512 low = _mm512_loadu_ps(sums);
-        const __m512 high = _mm512_loadu_ps(sums + lanes);
-        if constexpr (std::is_same_v<T, float>) {
-            PastCaches ? _mm512_stream_ps(to, low) : _mm512_storeu_ps(to, low);
-            PastCaches ? _mm512_stream_ps(to + lanes, high) : _mm512_storeu_ps(to + lanes, high);
-        } else {
-            const auto both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-            auto* const line = reinterpret_cast<__m512i*>(to);
-            PastCaches ? _mm512_stream_si512(line, both) : _mm512_storeu_si512(line, both);
-        }
-    }
-}
-/// The same of the first `columns` of each row; past the caches only where the address allows it.
-template <class T>
-void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride, bool past_caches) {
-    if (columns < panel_columns) {
-        for (Index i = 0; i < rows; ++i) {
-            store_row(sums + i * panel_columns, columns, to + i * stride);
-        }
-    } else if (past_caches && has_whole_lines(to, stride)) {
-        store_whole_rows<true>(sums, rows, to, stride);
-    } else {
-        store_whole_rows<false>(sums, rows, to, stride);
-    }
-}
-
-/// Adds the bias to rows of 32 sums each.
-FLOWFAR_AVX512_BF16 inline void add_bias(float* sums, Index rows, Index columns, const float* bias) {
-    const __m512 low = _mm512_maskz_loadu_ps(first(columns), bias);
-    const __m512 high = _mm512_maskz_loadu_ps(first(columns - lanes), bias + lanes);
-    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
-        _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), low));
-        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(_mm512_loadu_ps(sums + lanes), high));
-    }
 }
 
 template <class T>
@@ -148,6 +89,7 @@ struct PackedGemm {
             a = a.with(*tall);
         }
         const Index rights = b.rank() == 2 ? 1 : batches;
+        p.words = Kernel::words(p.inner);
         p.left_words = Kernel::left_words(p.inner);
         p.panel_words = Kernel::panel_words(p.inner);
         p.panels = panel_count(p.columns);
@@ -157,42 +99,16 @@ struct PackedGemm {
         p.out_stride = out.layout.stride(rank - 2);
         p.past_caches = out.count() * static_cast<Index>(size_of(out.dtype)) > bf16_product::most_cached;
 
-        const Index height = block_rows(p.left_words, rows);
-        const Index blocks = (rows + height - 1) / height;
-        const Index wanted = 16 * ThreadPool::instance().threads();
-        const Index groups = std::clamp<Index>((wanted + batches * blocks - 1) / (batches * blocks), 1, p.panels);
-        parallel_for(batches * blocks * groups, 1, [&](Index begin, Index end) {
-            [[maybe_unused]] const typename Kernel::Scope scope;
-            const Words copy(in_place ? 0 : padded_rows(height) * p.left_words);
-            Index packed = -1;
-            for (Index i = begin; i < end; ++i) {
-                const Index group = i % groups;
-                const Index batch = i / groups / blocks;
-                const Index row = rows * (i / groups % blocks) / blocks;
-                const Index count = rows * (i / groups % blocks + 1) / blocks - row;
-                const Word* left = copy.data();
-                if (in_place) {
-                    left = reinterpret_cast<const Word*>(a.data<bf16>()) + (batch * rows + row) * p.left_words;
-                } else if (packed != i / groups) {
-                    packed = i / groups;
-                    with_view(a, a.rank() == 2 ? 0 : Gemm::batch_offset(a, batch), [&](const auto& matrix) {
-                        Kernel::pack_left(matrix.from_row(row), count, p.inner, copy.data());
-                    });
-                }
-                const Word* const panels = right.data() + (rights == 1 ? 0 : batch * p.panels * p.panel_words);
-                const Index first = p.panels * group / groups;
-                const Index last = p.panels * (group + 1) / groups;
-                const Block block{left, batch * rows + row, count, panels, first, last};
-                if (out.dtype == DType::bf16) {
-                    multiply_block(p, block, out.data<bf16>());
-                } else {
-                    multiply_block(p, block, out.data<float>());
-                }
-            }
-            if (p.past_caches) {
-                _mm_sfence();
-            }
-        });
+        const Operands operands{a, right.data(), batches, rows, rights, in_place};
+#if defined(__linux__)
+        if (Kernel::has_tiles()) {
+            out.dtype == DType::bf16 ? run_tiles(p, operands, out.data<bf16>())
+                                     : run_tiles(p, operands, out.data<float>());
+            return;
+        }
+#endif
+        out.dtype == DType::bf16 ? run_vectors(p, operands, out.data<bf16>())
+                                 : run_vectors(p, operands, out.data<float>());
     }
 
    private:
@@ -201,6 +117,7 @@ struct PackedGemm {
     struct Product {
         Index inner = 0;
         Index columns = 0;
+        Index words = 0;
         Index left_words = 0;
         Index panel_words = 0;
         Index panels = 0;
@@ -208,6 +125,28 @@ struct PackedGemm {
         const Epilogue* epilogue = nullptr;
         Index out_stride = 0;
         bool past_caches = false;
+    };
+    struct Operands {
+        const Handle& a;
+        const Word* right;
+        Index batches;
+        Index rows;    ///< of a batch
+        Index rights;  ///< 1, or one for each batch
+        bool in_place;
+
+        [[nodiscard]] const Word* panels(const Product& p, Index batch) const {
+            return right + (rights == 1 ? 0 : batch * p.panels * p.panel_words);
+        }
+        /// Packed rows of a batch, in `copy` unless they are packed where they are.
+        [[nodiscard]] const Word* left(const Product& p, Index batch, Index row, Index count, Word* copy) const {
+            if (in_place) {
+                return reinterpret_cast<const Word*>(a.data<bf16>()) + (batch * rows + row) * p.left_words;
+            }
+            bf16_product::with_view(a, a.rank() == 2 ? 0 : Gemm::batch_offset(a, batch), [&](const auto& matrix) {
+                Kernel::pack_left(matrix.from_row(row), count, p.inner, copy);
+            });
+            return copy;
+        }
     };
     /// Packed left rows, the first being that row of the result, times some of the panels.
     struct Block {
@@ -248,6 +187,39 @@ struct PackedGemm {
         return std::min(fit, rows);
     }
 
+    /// With tiles of vector registers.
+    template <class T>
+    static void run_vectors(const Product& p, const Operands& operands, T* out) {
+        using namespace bf16_product;
+        const Index rows = operands.rows;
+        const Index height = block_rows(p.left_words, rows);
+        const Index blocks = (rows + height - 1) / height;
+        const Index wanted = 16 * ThreadPool::instance().threads();
+        const Index pieces = operands.batches * blocks;
+        const Index groups = std::clamp<Index>((wanted + pieces - 1) / pieces, 1, p.panels);
+        parallel_for(pieces * groups, 1, [&](Index begin, Index end) {
+            const Words copy(operands.in_place ? 0 : padded_rows(height) * p.left_words);
+            Index packed = -1;
+            const Word* left = nullptr;
+            for (Index i = begin; i < end; ++i) {
+                const Index group = i % groups;
+                const Index batch = i / groups / blocks;
+                const Index row = rows * (i / groups % blocks) / blocks;
+                const Index count = rows * (i / groups % blocks + 1) / blocks - row;
+                if (packed != i / groups) {
+                    packed = i / groups;
+                    left = operands.left(p, batch, row, count, copy.data());
+                }
+                multiply_block(p,
+                               {left, batch * rows + row, count, operands.panels(p, batch), p.panels * group / groups,
+                                p.panels * (group + 1) / groups},
+                               out);
+            }
+            if (p.past_caches) {
+                _mm_sfence();
+            }
+        });
+    }
     template <class T>
     static void multiply_block(const Product& p, const Block& block, T* out) {
         using namespace bf16_product;
@@ -256,28 +228,87 @@ struct PackedGemm {
             alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache
             Kernel::multiply(block.left, block.rows, block.panels + panel * p.panel_words, p.inner,
                              {sums, panel_columns, panel_columns, p.alpha});
-            finish(p, block, sums, column, out + block.row * p.out_stride + column);
+            finish(p, sums, block.row, block.rows, column, out);
         }
     }
 
+#if defined(__linux__)
+    /// With tile registers, whose products are divided as TileBlocks says.
     template <class T>
-    static void finish(const Product& p, const Block& block, float* sums, Index column, T* out) {
+    static void run_tiles(const Product& p, const Operands& operands, T* out) {
+        using namespace bf16_product;
+        using Sum = typename Kernel::Sum;
+        const Index threads = ThreadPool::instance().threads();
+        const Index rows = operands.rows;
+        const Index units = padded_rows(rows) / amx_rows;
+        // As many blocks for each thread; where there are few, each is divided into groups of panels.
+        const Index most = (units + most_tile_rows - 1) / most_tile_rows;
+        const Index blocks = std::min(units, (most + threads - 1) / threads * threads);
+        const Index pieces = operands.batches * blocks;
+        const Index groups = std::clamp<Index>((8 * threads + pieces - 1) / pieces, 1, p.panels);
+        const Index height = (units + blocks - 1) / blocks * amx_rows;
+        const Index words = padded(p.words);
+        std::atomic<Index> next{0};
+        parallel_for(std::min(threads, pieces * groups), 1, [&](Index, Index) {
+            const typename Kernel::Scope scope;
+            const Words copy(operands.in_place ? 0 : height * p.left_words);
+            const Words scratch(TileBlocks(words).scratch(height, words));
+            Index packed = -1;
+            const Word* left = nullptr;
+            for (Index i = next.fetch_add(1); i < pieces * groups; i = next.fetch_add(1)) {
+                const Index group = i % groups;
+                const Index batch = i / groups / blocks;
+                const Index row = units * (i / groups % blocks) / blocks * amx_rows;
+                const Index count = std::min(units * (i / groups % blocks + 1) / blocks * amx_rows, rows) - row;
+                if (packed != i / groups) {
+                    packed = i / groups;
+                    left = operands.left(p, batch, row, count, copy.data());
+                }
+                const Word* const panels = operands.panels(p, batch);
+                const TilePart part{left,
+                                    p.left_words,
+                                    count,
+                                    panels,
+                                    p.panel_words,
+                                    p.panels * group / groups,
+                                    p.panels * (group + 1) / groups,
+                                    words};
+                multiply_part<AmxTiles>(part, reinterpret_cast<Sum*>(scratch.data()),
+                                        [&](const Sum* sums, Index r, Index n, Index panel) {
+                                            alignas(64) float line[2 * panel_columns];
+                                            Kernel::to_floats(sums, n, left + r * p.left_words,
+                                                              panels + panel * p.panel_words, p.inner, p.alpha, line);
+                                            finish(p, line, batch * rows + row + r, n, panel * panel_columns, out);
+                                        });
+            }
+            if (p.past_caches) {
+                _mm_sfence();
+            }
+        });
+    }
+    static constexpr Index most_tile_rows = 8;  ///< units of a block: what they need stays in the second cache
+#endif
+
+    /// Rows of 32 sums each, from `row` and `column` on, into the result.
+    template <class T>
+    FLOWFAR_AVX512_BF16 static void finish(const Product& p, float* sums, Index row, Index rows, Index column, T* out) {
         using namespace bf16_product;
         const Epilogue& epilogue = *p.epilogue;
         const Index columns = std::min(panel_columns, p.columns - column);
         if (epilogue.bias != nullptr) {
-            add_bias(sums, block.rows, columns, epilogue.bias + column);
+            add_bias(sums, rows, columns, epilogue.bias + column);
         }
-        Gemm::activate(sums, block.rows * panel_columns, epilogue.activation);
+        Gemm::activate(sums, rows * panel_columns, epilogue.activation);
         if (epilogue.residual != nullptr) {
-            add_residual(sums, block.row, block.rows, column, columns, p.columns, epilogue);
+            add_residual(sums, row, rows, column, columns, p.columns, epilogue);
         }
-        store_rows(sums, block.rows, columns, out, p.out_stride, p.past_caches);
+        store_rows(sums, rows, columns, out + row * p.out_stride + column, p.out_stride, p.past_caches);
     }
 };
 
 /// bf16 operands; see bf16_kernel.hpp.
 struct Bf16Kernel {
+    using Sum = float;
     using Scope = bf16_product::TileScope;
     static constexpr int copy_kind = 0;
 
@@ -296,10 +327,32 @@ struct Bf16Kernel {
                            bf16_product::Pair* to) {
         bf16_product::pack_panel(b, column, columns, inner, to);
     }
+    /// Words of a packed row that are multiplied.
+    [[nodiscard]] static Index words(Index inner) { return bf16_product::pair_count(inner); }
+    /// With tiles of vector registers.
     static void multiply(const bf16_product::Pair* left, Index rows, const bf16_product::Pair* panel, Index inner,
                          const bf16_product::Target& to) {
-        bf16_product::multiply_rows(left, left_words(inner), rows, panel, bf16_product::pair_count(inner), to);
+        bf16_product::for_tiles(rows, bf16_product::tiles, [&](Index row, auto tile) {
+            bf16_product::Target part = to;
+            part.c += row * to.ldc;
+            const Index stride = left_words(inner);
+            tile(left + row * stride, stride, panel, words(inner), part);
+        });
     }
+#if defined(__linux__)
+    [[nodiscard]] static bool has_tiles() {
+        return bf16_product::AmxTiles::available();
+    }
+    /// What sums [rows][32] in tile registers stand for.
+    FLOWFAR_AVX512_BF16 static void to_floats(const float* sums, Index rows, const bf16_product::Pair* /*left*/,
+                                              const bf16_product::Pair* /*panel*/, Index /*inner*/, float alpha,
+                                              float* to) {
+        const __m512 factor = _mm512_set1_ps(alpha);
+        for (Index i = 0; i < rows * bf16_product::panel_columns; i += bf16_product::lanes) {
+            _mm512_storeu_ps(to + i, _mm512_mul_ps(factor, _mm512_loadu_ps(sums + i)));
+        }
+    }
+#endif
 };
 
 /// Products of matrices whose elements are rounded to bf16. To be used only where has_avx512_bf16() says so.

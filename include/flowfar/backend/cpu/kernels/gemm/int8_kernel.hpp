@@ -184,29 +184,25 @@ FLOWFAR_AVX512_INT8 void tile(const Quad* a, Index stride, const Quad* panel, In
 
 inline constexpr auto tiles = bf16_product::tile_table([]<int Rows>() { return &tile<Rows>; });
 
-#if defined(__linux__)
-/// Up to 32 rows in tile registers (amx.hpp).
-template <class Tiles>
-FLOWFAR_AVX512_INT8 void multiply_amx(const Quad* a, Index stride, Index rows, const Quad* panel, Index inner,
-                                      const Target& to) {
-    alignas(64) std::int32_t sums[bf16_product::amx_rows * panel_columns];
-    bf16_product::amx_sums<Tiles>(a, stride, rows, panel, quad_count(inner), sums);
+/// What sums [rows][32] in tile registers stand for.
+FLOWFAR_AVX512_INT8 inline void to_floats(const std::int32_t* sums, Index rows, const Quad* left, const Quad* panel,
+                                          Index inner, float alpha, float* to) {
+    const Index stride = left_words(inner);
     const Quad* const scales = panel + panel_words(inner) - panel_columns;
     const __m512 low = _mm512_castsi512_ps(_mm512_loadu_si512(scales));
     const __m512 high = _mm512_castsi512_ps(_mm512_loadu_si512(scales + lanes));
-    for (Index row = 0; row < rows; ++row) {
-        const std::int32_t* const line = sums + row * panel_columns;
-        put_row(_mm512_loadu_si512(line), _mm512_loadu_si512(line + lanes), a + (row + 1) * stride - 2, low, high, to,
-                to.c + row * to.ldc);
+    for (Index row = 0; row < rows; ++row, sums += panel_columns, to += panel_columns) {
+        put_row(_mm512_loadu_si512(sums), _mm512_loadu_si512(sums + lanes), left + (row + 1) * stride - 2, low, high,
+                {to, panel_columns, panel_columns, alpha}, to);
     }
 }
-#endif
 
 }  // namespace flowfar::cpu::int8_product
 
 namespace flowfar::cpu {
 
 struct Int8Kernel {
+    using Sum = std::int32_t;
 #if defined(__linux__)
     struct Scope : bf16_product::TileScope {
         Scope() : TileScope(bf16_product::AmxTiles::available_for_bytes()) {}
@@ -222,6 +218,9 @@ struct Int8Kernel {
     [[nodiscard]] static Index panel_words(Index inner) {
         return int8_product::panel_words(inner);
     }
+    [[nodiscard]] static Index words(Index inner) {
+        return int8_product::quad_count(inner);
+    }
     template <class T>
     static void pack_left(const bf16_product::View<T>& a, Index rows, Index inner, std::uint32_t* to) {
         int8_product::pack_left(a, rows, inner, to);
@@ -231,20 +230,18 @@ struct Int8Kernel {
                            std::uint32_t* to) {
         int8_product::pack_panel(b, column, columns, inner, to);
     }
+#if defined(__linux__)
+    [[nodiscard]] static bool has_tiles() {
+        return bf16_product::AmxTiles::available_for_bytes();
+    }
+#endif
+    static void to_floats(const Sum* sums, Index rows, const std::uint32_t* left, const std::uint32_t* panel,
+                          Index inner, float alpha, float* to) {
+        int8_product::to_floats(sums, rows, left, panel, inner, alpha, to);
+    }
     static void multiply(const std::uint32_t* left, Index rows, const std::uint32_t* panel, Index inner,
                          const bf16_product::Target& to) {
         const Index stride = left_words(inner);
-#if defined(__linux__)
-        if (bf16_product::AmxTiles::available_for_bytes()) {
-            for (Index row = 0; row < rows; row += bf16_product::amx_rows) {
-                bf16_product::Target part = to;
-                part.c += row * to.ldc;
-                int8_product::multiply_amx<bf16_product::AmxTiles>(
-                    left + row * stride, stride, std::min(bf16_product::amx_rows, rows - row), panel, inner, part);
-            }
-            return;
-        }
-#endif
         bf16_product::for_tiles(rows, int8_product::tiles, [&](Index row, auto tile) {
             bf16_product::Target part = to;
             part.c += row * to.ldc;
