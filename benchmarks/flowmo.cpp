@@ -8,7 +8,7 @@
 namespace {
 
 using namespace flowfar;
-using Model = FlowMoModel<FlowMoTiny, Cpu>;
+using Model = FlowMo<FlowMoTiny, Cpu>;
 
 const Model& tiny_model() {
     static const Model model = [] {

@@ -10,7 +10,7 @@
 namespace {
 
 using namespace flowfar;
-using Model = FlowMoModel<FlowMoLo, Cpu>;
+using Model = FlowMo<FlowMoLo, Cpu>;
 
 void report_peak(benchmark::State& state) {
     rusage usage{};

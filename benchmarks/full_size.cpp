@@ -10,7 +10,7 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/sample.hpp"
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/nn/init.hpp"
 
@@ -25,7 +25,7 @@ void report_peak(benchmark::State& state) {
 }
 
 void flowmo_lo_reconstruct(benchmark::State& state) {
-    using Model = FlowMoModel<FlowMoLo, Cpu>;
+    using Model = FlowMo<FlowMoLo, Cpu>;
     static std::vector<float> exact;
     const Bf16Products products(state.range(0) == 1);
     Model model;
@@ -56,7 +56,7 @@ BENCHMARK(flowmo_lo_reconstruct)
     ->Unit(benchmark::kSecond);
 
 void far_b_generate(benchmark::State& state) {
-    using Model = FarModel<FarB, Cpu>;
+    using Model = Far<FarB, Cpu>;
     const Bf16Products products(state.range(0) == 1);
     Model model;
     model.initialise(1);

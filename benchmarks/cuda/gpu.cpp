@@ -122,7 +122,7 @@ void row_operations(DType dtype) {
 
 template <class T>
 void flowmo(const char* type) {
-    using Model = FlowMoModel<FlowMoLo, Cuda, T>;
+    using Model = FlowMo<FlowMoLo, Cuda, T>;
     Model model;
     model.initialise(1);
     const FlowMoDecodeOptions options{.steps = 25, .guidance = 1.5};
@@ -142,7 +142,7 @@ void flowmo(const char* type) {
 
 template <class C, class T>
 void far_samples(const char* type) {
-    using Model = FarModel<C, Cuda, T>;
+    using Model = Far<C, Cuda, T>;
     Model model;
     model.initialise(1);
     for (const Index batch : {1, 64}) {

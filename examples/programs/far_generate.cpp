@@ -70,7 +70,7 @@ int generate(const Arguments& a) {
         const auto at = static_cast<std::size_t>(label);
         names.push_back(label == no_class ? "any" : at < file.classes.size() ? file.classes[at] : text(label));
     }
-    FarSampleOptions options = a.options(facts.side, file.tokenizer->facts().limit);
+    FarSampleOptions options = a.options(facts.side);
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }

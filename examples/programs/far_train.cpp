@@ -190,7 +190,6 @@ class Run final : public TrainingRun {
         FarSampleOptions options;
         options.guidance = a_.guidance;
         options.steps = DiffusionSteps::constant(25);
-        options.limit = tokenizer_->facts().limit;
         options.filter_between = a_.simplified;
         if (!a_.simplified) {
             options.levels = spread_levels(model_->facts().side, model_->facts().side);

@@ -1,14 +1,14 @@
 #pragma once
 
-/// Tensors, autodiff, the reference backend, optimisers and FlowMo with its layers, without any other library.
-/// Include flowfar/backend/cpu/cpu.hpp for the CPU backend (it needs Eigen) and flowfar/flowmo.hpp or flowfar/io/… for
-/// files and images (nlohmann-json, libpng, libjpeg, zlib).
+/// Everything that needs neither a device nor files: tensors, autodiff, layers, optimizers, PSNR and SSIM, FlowMo
+/// and FAR.
+/// Add flowfar/cpu.hpp or flowfar/cuda.hpp for a backend and flowfar/io.hpp for files.
 
-#include "flowfar/autodiff/backward.hpp"
-#include "flowfar/backend/reference.hpp"
-#include "flowfar/core/ops.hpp"
-#include "flowfar/core/rearrange.hpp"
-#include "flowfar/flowmo/train.hpp"
+#include "flowfar/autodiff.hpp"
+#include "flowfar/far.hpp"
+#include "flowfar/flowmo.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/metrics/ssim.hpp"
-#include "flowfar/version.hpp"
+#include "flowfar/nn.hpp"
+#include "flowfar/optim.hpp"
+#include "flowfar/tensor.hpp"

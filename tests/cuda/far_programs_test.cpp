@@ -24,7 +24,7 @@ std::unique_ptr<program::AnyFar> loaded_on_gpu(const io::Path& path) {
 
 TEST_CASE("FAR generates the same latents on the GPU, and similar ones with bf16 weights") {
     const TempDir folder;
-    auto source = noisy_model<FarModel<FarNano, Cpu>>(5);
+    auto source = noisy_model<Far<FarNano, Cpu>>(5);
     io::save_parameters(source, folder / "model.safetensors", DType::f32);
     const auto on_cpu = program::make_far<FarNano, Cpu, float>();
     on_cpu->load(folder / "model.safetensors");

@@ -11,8 +11,8 @@ namespace {
 
 template <class C>
 void check_samples() {
-    using OnCpu = FarModel<C, Cpu>;
-    using OnCuda = FarModel<C, Cuda>;
+    using OnCpu = Far<C, Cpu>;
+    using OnCuda = Far<C, Cuda>;
     const OnCpu reference = noisy_model<OnCpu>(5);
     OnCuda model;
     copy_parameters(model, reference);
@@ -36,7 +36,7 @@ TEST_CASE("cuda: FAR samples the same images") {
 }
 
 TEST_CASE("cuda: training steps of FAR report the same losses as on the CPU") {
-    using Start = FarModel<Masked<FarNano>, Cpu>;
+    using Start = Far<Masked<FarNano>, Cpu>;
     const Start start = noisy_model<Start>(5);
     const auto prepare = [&](auto& model) { copy_parameters(model, start); };
     FarTrainOptions options;

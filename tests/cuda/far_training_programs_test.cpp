@@ -15,7 +15,7 @@ TEST_CASE("a training step of FAR on the GPU is one on the CPU") {
     settings.options.seed = 5;
     const auto on_cpu = program::make_far_training<FarNano, Cpu>(settings);
     const auto on_gpu = program::make_far_training<FarNano, Cuda>(settings);
-    const std::vector<float> latents = FarModel<FarNano, Cpu>::Latents::normal({4, 3, 16, 16}, 8).to_host();
+    const std::vector<float> latents = Far<FarNano, Cpu>::Latents::normal({4, 3, 16, 16}, 8).to_host();
     const std::vector<Index> labels{3, 0, 9, no_class};
     for (int step = 0; step < 2; ++step) {
         const FarTrainReport a = on_cpu->step(latents, labels);

@@ -18,7 +18,7 @@ namespace {
 
 /// A model file as flowmo_train writes it.
 io::Path saved_model(const TempDir& folder) {
-    auto model = noisy_model<FlowMoModel<FlowMoNano, Cpu>>(3);
+    auto model = noisy_model<FlowMo<FlowMoNano, Cpu>>(3);
     const io::Path path = folder / "model.safetensors";
     io::save_parameters(model, path, DType::f32, {{"configuration", std::string(FlowMoNano::name)}});
     return path;
@@ -49,7 +49,7 @@ TEST_CASE("a photo goes through FlowMo on the GPU as on the CPU") {
     const auto on_gpu = program::load_flowmo(path, {Device::cuda});
     CHECK(on_gpu->facts().parameter_count == on_cpu->facts().parameter_count);
     const std::vector<float> photos =
-        clamp(FlowMoModel<FlowMoNano, Cpu>::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0).to_host();
+        clamp(FlowMo<FlowMoNano, Cpu>::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0).to_host();
     const Tokens tokens = on_cpu->encode(photos);
     CHECK(on_gpu->encode(photos) == tokens);
 

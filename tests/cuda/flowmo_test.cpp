@@ -8,8 +8,8 @@ using namespace flowfar::testing;
 
 namespace {
 
-using OnCpu = FlowMoModel<FlowMoNano, Cpu>;
-using OnCuda = FlowMoModel<FlowMoNano, Cuda>;
+using OnCpu = FlowMo<FlowMoNano, Cpu>;
+using OnCuda = FlowMo<FlowMoNano, Cuda>;
 
 const OnCpu& cpu_model() {
     static const OnCpu model = noisy_model<OnCpu>(3);
@@ -45,7 +45,7 @@ TEST_CASE("cuda: FlowMo encodes to the same tokens and decodes to the same image
 }
 
 TEST_CASE("cuda: FlowMo in bf16 decodes to nearly the same images") {
-    using Narrow = FlowMoModel<FlowMoNano, Cuda, bf16>;
+    using Narrow = FlowMo<FlowMoNano, Cuda, bf16>;
     Narrow model;
     copy_parameters(model, cpu_model());
     const Tokens tokens = cpu_model().encode(photos(2));

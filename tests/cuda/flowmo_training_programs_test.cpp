@@ -47,7 +47,7 @@ TEST_CASE("a training step on the GPU is one on the CPU, and its state goes from
     Trained<Cpu> on_cpu(settings);
     Trained<Cuda> on_gpu(settings);
     const std::vector<float> photos =
-        clamp(FlowMoModel<FlowMoNano, Cpu>::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0).to_host();
+        clamp(FlowMo<FlowMoNano, Cpu>::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0).to_host();
     const FlowMoTrainReport a = on_cpu.training->step(photos);
     const FlowMoTrainReport b = on_gpu.training->step(photos);
     CHECK(b.loss == doctest::Approx(a.loss).epsilon(approx::model_f32));

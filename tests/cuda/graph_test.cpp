@@ -13,12 +13,12 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMoModel<FlowMoNano, Cuda>;
+using Model = FlowMo<FlowMoNano, Cuda>;
 
 const Model& model() {
     static const Model made = [] {
         Model out;
-        copy_parameters(out, noisy_model<FlowMoModel<FlowMoNano, Cpu>>(3));
+        copy_parameters(out, noisy_model<FlowMo<FlowMoNano, Cpu>>(3));
         return out;
     }();
     return made;
@@ -86,9 +86,9 @@ TEST_CASE("cuda: FlowMo decodes to the same bits when every step is a graph") {
             CHECK(sampler.decode(tokens, options).to_host() == model().decode(tokens, options).to_host());
         }
     }
-    using Narrow = FlowMoModel<FlowMoNano, Cuda, bf16>;
+    using Narrow = FlowMo<FlowMoNano, Cuda, bf16>;
     Narrow narrow;
-    copy_parameters(narrow, noisy_model<FlowMoModel<FlowMoNano, Cpu>>(3));
+    copy_parameters(narrow, noisy_model<FlowMo<FlowMoNano, Cpu>>(3));
     FlowMoGraphSampler<FlowMoNano, bf16> narrow_sampler(narrow, 2);
     CHECK(narrow_sampler.decode(tokens, {.steps = 4}).to_host() == narrow.decode(tokens, {.steps = 4}).to_host());
     const Tokens one = model().encode(Model::Images::normal({1, 3, 16, 16}, 1));
@@ -100,9 +100,9 @@ namespace {
 
 template <class C, class T>
 void check_far_graphs(FarSampleOptions options) {
-    using OnCuda = FarModel<C, Cuda, T>;
+    using OnCuda = Far<C, Cuda, T>;
     OnCuda model;
-    copy_parameters(model, noisy_model<FarModel<C, Cpu>>(5));
+    copy_parameters(model, noisy_model<Far<C, Cpu>>(5));
     options.levels = {0, 2, 4};
     options.steps = DiffusionSteps::list({4, 5, 3});  // too few steps are not recorded
     FarGraphSampler<C, T> recorded(model, options);
@@ -125,12 +125,12 @@ TEST_CASE("cuda: FAR samples the same bits when diffusion steps are graphs") {
 }
 
 TEST_CASE("cuda: FAR's recorded steps can be stopped") {
-    FarModel<FarNano, Cuda> model;
-    copy_parameters(model, noisy_model<FarModel<FarNano, Cpu>>(5));
+    Far<FarNano, Cuda> model;
+    copy_parameters(model, noisy_model<Far<FarNano, Cpu>>(5));
     int asked = 0;
     FarSampleOptions options{.levels = {0, 4}, .steps = DiffusionSteps::list({4, 6}), .guidance = 2.0};
     options.stop = [&asked] { return ++asked > 7; };  // in the second level
-    const auto direct = FarSampler<FarModel<FarNano, Cuda>>(model, options)(std::vector<Index>{3});
+    const auto direct = FarSampler<Far<FarNano, Cuda>>(model, options)(std::vector<Index>{3});
     asked = 0;
     FarGraphSampler<FarNano> recorded(model, options);
     CHECK(recorded(std::vector<Index>{3}).to_host() == direct.to_host());

@@ -32,7 +32,7 @@ void train() {
 TEST_CASE("FlowMoLo over Cuda and Autodiff<Cuda> instantiates with a host compiler") {
     static volatile bool wanted = false;  // a compiler must not leave out what is not called
     if (wanted) {
-        reconstruct<FlowMoModel<FlowMoLo, Cuda>>();
+        reconstruct<FlowMo<FlowMoLo, Cuda>>();
         train();
     }
     CHECK(Cuda::name() == "cuda");

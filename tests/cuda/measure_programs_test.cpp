@@ -42,7 +42,7 @@ TEST_CASE("tokenizers give the same latents on the GPU") {
     CHECK(pixels_on_gpu->decode(latents) == pixels->decode(latents));
 
     const TempDir folder;
-    auto source = noisy_model<FlowMoModel<FlowMoTiny64, Cpu>>(5);
+    auto source = noisy_model<FlowMo<FlowMoTiny64, Cpu>>(5);
     io::save_parameters(source, folder / "model.safetensors", DType::f32);
     const auto codes = program::make_tokenizer<Cpu>(36, 8, folder / "model.safetensors");
     const auto codes_on_gpu = program::make_tokenizer<Cuda>(36, 8, folder / "model.safetensors");

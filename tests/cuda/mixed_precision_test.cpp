@@ -102,7 +102,7 @@ TEST_CASE("cuda: training with bf16 operands keeps f32 weights and follows train
     options.adam.learning_rate = 1e-3;
     options.adam.epsilon = 1e-2;
     options.seed = 5;
-    const auto prepare = [](auto& model) { copy_parameters(model, noisy_model<FlowMoModel<FlowMoNano, Cpu>>(3)); };
+    const auto prepare = [](auto& model) { copy_parameters(model, noisy_model<FlowMo<FlowMoNano, Cpu>>(3)); };
     Trainer exact(options, prepare);
     Trainer mixed(options, prepare);
     const auto images = clamp(Trainer::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0);

@@ -14,7 +14,7 @@ using namespace flowfar;
 using flowfar::testing::counts_allocations;
 using flowfar::testing::heap_allocations;
 
-using Model = FarModel<FarNano, Cpu, float>;
+using Model = Far<FarNano, Cpu, float>;
 
 TEST_CASE("diffusion steps do not allocate") {
     if (!counts_allocations()) {

@@ -1,9 +1,10 @@
-/// FAR's front with files.
+/// FAR with files, through the front headers.
 
 #include <doctest/doctest.h>
 
-#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/cpu.hpp"
 #include "flowfar/far.hpp"
+#include "flowfar/io.hpp"
 
 #include "temp_dir.hpp"
 
@@ -32,8 +33,8 @@ TEST_CASE("a saved model generates what the original does") {
     using Generator = Far<Small, Cpu>;
     const Generator model = Generator::random(3);
     const auto path = folder.path() / "far.safetensors";
-    model.save(path);
-    const Generator again = Generator::load(path);
+    save(model, path);
+    const Generator again = load<Generator>(path);
     FarSampleOptions options;
     options.steps = DiffusionSteps::constant(3);
     int levels = 0;
@@ -42,5 +43,5 @@ TEST_CASE("a saved model generates what the original does") {
     CHECK(levels == 4);  // 0, 2, 3
     CHECK(latents.to_host() == model.generate({1, 2}, options).to_host());
     // The width of the diffusion MLP is a matter of the configuration (FarL and FarL1024 differ in nothing else).
-    CHECK_THROWS_AS(static_cast<void>(Far<Wider, Cpu>::load(path)), Error);
+    CHECK_THROWS_AS(static_cast<void>(load<Far<Wider, Cpu>>(path)), Error);
 }

@@ -27,7 +27,7 @@ struct Small : FarTiny {
     static constexpr Index head_depth = 1;
 };
 
-using Model = FarModel<Masked<Small>, Autodiff<Reference>, double>;
+using Model = Far<Masked<Small>, Autodiff<Reference>, double>;
 
 constexpr Index batch = 3;
 const std::vector<Index> labels{1, 9, 0};

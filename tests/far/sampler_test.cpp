@@ -48,7 +48,7 @@ Model make(std::uint64_t seed = 1) {
 }
 
 FarSampleOptions quick(std::vector<Index> levels = {0, 2, 4}) {
-    FarSampleOptions options;
+    FarSampleOptions options{.limit = 0.0};
     options.levels = std::move(levels);
     options.steps = DiffusionSteps::list(std::vector<int>(options.levels.size(), 4));
     options.seed = 7;
@@ -93,12 +93,12 @@ void check_determinism() {
 }  // namespace
 
 TEST_CASE("the same samples for any batch size and number of threads") {
-    check_determinism<FarModel<Small, Cpu>>();
-    check_determinism<FarModel<Masked<NoBuffer>, Cpu>>();
+    check_determinism<Far<Small, Cpu>>();
+    check_determinism<Far<Masked<NoBuffer>, Cpu>>();
 }
 
 TEST_CASE("any increasing level list, one step included; a callback sees every level and can stop") {
-    using Model = FarModel<Small, Cpu>;
+    using Model = Far<Small, Cpu>;
     const Model model = make<Model>();
     for (const std::vector<Index>& levels : {std::vector<Index>{0}, {5}, {0, 1, 2, 3, 4, 5}}) {
         std::vector<Index> seen;
@@ -128,7 +128,7 @@ TEST_CASE("any increasing level list, one step included; a callback sees every l
 }
 
 TEST_CASE("sampling can be cancelled inside a level, and predictions limited") {
-    using Model = FarModel<Small, Cpu>;
+    using Model = Far<Small, Cpu>;
     const Model model = make<Model>();
     FarSampleOptions options = quick({0, 1, 3});
     std::vector<double> first;
@@ -157,7 +157,7 @@ TEST_CASE("sampling can be cancelled inside a level, and predictions limited") {
 }
 
 TEST_CASE("guidance 1 needs no null rows; otherwise it changes the result") {
-    using Model = FarModel<Small, Cpu>;
+    using Model = Far<Small, Cpu>;
     const Model model = make<Model>();
     FarSampleOptions options = quick();
     options.guidance = 1.0;
@@ -174,7 +174,7 @@ TEST_CASE("guidance 1 needs no null rows; otherwise it changes the result") {
 }
 
 TEST_CASE("hidden tokens do not influence the conditions of others") {
-    using Model = FarModel<Masked<Small>, Cpu>;
+    using Model = Far<Masked<Small>, Cpu>;
     const Model model = make<Model>();
     std::vector<Index> orders;
     for (Index i = 0; i < 72; ++i) {
@@ -198,7 +198,7 @@ TEST_CASE("hidden tokens do not influence the conditions of others") {
 }
 
 TEST_CASE("wrong input is named") {
-    using Model = FarModel<Small, Cpu>;
+    using Model = Far<Small, Cpu>;
     const Model model = make<Model>();
     const auto sampler = [&](const FarSampleOptions& options) { return FarSampler<Model>(model, options); };
     const auto with = [](auto set) {

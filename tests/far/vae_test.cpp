@@ -35,11 +35,11 @@ TEST_CASE("images of any size that the factor divides; samples of a batch are in
     Model model;
     model.initialise(1);
     const auto images = Model::Images::normal({2, 3, 6, 10}, 2);
-    const auto posterior = model.encode(images);
+    const auto posterior = model.posterior(images);
     CHECK(posterior.mean.extents() == Extents{2, 4, 3, 5});
-    const auto again = model.decode(posterior.mean);
+    const auto again = model.decode_unscaled(posterior.mean);
     CHECK(again.extents() == images.extents());
-    const auto second = model.decode(model.encode(Model::Images(slice<0, 1, 2>(images))).mean);
+    const auto second = model.decode_unscaled(model.posterior(Model::Images(slice<0, 1, 2>(images))).mean);
     const std::vector<float> both = again.to_host();
     const std::vector<float> alone = second.to_host();
     CHECK(difference_of({both.begin() + 180, both.end()}, {alone.begin(), alone.end()}, 1e-5) == "");
@@ -59,8 +59,8 @@ TEST_CASE("a step against the gradient lowers the loss, and every parameter has 
     const auto images = Trained::Images::uniform({2, 3, 8, 8}, 4) * 2.0 - 1.0;
     const auto noise = Trained::Latents::normal({2, 4, 4, 4}, 5);
     const auto loss = [&] {
-        const auto posterior = model.encode(images);
-        return mean(square(model.decode(posterior.sample(noise)) - images)) + 1e-3 * mean(posterior.kl());
+        const auto posterior = model.posterior(images);
+        return mean(square(model.decode_unscaled(posterior.sample(noise)) - images)) + 1e-3 * mean(posterior.kl());
     };
     const auto before = loss();
     backward(before);
@@ -90,5 +90,5 @@ TEST_CASE("a saved autoencoder is the same again") {
     Model again;
     io::load_parameters(again, path);
     const auto latents = Model::Latents::normal({1, 4, 2, 2}, 7);
-    CHECK(again.decode_scaled(latents).to_host() == model.decode_scaled(latents).to_host());
+    CHECK(again.decode(latents).to_host() == model.decode(latents).to_host());
 }

@@ -4,9 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/cpu.hpp"
 #include "flowfar/flowmo.hpp"
-#include "flowfar/flowmo/train.hpp"
 
 #include "allocations.hpp"
 

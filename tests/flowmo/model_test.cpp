@@ -1,9 +1,8 @@
-#include "flowfar/flowmo/model.hpp"
-
 #include <doctest/doctest.h>
 #include <thread>
 
 #include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 namespace {
 
@@ -15,7 +14,7 @@ struct OpenNano : FlowMoNano {
     static constexpr Index image_height = dyn;
     static constexpr Index image_width = dyn;
 };
-using Model = FlowMoModel<OpenNano, Cpu>;
+using Model = FlowMo<OpenNano, Cpu>;
 
 const Model& model() {
     static const Model m = [] {
@@ -144,10 +143,12 @@ TEST_CASE("sampling computes the modulations of many steps at once and gives the
 TEST_CASE("a compile-time schedule decodes to the same bits as its run-time twin") {
     const Index side = 2 * OpenNano::patch;
     const Tokens tokens = model().encode(Model::Images::normal({1, 3, side, side}, 4));
-    const auto fixed = model().decode(tokens, ShiftedSteps<5, Power<1, 4>>{}, {.seed = 3}, side, side);
+    const auto code = Model::code_of(tokens);
+    const auto noise = Model::Images::normal({1, 3, side, side}, 3);
+    const auto fixed = FlowMoSampler<Model>(model(), {}, ShiftedSteps<5, Power<1, 4>>{})(code, noise);
     const auto open = model().decode(tokens, {.steps = 5, .power = 0.25, .seed = 3}, side, side);
     CHECK(fixed.to_host() == open.to_host());
-    const auto even = model().decode(tokens, ShiftedSteps<5>{}, {.seed = 3}, side, side);
+    const auto even = FlowMoSampler<Model>(model(), {}, ShiftedSteps<5>{})(code, noise);
     CHECK(even.to_host() == model().decode(tokens, {.steps = 5, .power = 1.0, .seed = 3}, side, side).to_host());
     CHECK(even.to_host() != open.to_host());
 }

@@ -12,12 +12,12 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FarModel<FarB, Tested>;
+using Model = Far<FarB, Tested>;
 
 template <class C>
 Index count() {
     // Storage that nobody writes costs no memory.
-    return parameter_count(FarModel<C, Tested>());
+    return parameter_count(Far<C, Tested>());
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Patched : FarTiny {
 
 template <Index Patch>
 void check_layout(const Golden& golden) {
-    using Model = FarModel<Patched<Patch>, Tested>;
+    using Model = Far<Patched<Patch>, Tested>;
     const auto latents = golden.tensor<typename Model::Latents>("patch.input");
     const auto tokens = Model::patchify(latents);
     golden.close(text("patchify.p", Patch), tokens, 0.0);

@@ -33,7 +33,7 @@ std::vector<double> at_step(const std::vector<double>& all, int step, std::size_
 
 template <class C>
 void check(const std::string& name) {
-    using Model = FarModel<C, Tested>;
+    using Model = Far<C, Tested>;
     const auto golden = Golden::find(name);
     if (!golden) {
         return;

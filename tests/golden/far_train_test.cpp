@@ -14,7 +14,7 @@ using namespace flowfar::testing;
 namespace {
 
 using A = Autodiff<Tested>;
-using Model = FarModel<FarTinyGolden, A>;
+using Model = Far<FarTinyGolden, A>;
 
 void check(const std::string& name, bool masked) {
     const auto golden = Golden::find(name);

@@ -13,7 +13,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FarModel<FarTinyGolden, Tested>;
+using Model = Far<FarTinyGolden, Tested>;
 
 }  // namespace
 

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <string>
 
+#include "flowfar/cpu.hpp"
 #include "flowfar/flowmo.hpp"
+#include "flowfar/io.hpp"
 
 #include "golden_full.hpp"
 #include "temp_dir.hpp"
@@ -22,9 +24,9 @@ std::uint64_t bytes_of(const Model& model) {
     return static_cast<std::uint64_t>(parameter_count(model)) * sizeof(float);
 }
 
-Model load(const io::Path& path, Stopwatch& watch) {
+Model loaded_from(const io::Path& path, Stopwatch& watch) {
     std::uint64_t loaded = 0;
-    Model model = Model::load(path, [&](std::uint64_t done, std::uint64_t total) {
+    Model model = load<Model>(path, [&](std::uint64_t done, std::uint64_t total) {
         CHECK(done > loaded);
         CHECK(done <= total);
         loaded = done;
@@ -58,7 +60,7 @@ TEST_CASE("FlowMo-Lo: a checkpoint for PyTorch loads by name and computes what t
         watch.report("writing the checkpoint");
     }
     {
-        const Model model = load(path, watch);
+        const Model model = loaded_from(path, watch);
         // The largest tensor takes 32 MB; the rest is the program and what the operating system reads ahead.
         CHECK(peak_gigabytes() < static_cast<double>(bytes_of(model)) / 1e9 + 0.25);
         check_outputs<FlowMoLo>(*golden, model, watch);
@@ -74,7 +76,7 @@ TEST_CASE("FlowMo-Lo: a checkpoint for PyTorch loads by name and computes what t
             text(python, " ", script.string(), " --rewrite ", path.string(), " ", again.string(), " ", format);
         REQUIRE(std::system(command.c_str()) == 0);
         watch.report(text("PyTorch writes a ", format));
-        check_outputs<FlowMoLo>(*golden, load(again, watch), watch);
+        check_outputs<FlowMoLo>(*golden, loaded_from(again, watch), watch);
         std::filesystem::remove(again);
     }
 }

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 template <class C>
 void check_decoder(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Tested>;
+    using Model = FlowMo<C, Tested>;
     using Sequence = typename Model::Decoder::Sequence;
     using Times = typename Model::Times;
     const auto golden = Golden::find(name);

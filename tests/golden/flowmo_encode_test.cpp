@@ -28,7 +28,7 @@ void check_streams(const Golden& golden, Index index, const Sequence* image, con
 
 template <class C>
 void check_encoder(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Tested>;
+    using Model = FlowMo<C, Tested>;
     using Sequence = typename Model::Encoder::Sequence;
     const auto golden = Golden::find(name);
     if (!golden) {

@@ -9,7 +9,7 @@ using namespace flowfar;
 using namespace flowfar::testing;
 
 TEST_CASE("gradients accumulate over two chunks") {
-    using Model = FlowMoModel<Micro, Autodiff<Tested>>;
+    using Model = FlowMo<Micro, Autodiff<Tested>>;
     const auto golden = Golden::find("flowmo_micro_train_accum2");
     if (!golden) {
         return;
@@ -42,7 +42,7 @@ TEST_CASE("gradients accumulate over two chunks") {
 }
 
 TEST_CASE("gradients of a model with 12 heads") {
-    using Model = FlowMoModel<TinyA, Autodiff<Tested>>;
+    using Model = FlowMo<TinyA, Autodiff<Tested>>;
     const auto golden = Golden::find("flowmo_tiny_train_gradstats");
     if (!golden) {
         return;

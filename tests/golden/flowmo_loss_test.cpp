@@ -10,7 +10,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMoModel<Micro, Autodiff<Tested>>;
+using Model = FlowMo<Micro, Autodiff<Tested>>;
 using Images = Model::Images;
 
 }  // namespace

@@ -13,7 +13,7 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMoModel<Micro, Autodiff<Tested>>;
+using Model = FlowMo<Micro, Autodiff<Tested>>;
 using Images = Model::Images;
 constexpr Index batch = 2;
 constexpr Index steps = 4;

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
@@ -57,7 +57,7 @@ void check_schedule(const Golden& golden, const std::string& stem, const Shifted
 
 template <class C>
 void check_reconstruction(const std::string& name, const std::string& parameters) {
-    using Model = FlowMoModel<C, Tested>;
+    using Model = FlowMo<C, Tested>;
     const auto golden = Golden::find(name);
     if (!golden) {
         return;
@@ -77,20 +77,20 @@ void check_reconstruction(const std::string& name, const std::string& parameters
         const std::string stem = key + ".";
         const Run run(value);
         const ShiftedSchedule schedule(run.steps, run.power);
+        const FlowMoSampler<Model> sampler(model, {.guidance = run.guidance, .interval = run.interval}, schedule);
         check_schedule(*golden, stem, schedule, run);
 
         HostTensor states{golden->extents(stem + "traj"), {}};
         const bool all = states.extents[0] == run.steps;
         int calls = 0;
-        const auto result =
-            model.sample(code, noise, schedule, run.guidance, run.interval, [&](const typename Model::Step& step) {
-                CHECK(step.step == ++calls);
-                if (all || step.step == run.steps) {
-                    const HostTensor state = host(step.state);
-                    states.values.insert(states.values.end(), state.values.begin(), state.values.end());
-                }
-                return true;
-            });
+        const auto result = sampler(code, noise, [&](const typename Model::Step& step) {
+            CHECK(step.step == ++calls);
+            if (all || step.step == run.steps) {
+                const HostTensor state = host(step.state);
+                states.values.insert(states.values.end(), state.values.begin(), state.values.end());
+            }
+            return true;
+        });
         CHECK(calls == run.steps);
         golden->close(stem + "traj", states, 2e-5);
         golden->close(stem + "image", result, 2e-5);

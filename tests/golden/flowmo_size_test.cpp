@@ -38,7 +38,7 @@ struct Size {
 template <class C>
 Size size_of_model() {
     const double before = resident();
-    const FlowMoModel<C, Cpu> model;
+    const FlowMo<C, Cpu> model;
     const Size size{parameter_count(model.encoder), parameter_count(model.decoder)};
     CHECK(parameter_count(model) == size.encoder + size.decoder);
     // Four bytes per parameter would be touched memory; sanitizers need an eighth of that for their own notes.

@@ -8,7 +8,7 @@
 #include <string>
 #include <sys/resource.h>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
@@ -104,7 +104,7 @@ void check_full_size(const std::string& name) {
         return;
     }
     Stopwatch watch;
-    FlowMoModel<C, Tested> model;
+    FlowMo<C, Tested> model;
     golden_parameters(name, model);
     watch.report("filling the parameters");
     check_outputs<C>(*golden, model, watch);

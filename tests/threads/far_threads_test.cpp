@@ -16,7 +16,7 @@ namespace {
 
 template <class C>
 void check() {
-    using Model = FarModel<C, Cpu>;
+    using Model = Far<C, Cpu>;
     constexpr int users = 4;
     const Model model = [] {
         Model fresh;

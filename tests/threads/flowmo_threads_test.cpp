@@ -6,7 +6,7 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/checkpoints/shared.hpp"
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 #include "at_once.hpp"
 #include "temp_dir.hpp"
@@ -18,7 +18,7 @@ using flowfar::testing::TempDir;
 namespace {
 
 template <class T>
-using Model = FlowMoModel<FlowMoTiny, Cpu, T>;
+using Model = FlowMo<FlowMoTiny, Cpu, T>;
 
 template <class T>
 void check(const Model<T>& model) {

@@ -2,10 +2,12 @@
 
 /// Tells from a file's tensors which FAR configuration it belongs to.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "flowfar/checkpoints/load.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
@@ -104,3 +106,15 @@ void check_far_weights(const Weights& weights) {
 }
 
 }  // namespace flowfar::io
+
+namespace flowfar {
+
+template <class C, class B, class T>
+struct CheckpointTraits<Far<C, B, T>> {
+    static void check(const io::Weights& weights) { io::check_far_weights<C>(weights); }
+    [[nodiscard]] static std::map<std::string, std::string> facts() {
+        return {{"configuration", std::string(C::name)}, {"masked", C::masked ? "1" : "0"}};
+    }
+};
+
+}  // namespace flowfar

@@ -2,9 +2,11 @@
 
 /// Tells from a file's tensors which FlowMo configuration it belongs to.
 
+#include <map>
 #include <string>
 #include <string_view>
 
+#include "flowfar/checkpoints/load.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
@@ -79,3 +81,15 @@ void check_flowmo_weights(const Weights& weights) {
 }
 
 }  // namespace flowfar::io
+
+namespace flowfar {
+
+template <class C, class B, class T>
+struct CheckpointTraits<FlowMo<C, B, T>> {
+    static void check(const io::Weights& weights) { io::check_flowmo_weights<C>(weights); }
+    [[nodiscard]] static std::map<std::string, std::string> facts() {
+        return {{"configuration", std::string(C::name)}};
+    }
+};
+
+}  // namespace flowfar

@@ -195,7 +195,7 @@ requires requires(const File& f) {
 void load_published(Network& network, const File& file) {
     detail::explained<Network>([&] { detail::load_folded(network, file); });
 }
-/// The same from a file of any known format: PyTorch's (.pth) or safetensors (see `WeightsFile`).
+/// Loads from a file of any known format: PyTorch's (.pth) or safetensors (see `WeightsFile`).
 template <class Network>
 void load_published(Network& network, const Path& path) {
     detail::explained<Network>([&] {

@@ -112,7 +112,7 @@ template <class Model>
     return out;
 }
 
-/// Is told how many bytes of the model are loaded, and of how many.
+/// Progress callback: bytes of the model loaded so far, total bytes.
 using LoadProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 /// Loads all parameters of a model by name from `prefix + name`. Strict: missing, unexpected (below the prefix) and
@@ -141,7 +141,7 @@ void load_parameters(Model& model, const File& file, const std::string& prefix =
         }
     }
 }
-/// The same from a file of any known format (see `WeightsFile`). Without a prefix, the weights are looked for where
+/// Loads from a file of any known format (see `WeightsFile`). Without a prefix, the weights are looked for where
 /// published checkpoints keep them (see `Weights`): averaged ones are preferred, and names lose the traces of wrappers.
 template <class Model>
 void load_parameters(Model& model, const Path& path, const std::string& prefix = "",

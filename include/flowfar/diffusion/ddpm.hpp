@@ -133,6 +133,13 @@ struct StepOptions {
     double temperature = 1.0;  ///< factor of the noise
     double clip = 0.0;         ///< limit the predicted x_0 to [−clip, clip]; 0: no limit
 };
+/// Throws `Error` for a temperature or limit that is negative or not finite.
+inline void check_step_options(const StepOptions& options) {
+    require(std::isfinite(options.temperature) && options.temperature >= 0.0,
+            "temperature: expected a finite number of at least 0, found ", options.temperature);
+    require(std::isfinite(options.clip) && options.clip >= 0.0, "limit: expected a finite number of at least 0, found ",
+            options.clip);
+}
 
 /// The x_0 that ε implies at step t, limited to [−clip, clip] unless that is 0.
 template <AnyTensor X>

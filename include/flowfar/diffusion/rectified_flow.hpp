@@ -89,6 +89,12 @@ template <AnyTensor X, AnyTensor V>
     return z - velocity * detail::per_sample<X>(t);
 }
 
+/// One Euler step towards the data: z − v · step. The step is a number, or a tensor that broadcasts against z.
+template <AnyTensor X, class Step>
+[[nodiscard]] X euler(const X& z, const X& velocity, const Step& step) {
+    return z - velocity * step;
+}
+
 /// Mean squared error of the velocity against ε − x.
 template <AnyTensor X>
 [[nodiscard]] auto loss(const X& x, const X& noise, const X& velocity) {

@@ -69,13 +69,13 @@ struct ShiftedSteps {
     return out;
 }
 
-/// The run-time twin of `ShiftedSteps`.
+/// A schedule whose number of steps and power are known at run time; `ShiftedSteps` converts to it.
 class ShiftedSchedule {
    public:
     ShiftedSchedule(int steps, double power) : times_(shifted_times(steps, power)) {}
 
     template <int Steps, class Curve>
-    explicit ShiftedSchedule(ShiftedSteps<Steps, Curve> /*schedule*/)
+    ShiftedSchedule(ShiftedSteps<Steps, Curve> /*schedule*/)
         : times_(ShiftedSteps<Steps, Curve>::times.begin(), ShiftedSteps<Steps, Curve>::times.end()) {}
 
     [[nodiscard]] int steps() const { return static_cast<int>(times_.size()) - 1; }
@@ -108,5 +108,13 @@ struct GuidanceInterval {
     [[nodiscard]] static constexpr GuidanceInterval always() { return {}; }
     [[nodiscard]] constexpr bool contains(double t) const { return t >= low && t <= high; }
 };
+
+/// Throws `Error` unless the factor of classifier-free guidance is finite and the interval not reversed.
+inline void check_guidance(double guidance, GuidanceInterval interval = {}) {
+    require(guidance > -cx::infinity && guidance < cx::infinity, "guidance: expected a finite number, found ",
+            guidance);
+    require(interval.low <= interval.high, "guidance: expected an interval with low <= high, found ", interval.low,
+            " and ", interval.high);
+}
 
 }  // namespace flowfar

@@ -24,6 +24,9 @@ struct FarB {
     static constexpr bool masked = false;  ///< trained and sampled with hidden tokens
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 2, 3, 4, 5, 6, 7, 8, 9, 10>;  ///< levels of the autoregressive steps
+    static constexpr int diffusion_steps = 100;              ///< of each autoregressive step when sampling
+    /// Bound of the clean latents that a diffusion step may predict when sampling; 0: none, as published.
+    static constexpr double limit = 0.0;
 };
 
 /// 450.6M parameters.
@@ -68,6 +71,8 @@ struct FarTiny {
     static constexpr bool masked = false;
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24>;
+    static constexpr int diffusion_steps = 50;
+    static constexpr double limit = 2.0;  ///< of pixels as latents (PixelTokenizer); without it small models run away
 };
 
 /// For tests that must end within seconds: 16×16 pixels as 4×4 tokens.
@@ -89,6 +94,7 @@ struct FarTinyCode : FarTiny {
     static constexpr Index channels = 36;
     static constexpr Index side = 8;
     static constexpr Index patch = 1;
+    static constexpr double limit = 0.0;
 };
 
 /// A configuration trained and sampled with hidden tokens. The parameters are the same.
@@ -97,6 +103,10 @@ struct Masked : C {
     static constexpr bool masked = true;
 };
 
+/// The model of a configuration on a backend: far/model.hpp.
+template <class C, class B, class T = float>
+class Far;
+
 /// Everything that a configuration must satisfy; instantiating it checks.
 template <class C>
 struct CheckedFarConfig : C {
@@ -104,6 +114,8 @@ struct CheckedFarConfig : C {
     static_assert(C::patch >= 1 && C::side % C::patch == 0, "Far: the patch size must divide the latent's side");
     static_assert(C::buffer >= 0, "Far: the number of buffer positions must not be negative");
     static_assert(C::hidden % C::heads == 0, "Far: the number of heads must divide the hidden width");
+    static_assert(C::diffusion_steps >= 1 && C::limit >= 0.0,
+                  "Far: a positive number of diffusion steps, and a limit that is not negative");
     static constexpr Index tokens = (C::side / C::patch) * (C::side / C::patch);
     static constexpr Index token_dim = C::channels * C::patch * C::patch;
     static constexpr Index positions = C::buffer + tokens;

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cmath>
 #include <functional>
 #include <utility>
 
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/far/denoising_mlp.hpp"
 
 namespace flowfar {
@@ -89,11 +89,8 @@ struct DiffusionHead {
     [[nodiscard]] Rows sample(const Hidden& condition, const Prepared& prepared, double guidance,
                               const ddpm::StepOptions& options, Noise&& noise,
                               const std::function<bool()>& stop = {}) const {
-        require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
-        require(std::isfinite(options.temperature) && options.temperature >= 0.0,
-                "temperature: expected a finite number of at least 0, found ", options.temperature);
-        require(std::isfinite(options.clip) && options.clip >= 0.0,
-                "limit: expected a finite number of at least 0, found ", options.clip);
+        check_guidance(guidance);
+        ddpm::check_step_options(options);
         const bool two = guidance != 1.0;
         require(!two || condition.extent(0) % 2 == 0, "sample: guidance needs one null condition per row, found ",
                 condition.extent(0), " conditions");

@@ -1,12 +1,14 @@
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/diffusion_head.hpp"
+#include "flowfar/far/sample_options.hpp"
 #include "flowfar/far/token_mask.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/vit_block.hpp"
@@ -26,8 +28,12 @@ struct FarRunOptions {
 /// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
 /// [batch, channels, side, side] of unit variance. Inference on a const model from several threads is safe on the CPU.
 /// Parameters are unset until `initialise` or a loader fills them.
-template <class C, class B, class T = float>
-class FarModel {
+///
+///     using Model = flowfar::Far<flowfar::FarB, flowfar::Cpu>;
+///     const auto model = flowfar::load<Model>("checkpoint-last.pth");   // flowfar/io.hpp
+///     const auto latents = model.generate({207, 360}, {.guidance = 3.0, .seed = 7});
+template <class C, class B, class T>
+class Far {
    public:
     using Config = CheckedFarConfig<C>;
     using Backend = B;
@@ -45,6 +51,9 @@ class FarModel {
     using Block = VitBlock<B, hidden, C::heads, T>;
     using Head = DiffusionHead<B, token_dim, hidden, C::head_width, T>;
     using Run = FarRunOptions;
+    using Step = FarStep<Far>;
+    /// Called after each autoregressive step; returning false stops with the current estimate.
+    using Callback = std::function<bool(const Step&)>;
 
     Tensor<B, Shape<1, hidden>, T> fake_latent = make_parameter<Tensor<B, Shape<1, hidden>, T>>();
     Tensor<B, Shape<1, 1, hidden>, T> mask_token = make_parameter<Tensor<B, Shape<1, 1, hidden>, T>>();
@@ -149,6 +158,17 @@ class FarModel {
         return reshape<Shape<dyn, X::Shape::at(2)>>(x, {x.extent(0) * tokens, X::Shape::at(2)});
     }
 
+    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. The body is in
+    /// far/sample.hpp; keep a `FarSampler` to generate several batches.
+    [[nodiscard]] Latents generate(const std::vector<Index>& labels, const FarSampleOptions& options = {},
+                                   const Callback& callback = {}) const;
+
+    /// A model with fresh random parameters.
+    [[nodiscard]] static Far random(std::uint64_t seed) {
+        Far model;
+        model.initialise(seed);
+        return model;
+    }
     /// Fresh parameters by the reference's rules (with this library's random numbers).
     void initialise(std::uint64_t seed) {
         init::normal(fake_latent, 0.02, fold(seed, "fake_latent"));

@@ -1,50 +1,12 @@
 #pragma once
 
-#include <cmath>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/model.hpp"
-#include "flowfar/far/schedule.hpp"
 
 namespace flowfar {
-
-/// How labels become latents. The defaults are the published ones.
-struct FarSampleOptions {
-    std::vector<Index> levels = {};  ///< increasing, below the latent's side; empty: the configuration's
-    DiffusionSteps steps = DiffusionSteps::constant(100);
-    double guidance = 3.0;  ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
-    FarGuidance guidance_schedule = FarGuidance::linear;
-    double temperature = 1.0;
-    FarTemperature temperature_schedule = FarTemperature::published;
-    /// Limits the clean token that every diffusion step predicts to [−limit, limit]; 0: no limit, as published. Where
-    /// the tokenizer has a bound, as pixels have, it keeps the first steps of small models from running away: there a
-    /// small error of ε is a large one of the token.
-    double limit = 0.0;
-    bool filter_between = true;  ///< low-pass each result before it is the next input; off for models trained to
-                                 ///< predict the next level
-    std::uint64_t seed = 0;
-    std::uint64_t first_sample = 0;  ///< number of the first sample in the stream of `seed`
-    /// Asked before every diffusion step; true cancels: the result is that of the last finished autoregressive step, or
-    /// zeros if there is none.
-    std::function<bool()> stop = {};
-};
-
-/// What a callback sees after each autoregressive step.
-template <class Model>
-struct FarStep {
-    int step;  ///< 1 … steps
-    int steps;
-    Index level;
-    int diffusion_steps;
-    double guidance;
-    double temperature;
-    const typename Model::Tokens& input;      ///< what the transformer saw: low-passed, hidden tokens zero
-    const TokenMask* mask;                    ///< which tokens were hidden, or null
-    const typename Model::Latents& estimate;  ///< the result if sampling stopped here
-};
 
 /// The random numbers of a sampling run, counter-based: those of sample i depend on (seed, i) alone, so neither the
 /// batch size nor the number of threads changes them.
@@ -108,11 +70,14 @@ class FarSampler {
             options_.levels = default_levels<C>();
         }
         check_far_levels(options_.levels, C::side, C::masked);
-        require(std::isfinite(options_.guidance), "guidance: expected a finite number, found ", options_.guidance);
-        require(std::isfinite(options_.temperature) && options_.temperature >= 0.0,
-                "temperature: expected a finite number of at least 0, found ", options_.temperature);
-        require(std::isfinite(options_.limit) && options_.limit >= 0.0,
-                "limit: expected a finite number of at least 0, found ", options_.limit);
+        if (!options_.steps) {
+            options_.steps = DiffusionSteps::constant(C::diffusion_steps);
+        }
+        if (!options_.limit) {
+            options_.limit = C::limit;
+        }
+        check_guidance(options_.guidance);
+        ddpm::check_step_options({.temperature = options_.temperature, .clip = *options_.limit});
         for (int k = 0; k < count(); ++k) {
             prepare_step(k);
         }
@@ -124,13 +89,13 @@ class FarSampler {
         return run(labels, draws, callback);
     }
 
-    /// The same with other random numbers: an object like `FarSampleDraws`.
+    /// Generates with given random numbers: an object like `FarSampleDraws`.
     template <class Draws>
     [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback = {}) const {
         return run(labels, draws, callback,
                    [this](const auto&... arguments) { return model_->head.sample(arguments...); });
     }
-    /// The same with another way to take the head's diffusion steps: `chain` has the arguments of its `sample`.
+    /// Generates with another way to take the head's diffusion steps: `chain` has the arguments of its `sample`.
     template <class Draws, class Chain>
     [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback,
                               Chain&& chain) const {
@@ -153,7 +118,7 @@ class FarSampler {
             const Index level = options_.levels[static_cast<std::size_t>(k)];
             const typename Head::Rows rows = chain(
                 condition(buffers, input, mask, level, guidance), prepared.head, guidance,
-                ddpm::StepOptions{.temperature = temperature, .clip = options_.limit},
+                ddpm::StepOptions{.temperature = temperature, .clip = *options_.limit},
                 [&](int draw) { return draws.noise(k, draw); }, options_.stop);
             if (!rows.defined()) {
                 return estimate.defined() ? estimate : Latents::zeros({batch, C::channels, C::side, C::side});
@@ -190,7 +155,7 @@ class FarSampler {
 
     /// Remembers which prepared schedule step k uses; equal schedules share one.
     void prepare_step(int k) {
-        std::vector<Index> kept = options_.steps.kept(k, count(), model_->head.process.steps());
+        std::vector<Index> kept = options_.steps->kept(k, count(), model_->head.process.steps());
         std::size_t at = 0;
         while (at < prepared_.size() && prepared_[at].kept != kept) {
             ++at;
@@ -223,7 +188,7 @@ class FarSampler {
         const auto scalar = Head::Scalars::full({1, 1}, static_cast<double>(level));
         return model_->head.net.condition(Model::flatten(z), scalar);
     }
-    /// The result of step k as the input of the next: low-passed, and with fewer tokens hidden than before.
+    /// The next step's input: the result of step k low-passed, with fewer tokens hidden than before.
     [[nodiscard]] Tokens next_input(const Latents& estimate, int k, const std::vector<Index>& orders,
                                     std::optional<TokenMask>& mask) const {
         // With hidden tokens the published sampler leaves the first result, of which few tokens survive, unfiltered.
@@ -248,5 +213,11 @@ class FarSampler {
     std::vector<Prepared> prepared_;
     std::vector<std::size_t> schedule_of_;  // per autoregressive step, a position in prepared_
 };
+
+template <class C, class B, class T>
+auto Far<C, B, T>::generate(const std::vector<Index>& labels, const FarSampleOptions& options,
+                            const Callback& callback) const -> Latents {
+    return FarSampler<Far>(*this, options)(labels, callback);
+}
 
 }  // namespace flowfar

@@ -18,8 +18,9 @@ namespace flowfar {
 /// numbers of a seed, if there are any to make. `limit` bounds the absolute values of latents; 0 says that there is no
 /// bound.
 template <class K>
-concept Tokenizer = requires(const K& k, const typename K::Images& images, const typename K::Statistics& statistics,
-                             const typename K::Latents& latents, std::uint64_t seed) {
+concept LatentTokenizer = requires(const K& k, const typename K::Images& images,
+                                   const typename K::Statistics& statistics, const typename K::Latents& latents,
+                                   std::uint64_t seed) {
     { K::name } -> std::convertible_to<std::string_view>;
     { K::image_size } -> std::convertible_to<Index>;
     { K::channels } -> std::convertible_to<Index>;
@@ -49,7 +50,7 @@ class PixelTokenizer {
     [[nodiscard]] Images decode(const Latents& latents) const { return clamp(latents / limit, -1.0, 1.0); }
 };
 
-/// The KL-regularised autoencoder C of images of Size × Size pixels; the model is shared with whoever loaded it.
+/// The KL-regularised autoencoder C of images of Size × Size pixels. The model is shared with its other users.
 template <class C, class B, Index Size = C::resolution, class T = float>
 class VaeTokenizer {
    public:
@@ -74,9 +75,7 @@ class VaeTokenizer {
         const auto posterior = Model::posterior(moments);
         return C::latent_scale * posterior.sample(Map::normal(posterior.mean.extents(), seed));
     }
-    [[nodiscard]] Images decode(const Latents& latents) const {
-        return clamp(model_->decode_scaled(latents), -1.0, 1.0);
-    }
+    [[nodiscard]] Images decode(const Latents& latents) const { return model_->decode(latents); }
 
    private:
     std::shared_ptr<const Model> model_;

@@ -38,10 +38,10 @@ struct FarTrainReport {
 /// Trains a FAR of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
 template <class C, class B, class T = float>
-class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>> {
+class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
    public:
     static_assert(!is_autodiff<B>, "FarTrainer: name the plain backend; the trainer adds the tape itself");
-    using Base = Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>>;
+    using Base = Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>>;
     using typename Base::Model;
     using typename Base::PlainModel;
     using Latents = typename PlainModel::Latents;
@@ -74,7 +74,7 @@ class FarTrainer : public Trainer<FarModel<C, Autodiff<B>, T>, FarModel<C, B, T>
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
         return queue_step(latents, labels).get();
     }
-    /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
+    /// `step` without waiting for the device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.
     [[nodiscard]] Pending queue_step(const Latents& latents, std::span<const Index> labels) {
         Numbers numbers;

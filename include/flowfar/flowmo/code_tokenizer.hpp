@@ -6,11 +6,11 @@
 #include <string_view>
 #include <utility>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 namespace flowfar {
 
-/// The code of a FlowMo before quantisation as latents that another model can generate (the concept Tokenizer of
+/// The code of a FlowMo before quantisation as latents that another model can generate (the concept LatentTokenizer of
 /// far/tokenizer.hpp), a square: code position n in row n / side, column n % side. Decoding
 /// quantises and integrates the flow.
 template <class C, class B, class T = float>
@@ -24,7 +24,7 @@ class FlowMoTokenizer {
     }
 
    public:
-    using Model = FlowMoModel<C, B, T>;
+    using Model = FlowMo<C, B, T>;
     static_assert(root(C::code_length) * root(C::code_length) == C::code_length,
                   "FlowMoTokenizer: the code length must be a square");
     static_assert(C::image_height == C::image_width && C::image_height != dyn,

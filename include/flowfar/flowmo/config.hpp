@@ -63,7 +63,7 @@ struct FlowMoTiny {
     static constexpr MmditConfig decoder{112, 4, 3, {8, 10, 10}};
 };
 
-/// The same for 64×64 photos: 64 tokens of 36 bits (288 bytes).
+/// FlowMoTiny for 64×64 photos: 64 tokens of 36 bits (288 bytes).
 struct FlowMoTiny64 : FlowMoTiny {
     static constexpr std::string_view name = "FlowMoTiny64";
     static constexpr Index image_height = 64;
@@ -83,6 +83,10 @@ struct FlowMoNano {
     static constexpr MmditConfig encoder{32, 2, 1, {4, 6, 6}};
     static constexpr MmditConfig decoder{32, 2, 1, {4, 6, 6}};
 };
+
+/// The model of a configuration on a backend: flowmo/model.hpp.
+template <class C, class B, class T = float>
+class FlowMo;
 
 /// Everything that a configuration must satisfy; instantiating it checks.
 template <class C>

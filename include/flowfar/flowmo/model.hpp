@@ -1,14 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/mmdit.hpp"
@@ -39,8 +37,13 @@ struct FlowMoDecodeOptions {
 /// FlowMo (arXiv 2503.11056): a transformer diffusion autoencoder. Configuration C (flowmo/config.hpp), backend B,
 /// element type T. Images are [batch, 3, height, width] in [−1, 1]. Inference on a const model from several threads is
 /// safe on the CPU. Parameters are unset until `initialise` or a loader fills them.
-template <class C, class B, class T = float>
-class FlowMoModel {
+///
+///     using Model = flowfar::FlowMo<flowfar::FlowMoLo, flowfar::Cpu>;
+///     const auto model = flowfar::load<Model>("flowmo_lo.pth");                                    // flowfar/io.hpp
+///     const flowfar::Tokens tokens = model.encode(flowfar::io::read_image("photo.jpg", {.size = 256}));
+///     flowfar::io::write_image("again.png", model.decode(tokens, {.steps = 25, .seed = 7}));
+template <class C, class B, class T>
+class FlowMo {
    public:
     using Config = CheckedFlowMoConfig<C>;
     using Backend = B;
@@ -69,12 +72,18 @@ class FlowMoModel {
     Decoder decoder{C::decoder.depth};
     bool checkpoint_blocks = false;  ///< training: recompute blocks in the backward pass to save memory
 
-    FlowMoModel() {
+    FlowMo() {
         if constexpr (C::image_height != dyn && C::image_width != dyn) {
             fixed_ = make_geometry(C::image_height, C::image_width);
         }
     }
 
+    /// A model with fresh random parameters.
+    [[nodiscard]] static FlowMo random(std::uint64_t seed) {
+        FlowMo model;
+        model.initialise(seed);
+        return model;
+    }
     /// Fills all parameters as a fresh PyTorch model would (with this library's random numbers).
     void initialise(std::uint64_t seed) {
         encoder.initialise(fold(seed, "encoder"));
@@ -90,7 +99,7 @@ class FlowMoModel {
     [[nodiscard]] Codes encode_continuous(const Images& images) const {
         return encode_observed(images, [](Index, const auto&, const auto&) {});
     }
-    /// The same with a look at the streams between blocks (see Mmdit::run).
+    /// `encode_continuous` with a look at the streams between blocks (see Mmdit::run).
     template <class Observer>
     [[nodiscard]] Codes encode_observed(const Images& images, Observer&& observe) const {
         const Geometry angles = geometry(images.extent(2), images.extent(3));
@@ -103,6 +112,16 @@ class FlowMoModel {
         const std::vector<T> code = encode_continuous(images).to_host();
         return Tokens::from_code<T>(code, images.extent(0), C::code_length, C::context_dim, C::codebook_bits);
     }
+    [[nodiscard]] Tokens encode(std::span<const Image> images) const {
+        for (const Image& image : images) {
+            require((C::image_height == dyn || image.height == C::image_height) &&
+                        (C::image_width == dyn || image.width == C::image_width),
+                    C::name, ": expected images of ", C::image_height, " x ", C::image_width, " pixels, found ",
+                    image.height, " x ", image.width);
+        }
+        return encode(to_tensor<Images>(images));
+    }
+    [[nodiscard]] Tokens encode(const Image& image) const { return encode(std::span<const Image>(&image, 1)); }
 
     /// A ±1 code and the mask channel of ones that tells it from the null code.
     [[nodiscard]] static CodeInputs with_mask(const Codes& code) {
@@ -139,77 +158,14 @@ class FlowMoModel {
         return unpatchify(decoder.run_modulated(patchify(z), code, time, angles.decoder), z.extent(2), z.extent(3));
     }
 
-    /// Integrates the probability flow from noise z0 under a code, by Euler steps through `schedule`; clipped at the
-    /// end.
-    [[nodiscard]] Images sample(const Codes& code, Images z, const ShiftedSchedule& schedule, double guidance,
-                                GuidanceInterval interval, const Callback& callback = {}) const {
-        require(std::isfinite(guidance), "guidance: expected a finite number, found ", guidance);
-        require(interval.low <= interval.high, "guidance: expected an interval with low <= high, found ", interval.low,
-                " and ", interval.high);
-        const Index batch = z.extent(0);
-        const Geometry angles = geometry(z.extent(2), z.extent(3));
-        const CodeInputs conditional = with_mask(code);
-        const CodeInputs both = concat<0>(conditional, null_code(batch));
-        SampleTimes times(*this, schedule);
-        for (int i = 0; i < schedule.steps(); ++i) {
-            const double t = schedule.times()[static_cast<std::size_t>(i)];
-            const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
-                if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
-                    return velocity(state, condition, Times::full({state.extent(0)}, t), angles);
-                } else {
-                    return velocity_at(state, condition, times.row(i), angles);
-                }
-            };
-            const bool guided = guidance != 1.0 && interval.contains(t);
-            Images v;
-            if (guided) {
-                const Images doubled = concat<0>(z, z);
-                const Images pair = velocity_of(doubled, both);
-                const auto with = slice<0>(pair, 0, batch);
-                const auto without = slice<0>(pair, batch, 2 * batch);
-                v = without + (with - without) * guidance;
-            } else {
-                v = velocity_of(z, conditional);
-            }
-            const Images previous = z;
-            z = z - v * schedule.step(i);
-            if (callback) {
-                const Images estimate = clamp(previous - v * t, -1.0, 1.0);
-                if (!callback(
-                        {i + 1, schedule.steps(), schedule.times()[static_cast<std::size_t>(i) + 1], z, estimate})) {
-                    return estimate;
-                }
-            }
-        }
-        return clamp(z, -1.0, 1.0);
-    }
-
-    /// Tokens → images [batch, 3, height, width] in [−1, 1]. The noise of image i is the part of the stream of
-    /// `options.seed` that starts at i · 3 · height · width. On Autodiff<B> the whole chain is recorded.
-    [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
-                                const Callback& callback = {}) const {
-        return decode(tokens, ShiftedSchedule(options.steps, options.power), options, height, width, callback);
-    }
-    /// The same through a given schedule; the options' own steps and power are not used.
-    [[nodiscard]] Images decode(const Tokens& tokens, const ShiftedSchedule& schedule,
-                                const FlowMoDecodeOptions& options, Index height, Index width,
-                                const Callback& callback = {}) const {
-        const Images noise = Images::normal({tokens.batch, 3, height, width}, options.seed);
-        return sample(code_of(tokens), noise, schedule, options.guidance, options.interval, callback);
-    }
-    /// The same through a compile-time schedule type: `decode(tokens, ShiftedSteps<25, Power<1, 4>>{}, …)`.
-    template <int Steps, class Curve>
-    [[nodiscard]] Images decode(const Tokens& tokens, ShiftedSteps<Steps, Curve> schedule,
-                                const FlowMoDecodeOptions& options, Index height, Index width,
-                                const Callback& callback = {}) const {
-        return decode(tokens, ShiftedSchedule(schedule), options, height, width, callback);
-    }
+    /// Tokens → images [batch, 3, height, width] in [−1, 1], in the configuration's size or in a given one. Image i
+    /// starts from the part of the noise stream of `options.seed` that begins at i · 3 · height · width. On Autodiff<B>
+    /// the whole chain is recorded. The bodies are in flowmo/sample.hpp, beside `FlowMoSampler`, which takes schedules
+    /// and noise of one's own.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {},
-                                const Callback& callback = {}) const {
-        static_assert(C::image_height != dyn && C::image_width != dyn,
-                      "FlowMo::decode: this configuration leaves the image size open; pass height and width");
-        return decode(tokens, options, C::image_height, C::image_width, callback);
-    }
+                                const Callback& callback = {}) const;
+    [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
+                                const Callback& callback = {}) const;
 
     /// [batch, 3, H, W] → [batch, (H/p)(W/p), 3p²]; within a patch: row, column, channel, channel fastest.
     [[nodiscard]] static typename Encoder::Patches patchify(const Images& images) {
@@ -227,35 +183,6 @@ class FlowMoModel {
         const auto six = reshape<Shape<dyn, dyn, dyn, p, p, 3>>(patches, {batch, height / p, width / p, p, p, 3});
         return reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
     }
-
-    /// The modulations of a schedule's steps, a part of them at a time.
-    class SampleTimes {
-       public:
-        SampleTimes(const FlowMoModel& model, const ShiftedSchedule& schedule) : model_(model), schedule_(schedule) {}
-
-        /// Those of step i, [1, width]; steps come in ascending order.
-        [[nodiscard]] Modulations row(int i) {
-            if (i >= end_) {
-                begin_ = i;
-                end_ = std::min(i + at_once, schedule_.steps());
-                PoolVector<T> times;
-                for (int k = begin_; k < end_; ++k) {
-                    times.push_back(static_cast<T>(static_cast<float>(schedule_.times()[static_cast<std::size_t>(k)])));
-                }
-                table_ = model_.modulations(Times::from_host(times, {end_ - begin_}));
-            }
-            return slice<0>(table_, i - begin_, i - begin_ + 1);
-        }
-
-       private:
-        static constexpr int at_once = 32;  // 28 MB of FlowMo-Lo's
-
-        const FlowMoModel& model_;
-        const ShiftedSchedule& schedule_;
-        Modulations table_;
-        int begin_ = 0;
-        int end_ = 0;
-    };
 
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

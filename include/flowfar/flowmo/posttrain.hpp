@@ -95,7 +95,7 @@ template <class Model, class Observer>
         const auto kept = Tensor<B, Shape<dyn, 1, 1>, T>::from_host(keep, {batch, 1, 1});
         observe(i, t, z);
         const auto step = [at, angles, t, dt, kept](const Images& from, const CodeInputs& condition) {
-            return Images(from - at->velocity(from, condition * kept, t, angles) * dt);
+            return rectified_flow::euler(from, at->velocity(from, condition * kept, t, angles), dt);
         };
         if constexpr (is_autodiff<B>) {
             z = checkpoint(step, z, code);

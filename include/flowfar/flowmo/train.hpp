@@ -68,10 +68,10 @@ struct FlowMoTrainReport {
 /// Trains a FlowMo of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
 template <class C, class B, class Perceptual = NoPerceptualLoss, class T = float>
-class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel<C, B, T>> {
+class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>> {
    public:
     static_assert(!is_autodiff<B>, "FlowMoTrainer: name the plain backend; the trainer adds the tape itself");
-    using Base = Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel<C, B, T>>;
+    using Base = Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>;
     using typename Base::Model;
     using typename Base::Numbers;
     using typename Base::PlainModel;
@@ -107,7 +107,7 @@ class FlowMoTrainer : public Trainer<FlowMoModel<C, Autodiff<B>, T>, FlowMoModel
 
     /// One optimiser step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
     FlowMoTrainReport step(const Images& images) { return queue_step(images).get(); }
-    /// The same without waiting for a device: ask for the report when later work has been queued. A gradient that is
+    /// `step` without waiting for the device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.
     [[nodiscard]] Pending queue_step(const Images& images) {
         Numbers numbers;

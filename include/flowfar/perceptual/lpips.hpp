@@ -39,12 +39,13 @@ class LpipsWeights {
 };
 
 /// LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924): weighted squared differences of unit-length features. `Network` is
-/// Vgg16<B>, AlexNet<B> or SqueezeNet<B>; `io::load_published` fills `network` and `weights`, whose parameters take no
-/// gradients. As FlowMo's perceptual policy it is stage 1A's, with VGG and factor 0.1.
+/// Vgg16<B>, AlexNet<B> or SqueezeNet<B>; `load<Lpips<Vgg16<B>>>(network, weights)` reads the published files; the
+/// parameters take no gradients. As FlowMo's perceptual policy it is stage 1A's, with VGG and factor 0.1.
 template <class N>
 struct Lpips {
     using Network = N;
     using Backend = typename Network::Backend;
+    using Element = typename Network::Element;
     using Images = typename Network::Images;
     using Map = typename Network::Map;
     using Distances = Tensor<Backend, Shape<dyn>, typename Network::Element>;

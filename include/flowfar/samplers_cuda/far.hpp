@@ -120,7 +120,7 @@ class DiffusionGraphs {
 template <class C, class T = float>
 class FarGraphSampler {
    public:
-    using Model = FarModel<C, Cuda, T>;
+    using Model = Far<C, Cuda, T>;
     using Sampler = FarSampler<Model>;
     using Latents = typename Model::Latents;
     using Callback = typename Sampler::Callback;

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/runtime/graph.hpp"
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample.hpp"
 
 namespace flowfar {
 
@@ -17,7 +16,8 @@ namespace flowfar {
 template <class C, class T = float>
 class FlowMoGraphSampler {
    public:
-    using Model = FlowMoModel<C, Cuda, T>;
+    using Model = FlowMo<C, Cuda, T>;
+    using Sampler = FlowMoSampler<Model>;
     using Images = typename Model::Images;
     using Modulations = typename Model::Modulations;
     static_assert(C::image_height != dyn && C::image_width != dyn,
@@ -33,24 +33,20 @@ class FlowMoGraphSampler {
     /// Tokens of this batch size → images [batch, 3, height, width] in [−1, 1], as the model's `decode`.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {}) {
         require(tokens.batch == batch_, "FlowMoGraphSampler: made for a batch of ", batch_, ", found ", tokens.batch);
-        require(std::isfinite(options.guidance), "guidance: expected a finite number, found ", options.guidance);
-        require(options.interval.low <= options.interval.high, "guidance: expected an interval with low <= high");
-        const ShiftedSchedule schedule(options.steps, options.power);
-        const auto guided = [&](int i) {
-            return options.guidance != 1.0 && options.interval.contains(schedule.times()[static_cast<std::size_t>(i)]);
-        };
+        const Sampler sampler(model_, options);
+        const ShiftedSchedule& schedule = sampler.schedule();
         for (int i = 0; i < schedule.steps(); ++i) {
-            record(guided(i));  // runs the step once: before the state counts
+            record(sampler.guided(i));  // runs the step once: before the state counts
         }
         const Handle images = state_.handle();
         Cuda::assign(images, Cuda::normal(images.extents(), images.dtype, options.seed, 0));
         Cuda::assign(slice<0>(code_, 0, batch_).handle(), Model::with_mask(Model::code_of(tokens)).handle());
         guidance_.set(options.guidance);
-        typename Model::SampleTimes times(model_, schedule);
+        typename Sampler::StepTimes times(model_, schedule);
         for (int i = 0; i < schedule.steps(); ++i) {
             Cuda::assign(time_.handle(), times.row(i).handle());
             step_.set(schedule.step(i));
-            graphs_[guided(i) ? 1 : 0]->replay();
+            graphs_[sampler.guided(i) ? 1 : 0]->replay();
         }
         return clamp(state_, -1.0, 1.0);
     }
@@ -65,16 +61,12 @@ class FlowMoGraphSampler {
         cuda::Graph made;
         const auto angles = model_.geometry(C::image_height, C::image_width);
         static_cast<void>(made.record([&] {
-            Images v;
-            if (guided) {
-                const Images pair = model_.velocity_at(concat<0>(state_, state_), code_, time_, angles);
-                const Images with(slice<0>(pair, 0, batch_));
-                const Images without(slice<0>(pair, batch_, 2 * batch_));
-                v = without + (with - without) * guidance_;
-            } else {
-                v = model_.velocity_at(state_, typename Model::CodeInputs(slice<0>(code_, 0, batch_)), time_, angles);
-            }
-            const Images next = state_ - v * step_;
+            const auto velocity_of = [&](const Images& state, const typename Model::CodeInputs& condition) {
+                return model_.velocity_at(state, condition, time_, angles);
+            };
+            const Images v = guided ? Sampler::guide(state_, code_, guidance_, velocity_of)
+                                    : velocity_of(state_, typename Model::CodeInputs(slice<0>(code_, 0, batch_)));
+            const Images next = rectified_flow::euler(state_, v, step_);
             Cuda::assign(state_.handle(), next.handle());
             return next;
         }));

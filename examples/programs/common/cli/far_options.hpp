@@ -20,14 +20,14 @@ struct FarSamplingArguments {
     std::vector<Index> levels;
     int autoregressive_steps = 0;
     ComputeArguments compute;
-    std::string steps = "50", guidance_schedule = "linear", temperature_schedule = "published";
+    std::string steps, guidance_schedule = "linear", temperature_schedule = "published";
     double guidance = 3.0, temperature = 1.0;
     std::optional<double> limit;
     bool filter_between = true;
     std::uint64_t seed = 0;
 
-    /// `side` and `bound` are the latent's. Throws UsageError for options that do not fit together.
-    [[nodiscard]] FarSampleOptions options(Index side, double bound) const {
+    /// `side` is the latent's. Throws UsageError for options that do not fit together.
+    [[nodiscard]] FarSampleOptions options(Index side) const {
         FarSampleOptions o;
         o.levels = levels;
         if (autoregressive_steps > 0) {
@@ -36,7 +36,9 @@ struct FarSamplingArguments {
             }
             o.levels = spread_levels(side, autoregressive_steps);
         }
-        o.steps = diffusion_steps();
+        if (!steps.empty()) {
+            o.steps = diffusion_steps();
+        }
         o.guidance = guidance;
         o.guidance_schedule = guidance_schedule == "constant" ? FarGuidance::constant : FarGuidance::linear;
         o.temperature = temperature;
@@ -44,7 +46,7 @@ struct FarSamplingArguments {
                                  : temperature_schedule == "linear"   ? FarTemperature::linear
                                  : temperature_schedule == "constant" ? FarTemperature::constant
                                                                       : FarTemperature::published;
-        o.limit = limit.value_or(bound);
+        o.limit = limit;
         o.filter_between = filter_between;
         o.seed = seed;
         return o;
@@ -87,7 +89,8 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
     spec.option(
         "steps", a.steps,
         "diffusion steps per level: N, LOW-HIGH rising linearly, one number per level with colons between them, "
-        "or sections of the 1000 steps such as 10,15,20 or ddim50");
+        "or sections of the 1000 steps such as 10,15,20 or ddim50; default: what the configuration says (FarTiny 50, "
+        "published sizes 100)");
     spec.option("guidance", a.guidance, "how far to exaggerate what the label says; 1: not at all").range(-100, 100);
     spec.option("guidance-schedule", a.guidance_schedule, "linear rises from 1 over the levels")
         .choices({"linear", "constant"});
@@ -96,8 +99,8 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
                 "how the temperature changes over the levels; published: cosine, or linear with --masked")
         .choices({"published", "cosine", "linear", "constant"});
     spec.option("limit", a.limit,
-                "largest clean value that a diffusion step may predict; 0: none, as published; default: 2 for pixels, "
-                "else 0")
+                "largest clean value that a diffusion step may predict; 0: none, as published; default: what the "
+                "configuration says (2 for pixels, else 0)")
         .range(0, 1e6);
     spec.flag("filter", a.filter_between,
               "low-pass each level's result before the next; off for models trained with --no-simplified");

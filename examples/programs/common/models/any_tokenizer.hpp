@@ -20,7 +20,6 @@ class AnyTokenizer {
         int image_size = 0;
         Index channels = 0, side = 0;
         Index statistics_channels = 0;  // of what `statistics` gives, [batch, …, side, side]
-        double limit = 0;               // bound of the latents' absolute values; 0: none
         bool fixed_scale = true;        // else `set_scale` comes before `draw` and `decode`
     };
 

@@ -6,8 +6,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "flowfar/checkpoints/far.hpp"
 #include "flowfar/checkpoints/shared.hpp"
-#include "flowfar/far.hpp"
+#include "flowfar/far/sample.hpp"
 #include "flowfar/samplers_cuda/far.hpp"
 
 #include "common/cli/byte_progress.hpp"
@@ -28,13 +29,12 @@ class FarOn final : public AnyFar {
     void initialise(std::uint64_t seed) override { model_.initialise(seed); }
     void load(const io::Path& path) override {
         const io::WeightsFile file(path);
-        io::check_far_weights<C>(io::Weights::find(file, io::parameter_names(model_)));
+        CheckpointTraits<Model>::check(io::Weights::find(file, io::parameter_names(model_)));
         io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";
-        metadata["configuration"] = C::name;
-        metadata["masked"] = C::masked ? "1" : "0";
+        metadata.merge(CheckpointTraits<Model>::facts());
         io::save_parameters(model_, path, dtype, metadata);
     }
     AnyParameters parameters() override { return flowfar::parameters(model_); }

@@ -7,9 +7,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "flowfar/checkpoints/flowmo.hpp"
 #include "flowfar/checkpoints/shared.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
-#include "flowfar/flowmo.hpp"
+#include "flowfar/flowmo/sample.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"
 
 #include "common/cli/byte_progress.hpp"
@@ -46,7 +47,7 @@ class FlowMoOn final : public AnyFlowMo {
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";
-        metadata["configuration"] = C::name;
+        metadata.merge(CheckpointTraits<Model>::facts());
         io::save_parameters(model_, path, dtype, metadata);
     }
     AnyParameters parameters() override {

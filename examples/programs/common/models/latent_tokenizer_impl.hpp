@@ -17,7 +17,7 @@ namespace flowfar::program {
 
 namespace detail {
 
-template <Tokenizer K>
+template <LatentTokenizer K>
 class TokenizerOf final : public AnyTokenizer {
    public:
     explicit TokenizerOf(K tokenizer) : tokenizer_(std::move(tokenizer)) {
@@ -26,7 +26,6 @@ class TokenizerOf final : public AnyTokenizer {
                   K::channels,
                   K::side,
                   K::Statistics::Shape::at(1),
-                  K::limit,
                   !has_scale};
     }
     std::vector<float> statistics(const std::vector<float>& images) const override {

@@ -1,36 +1,16 @@
 #pragma once
 
-#include <array>
+#include <cstdint>
 #include <string_view>
 #include <tuple>
 #include <vector>
 
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/far/vae/blocks.hpp"
+#include "flowfar/far/vae/config.hpp"
 #include "flowfar/nn/blocks.hpp"
 
 namespace flowfar {
-
-/// Configurations of the autoencoder are named types; derive from one to change a member. KL-16: 256×256 pixels become
-/// 16×16 latent pixels of 16 channels (Rombach et al. 2022; this training: Li et al. 2024, arXiv 2406.11838).
-struct Kl16 {
-    static constexpr std::string_view name = "Kl16";
-    static constexpr Index image_channels = 3;
-    static constexpr Index latent_channels = 16;
-    static constexpr Index width = 128;  ///< channels of the finest level
-    /// Channels of the levels from fine to coarse, as multiples of `width`; each level halves the image.
-    static constexpr std::array<Index, 5> multipliers{1, 1, 2, 2, 4};
-    static constexpr Index blocks = 2;                 ///< residual blocks per level; the decoder has one more
-    static constexpr Index groups = 32;                ///< of the group norms
-    static constexpr Index resolution = 256;           ///< the nominal image size
-    static constexpr Index attention_resolution = 16;  ///< the encoder attends at the level of this nominal size
-    static constexpr double latent_scale = 0.2325;     ///< makes latents of unit variance
-};
-
-/// KL-16 with a quarter of the channels, for tests and experiments on a CPU.
-struct Kl16Tiny : Kl16 {
-    static constexpr std::string_view name = "Kl16Tiny";
-    static constexpr Index width = 32;
-};
 
 namespace detail {
 
@@ -292,7 +272,7 @@ struct LatentPosterior {
 /// The KL-regularised autoencoder between images and the latents that FAR generates, with the parameter names of
 /// kl16.ckpt. Images are [batch, 3, h, w] in [−1, 1] with sides that 16 divides. Parameters are unset until
 /// `initialise` or a loader fills them.
-template <class C, class B, class T = float>
+template <class C, class B, class T>
 class Vae {
    public:
     using Config = C;
@@ -321,26 +301,35 @@ class Vae {
         constexpr Index n = C::latent_channels;
         return {slice<1, 0, n>(m), clamp(slice<1, n, 2 * n>(m), -30.0, 20.0)};
     }
-    [[nodiscard]] Posterior encode(const Images& images) const {
+    [[nodiscard]] Posterior posterior(const Images& images) const {
         return posterior(moments(images, [](std::string_view, const auto&) {}));
     }
-
-    /// Images of latents that the posterior gave: [batch, channels, h, w] → [batch, 3, 16h, 16w], about [−1, 1].
+    /// Images of latents as the posterior has them: [batch, channels, h, w] → [batch, 3, 16h, 16w], about [−1, 1].
     template <class Observer>
-    [[nodiscard]] Images decode(const Latents& latents, Observer&& observe) const {
+    [[nodiscard]] Images decode_unscaled(const Latents& latents, Observer&& observe) const {
         return decoder(post_quant_conv(latents), observe);
     }
+    [[nodiscard]] Images decode_unscaled(const Latents& latents) const {
+        return decode_unscaled(latents, [](std::string_view, const auto&) {});
+    }
+
+    /// Latents of unit variance, as FAR learns and generates them: the posterior's mean, or a sample of it by noise.
+    [[nodiscard]] Latents encode(const Images& images) const { return C::latent_scale * posterior(images).mean; }
+    [[nodiscard]] Latents encode(const Images& images, const Latents& noise) const {
+        return C::latent_scale * posterior(images).sample(noise);
+    }
+    [[nodiscard]] Latents encode(const Image& image) const { return encode(to_tensor<Images>(image)); }
+    /// Images of latents of unit variance, [batch, 3, 16h, 16w], clipped to [−1, 1].
     [[nodiscard]] Images decode(const Latents& latents) const {
-        return decode(latents, [](std::string_view, const auto&) {});
+        return clamp(decode_unscaled(latents / C::latent_scale), -1.0, 1.0);
     }
 
-    /// A posterior sample scaled to unit variance: what FAR is trained on.
-    [[nodiscard]] Latents encode_scaled(const Images& images, const Latents& noise) const {
-        return C::latent_scale * encode(images).sample(noise);
+    /// A model with fresh random parameters.
+    [[nodiscard]] static Vae random(std::uint64_t seed) {
+        Vae model;
+        model.initialise(seed);
+        return model;
     }
-    /// Images of latents of unit variance: what FAR generates.
-    [[nodiscard]] Images decode_scaled(const Latents& latents) const { return decode(latents / C::latent_scale); }
-
     /// Fresh parameters by PyTorch's defaults (with this library's random numbers).
     void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
     template <class Self, class V>

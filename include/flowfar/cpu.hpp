@@ -1,0 +1,5 @@
+#pragma once
+
+/// `Cpu`: the backend of the CPU's vector instructions and threads. It needs Eigen.
+
+#include "flowfar/backend/cpu/cpu.hpp"

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "flowfar/core/memory_pool.hpp"
+#include "flowfar/diffusion/rectified_flow.hpp"
+#include "flowfar/flowmo/model.hpp"
+
+namespace flowfar {
+
+/// Decodes codes with a FlowMo: Euler steps of the probability flow through a schedule, guided in an interval of times.
+/// `model.decode` is made of it; keep one to use a schedule or noise of your own. The model must outlive it.
+template <class Model>
+class FlowMoSampler {
+    using B = typename Model::Backend;
+    using T = typename Model::Element;
+
+   public:
+    using Images = typename Model::Images;
+    using Codes = typename Model::Codes;
+    using CodeInputs = typename Model::CodeInputs;
+    using Modulations = typename Model::Modulations;
+
+    /// Throws `Error` for impossible options, before any work is done.
+    FlowMoSampler(const Model& model, const FlowMoDecodeOptions& options)
+        : FlowMoSampler(model, options, ShiftedSchedule(options.steps, options.power)) {}
+    /// With a schedule of one's own, in place of the options' steps and power: `ShiftedSteps<25, Power<1, 4>>{}`.
+    FlowMoSampler(const Model& model, const FlowMoDecodeOptions& options, ShiftedSchedule schedule)
+        : model_(&model), options_(options), schedule_(std::move(schedule)) {
+        check_guidance(options_.guidance, options_.interval);
+    }
+
+    /// The images of codes [batch, length, context_dim] from noise z [batch, 3, height, width]; clipped to [−1, 1].
+    [[nodiscard]] Images operator()(const Codes& code, Images z, const typename Model::Callback& callback = {}) const {
+        const auto angles = model_->geometry(z.extent(2), z.extent(3));
+        const CodeInputs conditional = Model::with_mask(code);
+        const CodeInputs both = concat<0>(conditional, Model::null_code(z.extent(0)));
+        StepTimes times(*model_, schedule_);
+        for (int i = 0; i < schedule_.steps(); ++i) {
+            const double t = schedule_.times()[static_cast<std::size_t>(i)];
+            const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
+                if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
+                    return model_->velocity(state, condition, Model::Times::full({state.extent(0)}, t), angles);
+                } else {
+                    return model_->velocity_at(state, condition, times.row(i), angles);
+                }
+            };
+            const Images v = guided(i) ? guide(z, both, options_.guidance, velocity_of) : velocity_of(z, conditional);
+            const Images previous = z;
+            z = rectified_flow::euler(z, v, schedule_.step(i));
+            if (callback) {
+                const Images estimate = clamp(rectified_flow::euler(previous, v, t), -1.0, 1.0);
+                const double next = schedule_.times()[static_cast<std::size_t>(i) + 1];
+                if (!callback({i + 1, schedule_.steps(), next, z, estimate})) {
+                    return estimate;
+                }
+            }
+        }
+        return clamp(z, -1.0, 1.0);
+    }
+
+    /// Whether step i mixes the velocities with and without the code.
+    [[nodiscard]] bool guided(int i) const {
+        return options_.guidance != 1.0 && options_.interval.contains(schedule_.times()[static_cast<std::size_t>(i)]);
+    }
+    [[nodiscard]] const ShiftedSchedule& schedule() const { return schedule_; }
+
+    /// The guided velocity at z [batch, 3, h, w]: v_null + guidance · (v_code − v_null), of one call for both.
+    /// `both` holds the codes, then as many null codes; `guidance` is a number of the host or of the device.
+    template <class Number, class Velocity>
+    [[nodiscard]] static Images guide(const Images& z, const CodeInputs& both, const Number& guidance,
+                                      Velocity&& velocity) {
+        const Index batch = z.extent(0);
+        const Images pair = velocity(Images(concat<0>(z, z)), both);
+        const Images with(slice<0>(pair, 0, batch));
+        const Images without(slice<0>(pair, batch, 2 * batch));
+        return without + (with - without) * guidance;
+    }
+
+    /// The decoder's modulations at a schedule's steps, computed for several steps at once.
+    class StepTimes {
+       public:
+        StepTimes(const Model& model, const ShiftedSchedule& schedule) : model_(model), schedule_(schedule) {}
+
+        /// Modulations of step i, [1, width]; steps come in ascending order.
+        [[nodiscard]] Modulations row(int i) {
+            if (i >= end_) {
+                begin_ = i;
+                end_ = std::min(i + at_once, schedule_.steps());
+                PoolVector<T> times;
+                for (int k = begin_; k < end_; ++k) {
+                    times.push_back(static_cast<T>(static_cast<float>(schedule_.times()[static_cast<std::size_t>(k)])));
+                }
+                table_ = model_.modulations(Model::Times::from_host(times, {end_ - begin_}));
+            }
+            return slice<0>(table_, i - begin_, i - begin_ + 1);
+        }
+
+       private:
+        static constexpr int at_once = 32;  // 28 MB for FlowMo-Lo
+
+        const Model& model_;
+        const ShiftedSchedule& schedule_;
+        Modulations table_;
+        int begin_ = 0;
+        int end_ = 0;
+    };
+
+   private:
+    const Model* model_;
+    FlowMoDecodeOptions options_;
+    ShiftedSchedule schedule_;
+};
+
+template <class C, class B, class T>
+auto FlowMo<C, B, T>::decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
+                             const Callback& callback) const -> Images {
+    const FlowMoSampler<FlowMo> sampler(*this, options);
+    return sampler(code_of(tokens), Images::normal({tokens.batch, 3, height, width}, options.seed), callback);
+}
+template <class C, class B, class T>
+auto FlowMo<C, B, T>::decode(const Tokens& tokens, const FlowMoDecodeOptions& options, const Callback& callback) const
+    -> Images {
+    static_assert(C::image_height != dyn && C::image_width != dyn,
+                  "FlowMo::decode: this configuration leaves the image size open; pass height and width");
+    return decode(tokens, options, C::image_height, C::image_width, callback);
+}
+
+}  // namespace flowfar

@@ -1,0 +1,19 @@
+#pragma once
+
+/// Files: images, data sets, weights of every format, models (`load`, `save`), token files, training states. It needs
+/// nlohmann-json, libpng, libjpeg-turbo and zlib.
+
+#include "flowfar/checkpoints/far.hpp"
+#include "flowfar/checkpoints/flowmo.hpp"
+#include "flowfar/checkpoints/latent_cache.hpp"
+#include "flowfar/checkpoints/load.hpp"
+#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/train_state.hpp"
+#include "flowfar/checkpoints/vae.hpp"
+#include "flowfar/io/data/dataset.hpp"
+#include "flowfar/io/data/loader.hpp"
+#include "flowfar/io/images/image.hpp"
+#include "flowfar/io/tensors/npy.hpp"
+#include "flowfar/io/tensors/npz.hpp"
+#include "flowfar/io/tensors/weights.hpp"

@@ -1,0 +1,11 @@
+#pragma once
+
+/// Optimizers, learning-rate schedules, averages of weights, gradient limits, and what all trainers share.
+
+#include "flowfar/autodiff.hpp"
+#include "flowfar/optim/adam.hpp"
+#include "flowfar/optim/clip.hpp"
+#include "flowfar/optim/ema.hpp"
+#include "flowfar/optim/fixed_norm.hpp"
+#include "flowfar/optim/schedule.hpp"
+#include "flowfar/optim/trainer.hpp"
