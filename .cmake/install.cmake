@@ -17,9 +17,11 @@ if(TARGET flowfar_cuda)
 endif()
 
 configure_package_config_file(.cmake/flowfarConfig.cmake.in "${PROJECT_BINARY_DIR}/flowfarConfig.cmake"
-                              INSTALL_DESTINATION "${flowfar_package_dir}" NO_SET_AND_CHECK_MACRO)
+                              INSTALL_DESTINATION "${flowfar_package_dir}" NO_SET_AND_CHECK_MACRO
+                              PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/flowfarConfigVersion.cmake"
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/flowfarConfig.cmake" "${PROJECT_BINARY_DIR}/flowfarConfigVersion.cmake"
         DESTINATION "${flowfar_package_dir}")
+install(FILES .cmake/compiled.cmake DESTINATION "${flowfar_package_dir}" RENAME flowfarCompiled.cmake)
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/licenses/flowfar")

@@ -18,7 +18,8 @@ rooms=$(realpath "$OLDPWD/$2" 2>/dev/null || realpath "$2")
     grep -rHoE '^#include "flowfar/[^"]+"' . | sed -E 's|^\./([^:]+):#include "flowfar/([^"]+)"|\1 \2|' | awk -v table="$rooms" '
         function room(file) {
             sub("^impl/", "", file)
-            if (file !~ "/") return file ~ "[.](cpp|cu)$" ? "units" : file in allowed ? file : "front"
+            if (file ~ "[.](cpp|cu)$") return "units"
+            if (file !~ "/") return file in allowed ? file : "front"
             while (sub("/[^/]*$", "", file)) if (file in allowed) return file
             return "?"
         }

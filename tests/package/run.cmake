@@ -34,3 +34,6 @@ run("${CMAKE_COMMAND}" -S "${SOURCE}/tests/package/consumer" -B "${SCRATCH}" -G 
     "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_PREFIX_PATH=${PREFIX}" "-DFLOWFAR_SOURCE=${SOURCE}" "-DVERSION=${VERSION}" ${launcher})
 run("${CMAKE_COMMAND}" --build "${SCRATCH}")
 run("${SCRATCH}/consumer")
+if(NOT WAY STREQUAL "find_package_core")
+    run("${SCRATCH}/consumer_compiled")
+endif()

@@ -1,0 +1,1 @@
+#include "flowfar/backend/cuda/ops/linear.cuh"
