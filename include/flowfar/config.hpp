@@ -10,9 +10,9 @@
 #endif
 
 /// The CMake target flowfar::compiled defines FLOWFAR_SEPARATE_DEFINITIONS for all that links it: what takes long to
-/// compile and depends on no template argument (the CPU backend's kernels, the linear algebra of the metrics, the readers
-/// of weights) is then compiled only in its units, impl/cpu.cpp, impl/metrics.cpp and impl/io.cpp. Without it everything
-/// is header-only.
+/// compile and depends on no template argument (the CPU backend's kernels, the linear algebra of the metrics, the
+/// readers of weights) is then compiled only in its units, impl/cpu.cpp, impl/metrics.cpp and impl/io.cpp. Without it
+/// everything is header-only.
 #if defined(FLOWFAR_SEPARATE_DEFINITIONS)
 #define FLOWFAR_INLINE
 #else
