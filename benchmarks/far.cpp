@@ -17,7 +17,7 @@ void transformer_block(benchmark::State& state) {
     const Bf16Products products(state.range(0) == 1);
     using Block = VitBlock<Cpu, FarB::hidden, FarB::heads>;
     Block block;
-    block.initialise(1);
+    block.initialize(1);
     const auto x = Block::Sequence::normal({8, 320, FarB::hidden}, 1);
     for (auto _ : state) {
         benchmark::DoNotOptimize(block(x));
@@ -30,7 +30,7 @@ void denoising_network(benchmark::State& state) {
     const Bf16Products products(state.range(0) == 1);
     using Network = DenoisingMlp<Cpu, FarB::channels, FarB::hidden, FarB::head_width>;
     Network network(FarB::head_depth);
-    network.initialise(1);
+    network.initialize(1);
     constexpr Index rows = 4096;
     const auto z = Network::Conditions::normal({rows, FarB::hidden}, 1);
     const auto x = Network::Rows::normal({rows, FarB::channels}, 2);
@@ -48,7 +48,7 @@ BENCHMARK(denoising_network)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Un
 void vae_decode(benchmark::State& state) {
     const Bf16Products products(state.range(0) == 1);
     Vae<Kl16, Cpu> vae;
-    vae.initialise(1);
+    vae.initialize(1);
     const auto latents = Vae<Kl16, Cpu>::Latents::normal({1, 16, 16, 16}, 1);
     for (auto _ : state) {
         benchmark::DoNotOptimize(vae.decode(latents));
@@ -59,7 +59,7 @@ BENCHMARK(vae_decode)->ArgName("bf16")->Arg(0)->Arg(1)->UseRealTime()->Unit(benc
 void tiny_training_step(benchmark::State& state) {
     const Bf16Products products(state.range(0) == 1);
     using Trainer = FarTrainer<FarTiny, Cpu>;
-    Trainer trainer({}, [](auto& model) { model.initialise(1); });
+    Trainer trainer({}, [](auto& model) { model.initialize(1); });
     const auto latents = Trainer::Latents::normal({64, FarTiny::channels, FarTiny::side, FarTiny::side}, 1);
     const std::vector<Index> labels(64, 1);
     for (auto _ : state) {

@@ -13,7 +13,7 @@ using Model = FlowMo<FlowMoTiny, Cpu>;
 const Model& tiny_model() {
     static const Model model = [] {
         Model m;
-        m.initialise(1);
+        m.initialize(1);
         return m;
     }();
     return model;
@@ -50,7 +50,7 @@ BENCHMARK(tiny_reconstruct)
 
 void tiny_training_step(benchmark::State& state) {
     const Bf16Products products(state.range(0) == 1);
-    FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialise(1); });
+    FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
     const auto images = Model::Images::uniform({64, 3, 32, 32}, 2);
     for (auto _ : state) {
         benchmark::DoNotOptimize(trainer.step(images));
@@ -64,7 +64,7 @@ void decoder_block(benchmark::State& state) {
     using Block = DoubleBlock<Cpu, 1152, 12, float>;
     const Bf16Products products(state.range(0) == 1);
     Block block;
-    block.initialise(1);
+    block.initialize(1);
     const auto image = Block::Sequence::normal({1, 4096, 1152}, 1);
     const auto code = Block::Sequence::normal({1, 256, 1152}, 2);
     const auto vec = Block::Vector::normal({1, 1152}, 3);

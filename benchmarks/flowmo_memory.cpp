@@ -21,7 +21,7 @@ void report_peak(benchmark::State& state) {
 void inference(benchmark::State& state) {
     Cpu::set_cache_limit(std::size_t{1} << 28);
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     const auto image = Model::Images::uniform({1, 3, 256, 256}, 2);
     for (auto _ : state) {
         const Tokens tokens = model.encode(image);
@@ -37,7 +37,7 @@ void train(benchmark::State& state, std::int64_t ema_every) {
     FlowMoTrainOptions options;
     options.checkpoint_blocks = true;
     options.ema_every = ema_every;
-    FlowMoTrainer<FlowMoLo, Cpu> trainer(options, [](auto& model) { model.initialise(1); });
+    FlowMoTrainer<FlowMoLo, Cpu> trainer(options, [](auto& model) { model.initialize(1); });
     const auto image = Model::Images::uniform({1, 3, 256, 256}, 2);
     for (auto _ : state) {
         benchmark::DoNotOptimize(trainer.step(image));

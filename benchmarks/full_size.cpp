@@ -29,7 +29,7 @@ void flowmo_lo_reconstruct(benchmark::State& state) {
     static std::vector<float> exact;
     const Bf16Products products(state.range(0) == 1);
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     // Fresh gates are zero and would make every block the identity.
     for (auto& block : model.decoder.double_blocks) {
         init::uniform(block.image.mod.lin.weight, 0.03, 1);
@@ -59,7 +59,7 @@ void far_b_generate(benchmark::State& state) {
     using Model = Far<FarB, Cpu>;
     const Bf16Products products(state.range(0) == 1);
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     // A fresh denoising network gives zeros.
     init::uniform(model.head.net.linear.weight, 0.03, 1);
     for (auto& block : model.head.net.res_blocks) {

@@ -154,7 +154,7 @@ void gemm_operand(benchmark::State& state) {
 }
 BENCHMARK(gemm_operand)->ArgNames({"M", "N", "K"})->Args({4352, 4608, 1152})->Args({4352, 1152, 4608})->UseRealTime();
 
-/// With weights that are kept quantised.
+/// With weights that are kept quantized.
 void gemm_int8(benchmark::State& state) {
     const Int8Products products;
     const Handle x = random({state.range(0), state.range(2)}, 1);

@@ -39,7 +39,7 @@ void over(const char* what, void (*function)(benchmark::State&), const char* nam
 void decoder_block(benchmark::State& state, Index batch, Index image_tokens) {
     using Block = DoubleBlock<Cpu, 1152, 12, float>;
     Block block;
-    block.initialise(1);
+    block.initialize(1);
     const auto image = Block::Sequence::normal({batch, image_tokens, 1152}, 1);
     const auto code = Block::Sequence::normal({batch, 256, 1152}, 2);
     const auto vec = Block::Vector::normal({batch, 1152}, 3);
@@ -72,7 +72,7 @@ void attention_over_tokens(benchmark::State& state) {
 void far_block_over_batch(benchmark::State& state) {
     using Block = VitBlock<Cpu, FarB::hidden, FarB::heads>;
     Block block;
-    block.initialise(1);
+    block.initialize(1);
     const auto x = Block::Sequence::normal({state.range(0), 320, FarB::hidden}, 1);
     measure(state, [&] { return block(x); });
 }
@@ -80,7 +80,7 @@ void far_block_over_batch(benchmark::State& state) {
 void denoising_over_tokens(benchmark::State& state) {
     using Network = DenoisingMlp<Cpu, FarB::channels, FarB::hidden, FarB::head_width>;
     Network network(FarB::head_depth);
-    network.initialise(1);
+    network.initialize(1);
     const Index rows = state.range(0);
     const auto condition = Network::Hidden::normal({rows, FarB::head_width}, 1);
     const auto x = Network::Rows::normal({rows, FarB::channels}, 2);
@@ -89,7 +89,7 @@ void denoising_over_tokens(benchmark::State& state) {
 
 void vae_over_pixels(benchmark::State& state) {
     Vae<Kl16, Cpu> vae;
-    vae.initialise(1);
+    vae.initialize(1);
     Index side = 1;
     while (side * side * 256 < state.range(0)) {
         ++side;
@@ -99,7 +99,7 @@ void vae_over_pixels(benchmark::State& state) {
 }
 
 void training_over_batch(benchmark::State& state) {
-    FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialise(1); });
+    FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
     const auto images = FlowMoTrainer<FlowMoTiny, Cpu>::Images::uniform({state.range(0), 3, 32, 32}, 2);
     measure(state, [&] { return trainer.step(images).loss; });
 }

@@ -124,7 +124,7 @@ template <class T>
 void flowmo(const char* type) {
     using Model = FlowMo<FlowMoLo, Cuda, T>;
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     const FlowMoDecodeOptions options{.steps = 25, .guidance = 1.5};
     for (const Index batch : {1, 32}) {
         const auto images = Model::Images::zeros({batch, 3, 256, 256});
@@ -144,7 +144,7 @@ template <class C, class T>
 void far_samples(const char* type) {
     using Model = Far<C, Cuda, T>;
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     for (const Index batch : {1, 64}) {
         const FarSampler<Model> sampler(model, {});
         const std::vector<Index> labels(static_cast<std::size_t>(batch), 7);
@@ -158,7 +158,7 @@ void far_samples(const char* type) {
 
 void training() {
     using Lo = FlowMoTrainer<FlowMoSmall, Cuda>;
-    Lo trainer({}, [](auto& model) { model.initialise(1); });
+    Lo trainer({}, [](auto& model) { model.initialize(1); });
     const auto images = Lo::Images::zeros({8, 3, 256, 256});
     print("FlowMoSmall F32 training step, batch 8", seconds_of([&] { static_cast<void>(trainer.step(images)); }), 8.0,
           "images/s");

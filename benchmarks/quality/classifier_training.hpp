@@ -58,7 +58,7 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
     using typename Base::Model;
 
     explicit ClassifierTrainer(ClassifierTrainOptions options)
-        : Base([&](auto& model) { model.initialise(options.seed); }), options_(options) {
+        : Base([&](auto& model) { model.initialize(options.seed); }), options_(options) {
         require(options.shift >= 0 && options.shift < Model::side, "ClassifierTrainer: expected a shift of 0..",
                 Model::side - 1, " pixels, found ", options.shift);
         std::vector<ParameterRef<Autodiff<B>>> decayed;
@@ -72,7 +72,7 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
         adam_.add_group(std::move(others), without);
     }
 
-    /// One optimiser step on planes [batch, 3, 32, 32] in [-1, 1] with labels 0..9.
+    /// One optimizer step on planes [batch, 3, 32, 32] in [-1, 1] with labels 0..9.
     ClassifierTrainReport step(std::span<const float> images, std::span<const Index> labels) {
         const auto batch = static_cast<Index>(labels.size());
         const auto tracked = [](auto tensor) { return Autodiff<B>::constant(tensor.handle()); };
@@ -86,7 +86,7 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
         backward(loss);
         typename Base::Numbers numbers;
         numbers.add(loss.handle().value);
-        this->optimise(options_.rate, options_.clip, numbers);
+        this->optimize(options_.rate, options_.clip, numbers);
         numbers.fetch();
         return {numbers.values()[0], agreement(predictions(logits.to_host()), labels)};
     }

@@ -29,7 +29,7 @@ Spec make_spec(Arguments& a) {
     Spec spec(
         "far_quality",
         "Generates images with a FAR, equally many of each class, and compares them with real ones in the feature "
-        "space of a classifier of train_classifier: Fréchet distance, precision and recall with three neighbours, "
+        "space of a classifier of train_classifier: Fréchet distance, precision and recall with three neighbors, "
         "and how often the classifier sees the class that was asked for. Prints a row of a Markdown table.");
     spec.section("What");
     spec.option("model", a.file.model, "model file of far_train").placeholder("FILE").required();

@@ -34,7 +34,7 @@ struct ImageFeatures {
 
 struct SampleQuality {
     double frechet_distance = 0;  ///< of the classifier's features, in double
-    double precision = 0;         ///< 3 nearest neighbours
+    double precision = 0;         ///< 3 nearest neighbors
     double recall = 0;
     /// Share of samples whose predicted class is the intended one; NaN where there are no labels.
     double accuracy = std::numeric_limits<double>::quiet_NaN();

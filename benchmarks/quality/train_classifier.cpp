@@ -40,13 +40,13 @@ Spec make_spec(Arguments& a) {
     spec.option("log", a.log, "JSON lines of losses and accuracies").placeholder("FILE");
     spec.option("network", a.network, "its shape; one is to judge what was trained with the other")
         .choices({"residual", "plain"});
-    spec.option("steps", a.steps, "optimiser steps").at_least(1);
+    spec.option("steps", a.steps, "optimizer steps").at_least(1);
     spec.option("validation", a.validation, "images held back by a deterministic split").at_least(2);
     spec.option("seed", a.seed, "seed of parameters, data order and shifts");
     spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
     add_cpu_options(spec, a.compute, Use::training);
     spec.option("evaluate-every", a.evaluate_every, "steps between validations; 0: only at the end").at_least(0);
-    spec.section("Optimisation");
+    spec.section("Optimization");
     spec.option("batch", a.batch, "images per step").at_least(1);
     spec.option("lr", a.learning_rate, "learning rate of AdamW (beta 0.9, 0.99); falls to 0 along a cosine").above(0);
     spec.option("weight-decay", a.weight_decay, "weight decay of kernels and matrices").at_least(0);

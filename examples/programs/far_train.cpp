@@ -1,4 +1,4 @@
-// Trains a FAR on a folder or tar of labelled images; see --help.
+// Trains a FAR on a folder or tar of labeled images; see --help.
 
 #include <memory>
 #include <optional>
@@ -45,7 +45,7 @@ Spec make_spec(Arguments& a) {
     spec.option("cache-latents", a.cache,
                 "keep the autoencoder's results in this file, made if it is missing; photos are cropped in the middle")
         .placeholder("FILE");
-    add_optimiser_options(spec, a, "AdamW (beta 0.9, 0.95); published: 1e-4 per 256 images of the batch");
+    add_optimizer_options(spec, a, "AdamW (beta 0.9, 0.95); published: 1e-4 per 256 images of the batch");
     spec.option("weight-decay", a.weight_decay, "weight decay of matrices outside the diffusion MLP").at_least(0);
     spec.option("dropout", a.dropout, "share of the transformer's activations dropped").range(0, 0.99);
     spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");

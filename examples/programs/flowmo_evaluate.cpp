@@ -99,7 +99,7 @@ class Evaluation {
           extremes_(static_cast<std::size_t>(a.shown)) {
         if (!a.inception.empty()) {
             const InceptionJudge judge = a.make_judge(device);
-            quantised_ = judge.convention().quantised;
+            quantized_ = judge.convention().quantized;
             real_.emplace(judge.start());
             again_.emplace(judge.start());
         }
@@ -159,7 +159,7 @@ class Evaluation {
         if (real_) {
             const auto [height, width] = std::pair(one.original.height, one.original.width);
             add(*real_, real_input_, to_planes({&one.original, 1}), height, width);
-            add(*again_, again_input_, quantised_ ? to_planes({&one.image, 1}) : one.planes, height, width);
+            add(*again_, again_input_, quantized_ ? to_planes({&one.image, 1}) : one.planes, height, width);
         }
         if (!a_.save.empty()) {
             save(one);
@@ -322,7 +322,7 @@ class Evaluation {
     Extremes<Example> extremes_;
     std::optional<InceptionSet> real_, again_;
     std::vector<float> real_input_, again_input_;
-    bool quantised_ = true;  // whether the convention rounds images to 8 bits
+    bool quantized_ = true;  // whether the convention rounds images to 8 bits
     std::string lines_;
     Index pixels_ = 0, tiles_ = 0, skipped_ = 0;
 };

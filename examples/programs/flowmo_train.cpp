@@ -45,14 +45,14 @@ Spec make_spec(Arguments& a) {
             "best model is kept in DIR/best.safetensors")
         .at_least(0);
     add_data_options(spec, a);
-    add_optimiser_options(spec, a, "Adam (beta 0.9, 0.95)");
+    add_optimizer_options(spec, a, "Adam (beta 0.9, 0.95)");
     spec.option("accumulate", a.accumulate, "chunks that a batch is cut into, to save memory").range(1, 1 << 20);
     spec.option("freeze-after", a.freeze_after, "steps after which the encoder is frozen; -1: never").at_least(-1);
     spec.flag("fixed-norms", a.fixed_norms, "rescale block weights to their initial norms after every step");
     spec.flag("checkpoint-blocks", a.checkpoint_blocks, "recompute blocks in the backward pass: less memory, slower");
     spec.section("Loss");
     spec.option("perceptual", a.perceptual,
-                "gradient: multi-scale differences of neighbours, a weight-free stand-in; features: of a small "
+                "gradient: multi-scale differences of neighbors, a weight-free stand-in; features: of a small "
                 "classifier of train_classifier (benchmarks/quality); lpips: with VGG-16, as published for stage 1a; "
                 "resnet: logits of ResNet-50, as published for stage 1b")
         .choices(perceptual_names());

@@ -45,7 +45,7 @@ SheetRow row_of(const char* caption, const Image& photo, const std::vector<Index
     SheetRow row{caption, {}};
     const Images original = to_tensor<Images>(photo);
     for (const Images& image : RuntimePyramid<Filter>(levels).decompose(original)) {
-        // How much of the photo's variation about mid-grey the level holds back.
+        // How much of the photo's variation about mid-gray the level holds back.
         const double missing = static_cast<double>(mean(square(original - image)).item());
         row.cells.push_back({to_images(image)[0], missing > 0.0 ? text("rms error ", std::sqrt(missing)) : "exact"});
     }

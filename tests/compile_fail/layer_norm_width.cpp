@@ -11,6 +11,6 @@ constexpr int width = 32;
 template <flowfar::Index... Extent>
 using Tensor = flowfar::Tensor<flowfar::Reference, flowfar::Shape<Extent...>>;
 
-auto normalise(const Tensor<flowfar::dyn, 64>& x, const Tensor<width>& gain, const Tensor<width>& bias) {
+auto normalize(const Tensor<flowfar::dyn, 64>& x, const Tensor<width>& gain, const Tensor<width>& bias) {
     return layer_norm(x, gain, bias);
 }

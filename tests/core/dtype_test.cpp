@@ -27,7 +27,7 @@ double half_value(std::uint16_t bits) {
     return exponent == 0 ? sign * std::ldexp(fraction, -24) : sign * std::ldexp(1024 + fraction, exponent - 25);
 }
 
-/// Rounds to nearest, ties to even, by comparing with both neighbours of the truncated pattern.
+/// Rounds to nearest, ties to even, by comparing with both neighbors of the truncated pattern.
 template <class Value>
 std::uint16_t nearest(float x, Value value, std::uint16_t truncated) {
     const double target = std::fabs(static_cast<double>(x));

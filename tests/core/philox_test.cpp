@@ -152,7 +152,7 @@ TEST_CASE("a million normal draws have normal moments and distribution") {
     CAPTURE(seed);
     const std::vector<float> draws = normals(seed, million);
     double moment[5] = {};
-    double neighbours = 0;
+    double neighbors = 0;
     std::size_t beyond[6] = {};
     for (std::size_t i = 0; i < million; ++i) {
         const double z = static_cast<double>(draws[i]);
@@ -160,7 +160,7 @@ TEST_CASE("a million normal draws have normal moments and distribution") {
         moment[2] += z * z;
         moment[3] += z * z * z;
         moment[4] += z * z * z * z;
-        neighbours += i % 2 == 0 ? z * static_cast<double>(draws[i + 1]) : 0.0;
+        neighbors += i % 2 == 0 ? z * static_cast<double>(draws[i + 1]) : 0.0;
         for (int k = 1; k < 6; ++k) {
             beyond[k] += std::fabs(z) > k ? 1U : 0U;
         }
@@ -171,7 +171,7 @@ TEST_CASE("a million normal draws have normal moments and distribution") {
     CHECK(std::fabs(moment[2] / n - 1) < 4 * std::sqrt(2 / n));
     CHECK(std::fabs(moment[3] / n) < 4 * std::sqrt(15 / n));
     CHECK(std::fabs(moment[4] / n - 3) < 4 * std::sqrt(96 / n));
-    CHECK(std::fabs(neighbours / (n / 2)) < 4 / std::sqrt(n / 2));
+    CHECK(std::fabs(neighbors / (n / 2)) < 4 / std::sqrt(n / 2));
     for (int k = 1; k < 6; ++k) {
         const double expected = 2 * n * normal_distribution(-k);
         CAPTURE(k);

@@ -165,7 +165,7 @@ TEST_CASE("weights that are used again and again are kept packed, until they cha
     SUBCASE("by averaging") {
         Cpu::lerp(wide, other, 0.5);
     }
-    SUBCASE("by the optimiser") {
+    SUBCASE("by the optimizer") {
         const Handle zero = Cpu::full({90, 140}, DType::f32, 0.0);
         Cpu::adam_step(wide, other, zero, Cpu::full({90, 140}, DType::f32, 0.0), {.learning_rate = 0.1, .step = 1});
     }
@@ -244,7 +244,7 @@ TEST_CASE("what is made for products gives their bits") {
     static_cast<void>(absent());
     with_rounding([&] {
         everywhere();
-        const Int8Products quantised;
+        const Int8Products quantized;
         everywhere();
         return 0;
     });

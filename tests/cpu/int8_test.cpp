@@ -1,4 +1,4 @@
-// Products with quantised operands (Int8Products): against the same integers multiplied in double, so that only the
+// Products with quantized operands (Int8Products): against the same integers multiplied in double, so that only the
 // last roundings differ; and against f32, from which they must not be further than 8 bits allow.
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@ std::vector<double> values(const Handle& h) {
     return out;
 }
 /// Rows of x rounded to multiples of their largest magnitude / 127.
-Handle quantised(const Handle& x) {
+Handle quantized(const Handle& x) {
     const Index columns = x.extents().back();
     std::vector<double> v = values(x);
     for (std::size_t row = 0; row < v.size(); row += static_cast<std::size_t>(columns)) {
@@ -59,7 +59,7 @@ bool absent() {
 
 }  // namespace
 
-TEST_CASE("products are those of the quantised operands") {
+TEST_CASE("products are those of the quantized operands") {
     if (absent()) {
         return;
     }
@@ -71,7 +71,7 @@ TEST_CASE("products are those of the quantised operands") {
                 CAPTURE(columns);
                 const Handle x = random({rows, inner}, 1);
                 const Handle w = random({columns, inner}, 2);  // a row per output channel
-                const Handle expected = Cpu::gemm(quantised(x), transposed(quantised(w)), {}, {.alpha = 0.5});
+                const Handle expected = Cpu::gemm(quantized(x), transposed(quantized(w)), {}, {.alpha = 0.5});
                 const auto check = [&](const Handle& a, const Handle& b) {
                     const Handle found = with_bytes([&] { return Cpu::gemm(a, b, {}, {.alpha = 0.5}); });
                     CHECK(difference_of(values(found), values(expected), 1e-6) == "");
@@ -97,7 +97,7 @@ TEST_CASE("bias, activation and batches; eight bits are near enough") {
     CHECK(values(with_bytes(batched)) == values(batched()));
 }
 
-TEST_CASE("quantised weights are kept, until they change, beside those of other kernels") {
+TEST_CASE("quantized weights are kept, until they change, beside those of other kernels") {
     const Handle x = random({5, 64}, 7);
     const Handle w = random({40, 64}, 8);
     const auto bytes = [&] { return values(with_bytes([&] { return Cpu::gemm(x, transposed(w), {}, {}); })); };

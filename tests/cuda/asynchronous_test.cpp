@@ -18,7 +18,7 @@ class Lazily {
     Lazily() {
         Cuda::synchronize();
         cuda_emulation::device().lazy = true;
-        before_ = cuda_emulation::device().counters.synchronisations;
+        before_ = cuda_emulation::device().counters.synchronizations;
     }
     Lazily(const Lazily&) = delete;
     Lazily& operator=(const Lazily&) = delete;
@@ -26,7 +26,7 @@ class Lazily {
         cuda_emulation::device().lazy = false;
         cuda_emulation::device().finish();
     }
-    [[nodiscard]] std::size_t waits() const { return cuda_emulation::device().counters.synchronisations - before_; }
+    [[nodiscard]] std::size_t waits() const { return cuda_emulation::device().counters.synchronizations - before_; }
 
    private:
     std::size_t before_;
@@ -123,7 +123,7 @@ TEST_CASE("cuda: steps of FlowMo's training are queued without waiting") {
     options.clip = 0.5;
     options.ema_every = 2;
     options.accumulation = 2;
-    check_queued_steps([&] { return std::make_unique<Trainer>(options, [](auto& model) { model.initialise(3); }); },
+    check_queued_steps([&] { return std::make_unique<Trainer>(options, [](auto& model) { model.initialize(3); }); },
                        [&](Trainer& trainer) { return trainer.queue_step(images); });
 }
 
@@ -142,7 +142,7 @@ TEST_CASE("cuda: a perceptual loss checks its images without waiting") {
     const auto images =
         clamp(Trainer::Images::normal({2, 3, FlowMoNano::image_height, FlowMoNano::image_width}, 8), -1.0, 1.0);
     const auto make = [] {
-        return std::make_unique<Trainer>(FlowMoTrainOptions{}, [](auto& model) { model.initialise(3); });
+        return std::make_unique<Trainer>(FlowMoTrainOptions{}, [](auto& model) { model.initialize(3); });
     };
     check_queued_steps(make, [&](Trainer& trainer) { return trainer.queue_step(images); });
     for (const auto& wrong : {Trainer::Images(images * 1.1), Trainer::Images(images / 0.0)}) {
@@ -156,7 +156,7 @@ TEST_CASE("cuda: steps of FAR's training are queued without waiting") {
     const auto latents = Trainer::Latents::normal({2, FarNano::channels, FarNano::side, FarNano::side}, 8);
     const std::vector<Index> labels{1, 0};
     check_queued_steps(
-        [&] { return std::make_unique<Trainer>(FarTrainOptions{}, [](auto& model) { model.initialise(3); }); },
+        [&] { return std::make_unique<Trainer>(FarTrainOptions{}, [](auto& model) { model.initialize(3); }); },
         [&](Trainer& trainer) { return trainer.queue_step(latents, labels); });
 }
 
@@ -164,7 +164,7 @@ TEST_CASE("cuda: a step whose gradient is not finite changes no parameter and is
     using Trainer = FlowMoTrainer<FlowMoNano, Cuda>;
     FlowMoTrainOptions options;
     options.fixed_norms = false;  // restoring them rounds
-    Trainer trainer(options, [](auto& model) { model.initialise(3); });
+    Trainer trainer(options, [](auto& model) { model.initialize(3); });
     const auto images = Trainer::Images::zeros({1, 3, FlowMoNano::image_height, FlowMoNano::image_width});
     const auto before = weights_of(trainer);
     auto broken = trainer.queue_step(images / 0.0);

@@ -197,7 +197,7 @@ TEST_CASE("cuda: pieces of attention's tiles never share a bank when they are re
             }
         }
         CHECK(places.size() == static_cast<std::size_t>(64 * chunks));
-        for (int chunk = 0; chunk < chunks; ++chunk) {  // one ldmatrix phase: a piece of eight neighbouring rows
+        for (int chunk = 0; chunk < chunks; ++chunk) {  // one ldmatrix phase: a piece of eight neighboring rows
             for (int row = 0; row < 64; row += 8) {
                 std::set<int> banks;
                 for (int r = 0; r < 8; ++r) {

@@ -18,12 +18,12 @@ namespace {
 template <class Model>
 void reconstruct() {
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     static_cast<void>(model.decode(model.encode(Model::Images::zeros({1, 3, 256, 256})), {.guidance = 1.5}));
 }
 void train() {
     using Lo = FlowMoTrainer<FlowMoLo, Cuda>;
-    Lo trainer({}, [](auto& model) { model.initialise(1); });
+    Lo trainer({}, [](auto& model) { model.initialize(1); });
     static_cast<void>(trainer.step(Lo::Images::zeros({1, 3, 256, 256})));
 }
 

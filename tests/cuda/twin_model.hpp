@@ -24,7 +24,7 @@ inline constexpr double model_bf16 = 0.05;
 template <class Model>
 [[nodiscard]] Model noisy_model(std::uint64_t seed) {
     Model model;
-    model.initialise(seed);
+    model.initialize(seed);
     for_each_parameter(model, [seed](const auto& p) {
         const auto noise = Cpu::normal(p.extents(), p.dtype(), fold(seed, p.name), 0);
         Cpu::add_into(p.value(), Cpu::unary({UnaryOp::affine, 0.05, 0.0}, noise));

@@ -21,7 +21,7 @@ TEST_CASE("diffusion steps do not allocate") {
         return;
     }
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     std::vector<long> counts;
     counts.reserve(10000);
     FarSampleOptions options;
@@ -49,7 +49,7 @@ TEST_CASE("training steps do not allocate") {
     if (!counts_allocations()) {
         return;
     }
-    FarTrainer<FarNano, Cpu> trainer({}, [](auto& model) { model.initialise(1); });
+    FarTrainer<FarNano, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
     const auto latents = Model::Latents::normal({2, FarNano::channels, FarNano::side, FarNano::side}, 1);
     const std::vector<Index> labels{0, 1};
     constexpr int steps = 40;

@@ -34,7 +34,7 @@ const std::vector<Index> labels{1, 9, 0};
 
 Model make() {
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     for_each_parameter(model, [](const auto& p) {
         const auto noise = Reference::normal(p.extents(), DType::f64, fold(4, p.name), 0);
         Reference::assign(p.value(), Reference::binary(BinaryOp::add, p.value(),
@@ -133,7 +133,7 @@ TEST_CASE("recomputed blocks give the same loss and gradients, dropout included"
 
 TEST_CASE("a fresh model predicts nothing: its squared error is the noise's variance") {
     Model model;
-    model.initialise(3);
+    model.initialize(3);
     FarLossOptions options;
     const Input input(options);
     const auto loss = input(model);

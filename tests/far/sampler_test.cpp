@@ -37,7 +37,7 @@ struct NoBuffer : Small {
 template <class Model>
 Model make(std::uint64_t seed = 1) {
     Model model;
-    model.initialise(seed);
+    model.initialize(seed);
     for_each_parameter(model, [&](const auto& p) {
         if (p.name.find("diffloss") != std::string::npos) {
             const auto fresh = Cpu::normal(p.extents(), DType::f32, fold(seed, p.name), 0);
@@ -127,7 +127,7 @@ TEST_CASE("any increasing level list, one step included; a callback sees every l
     CHECK(FarSampler<Model>(model, {}).options().levels == std::vector<Index>{0, 1, 2, 3, 4, 5});
 }
 
-TEST_CASE("sampling can be cancelled inside a level, and predictions limited") {
+TEST_CASE("sampling can be canceled inside a level, and predictions limited") {
     using Model = Far<Small, Cpu>;
     const Model model = make<Model>();
     FarSampleOptions options = quick({0, 1, 3});

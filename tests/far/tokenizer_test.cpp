@@ -50,7 +50,7 @@ TEST_CASE("pixels come back as they were") {
 TEST_CASE("the autoencoder's statistics are its moments, and drawing samples them") {
     const auto model = [] {
         auto made = std::make_shared<Vae<Kl16Tiny, Cpu>>();
-        made->initialise(3);
+        made->initialize(3);
         return made;
     }();
     const Autoencoder tokenizer(model);
@@ -67,7 +67,7 @@ TEST_CASE("the autoencoder's statistics are its moments, and drawing samples the
 TEST_CASE("a FlowMo's code becomes a square and decodes as its tokens do") {
     const auto model = [] {
         auto made = std::make_shared<FlowMo<SquareCode, Cpu>>();
-        made->initialise(3);
+        made->initialize(3);
         return made;
     }();
     FlowMoDecodeOptions decoding;

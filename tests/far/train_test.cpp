@@ -18,7 +18,7 @@ using PlainTrainer = FarTrainer<FarNano, Cpu>;
 using MaskedTrainer = FarTrainer<Masked<FarNano>, Cpu>;
 using Latents = PlainTrainer::Latents;
 
-const auto fresh = [](auto& model) { model.initialise(5); };
+const auto fresh = [](auto& model) { model.initialize(5); };
 const std::vector<Index> labels{3, 0, 9, no_class};
 
 Latents batch() {
@@ -85,7 +85,7 @@ TEST_CASE("a restored trainer continues as the first would have") {
         first.step(batch(), labels);
     }
     io::save_train_state<Autodiff<Cpu>>(folder / "state", parts(first), {});
-    MaskedTrainer second(options, [](auto& model) { model.initialise(99); });
+    MaskedTrainer second(options, [](auto& model) { model.initialize(99); });
     io::load_train_state<Autodiff<Cpu>>(folder / "state", parts(second));
     second.set_step_count(3);
     for (int step = 0; step < 2; ++step) {

@@ -33,7 +33,7 @@ using Trained = Vae<Small, Autodiff<Cpu>>;
 
 TEST_CASE("images of any size that the factor divides; samples of a batch are independent") {
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     const auto images = Model::Images::normal({2, 3, 6, 10}, 2);
     const auto posterior = model.posterior(images);
     CHECK(posterior.mean.extents() == Extents{2, 4, 3, 5});
@@ -55,7 +55,7 @@ TEST_CASE("the log variance is limited") {
 
 TEST_CASE("a step against the gradient lowers the loss, and every parameter has a gradient") {
     Trained model;
-    model.initialise(3);
+    model.initialize(3);
     const auto images = Trained::Images::uniform({2, 3, 8, 8}, 4) * 2.0 - 1.0;
     const auto noise = Trained::Latents::normal({2, 4, 4, 4}, 5);
     const auto loss = [&] {
@@ -84,7 +84,7 @@ TEST_CASE("a step against the gradient lowers the loss, and every parameter has 
 TEST_CASE("a saved autoencoder is the same again") {
     const TempDir folder;
     Model model;
-    model.initialise(6);
+    model.initialize(6);
     const auto path = folder.path() / "vae.safetensors";
     io::save_parameters(model, path, DType::f32);
     Model again;

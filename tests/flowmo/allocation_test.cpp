@@ -28,11 +28,11 @@ TEST_CASE("sampling steps do not allocate") {
         return;
     }
     Model model;
-    model.initialise(1);
+    model.initialize(1);
     const Tokens tokens = model.encode(images());
-    for (const auto& [rounds, quantises] : {std::pair{false, false}, {true, false}, {true, true}}) {
+    for (const auto& [rounds, quantizes] : {std::pair{false, false}, {true, false}, {true, true}}) {
         const Bf16Products rounded(rounds);
-        const Int8Products quantised(quantises);
+        const Int8Products quantized(quantizes);
         // The second run uses the modulations' weights for the second time, so it packs them, and then its first steps
         // find some blocks taken.
         constexpr std::array<std::size_t, 3> settled{6, 4, 1};
@@ -65,7 +65,7 @@ TEST_CASE("training steps do not allocate") {
         options.checkpoint_blocks = checkpointed;
         options.clip = 1.0;
         FlowMoTrainer<FlowMoNano, Cpu, MultiScaleGradientLoss<>> trainer(options,
-                                                                         [](auto& model) { model.initialise(1); });
+                                                                         [](auto& model) { model.initialize(1); });
         long before = 0;
         for (int step = 0; step < 8; ++step) {
             before = heap_allocations;

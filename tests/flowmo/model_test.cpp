@@ -19,7 +19,7 @@ using Model = FlowMo<OpenNano, Cpu>;
 const Model& model() {
     static const Model m = [] {
         Model fresh;
-        fresh.initialise(3);
+        fresh.initialize(3);
         return fresh;
     }();
     return m;
@@ -29,7 +29,7 @@ const Model& model() {
 const Model& noisy_model() {
     static const Model m = [] {
         Model fresh;
-        fresh.initialise(1);
+        fresh.initialize(1);
         for_each_parameter(fresh, [](const auto& p) {
             const auto noise =
                 Cpu::unary({UnaryOp::affine, 0.05, 0.0}, Cpu::normal(p.extents(), DType::f32, fold(2, p.name), 0));

@@ -12,7 +12,7 @@ using namespace flowfar;
 using Trainer = FlowMoTrainer<FlowMoNano, Cpu>;
 using Images = Trainer::Images;
 
-const auto fresh = [](auto& model) { model.initialise(5); };
+const auto fresh = [](auto& model) { model.initialize(5); };
 
 Images batch(Index count) {
     return clamp(Images::normal({count, 3, FlowMoNano::image_height, FlowMoNano::image_width}, 8) * 0.5, -1.0, 1.0);

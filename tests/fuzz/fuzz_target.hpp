@@ -1,7 +1,7 @@
 #pragma once
 
 /// What the fuzz targets share. A target reads hostile bytes; the library may accept them or throw its own Error that
-/// names the input. Anything else (another exception, an out-of-range access, undefined behaviour, a leak, memory or
+/// names the input. Anything else (another exception, an out-of-range access, undefined behavior, a leak, memory or
 /// time out of proportion) is a finding.
 
 #include <cstddef>

@@ -96,8 +96,8 @@ void tar(const fs::path& folder) {
 void images(const fs::path& png, const fs::path& jpeg) {
     fs::create_directories(png);
     fs::create_directories(jpeg);
-    io::write_png(png / "colour", gradient_image(9, 7));
-    io::write_jpeg(jpeg / "colour", gradient_image(17, 9), 60);
+    io::write_png(png / "color", gradient_image(9, 7));
+    io::write_jpeg(jpeg / "color", gradient_image(17, 9), 60);
 }
 
 void exif(const fs::path& folder) {
@@ -137,7 +137,7 @@ void train_state(const fs::path& folder) {
     using A = Autodiff<Reference>;
     fs::create_directories(folder);
     Linear<A, 3, 2> model;
-    model.initialise(1);
+    model.initialize(1);
     const auto all = parameters(model);
     Adam<A> adam;
     adam.add_group(all, {});

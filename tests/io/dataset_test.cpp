@@ -87,7 +87,7 @@ TEST_CASE("other and hidden files do not count") {
                      "b/.png"}) == Listing{{"a", "b"}, {"a/1.png", "b/2.png"}, {0, 1}});
 }
 
-TEST_CASE("what cannot be labelled is refused by name") {
+TEST_CASE("what cannot be labeled is refused by name") {
     const TempDir folder;
     put_file(folder / "mixed/a/1.png", "x");
     put_file(folder / "mixed/stray.png", "x");

@@ -77,7 +77,7 @@ void write_tokens(const io::Path& path) {
 void write_train_state(const io::Path& path) {
     using A = Autodiff<Reference>;
     Linear<A, 200, 150> model;
-    model.initialise(1);
+    model.initialize(1);
     io::save_train_state(path, io::TrainParts<A>{parameters(model)}, {{"step", "7"}});
 }
 

@@ -51,7 +51,7 @@ inline bool contains(std::string_view text, std::string_view part) {
     return text.find(part) != text.npos;
 }
 
-/// A smooth image; neighbouring pixels and channels differ, so that every mix-up shows.
+/// A smooth image; neighboring pixels and channels differ, so that every mix-up shows.
 inline Image gradient_image(int height, int width) {
     Image image = make_image(height, width);
     for (int y = 0; y < height; ++y) {

@@ -28,7 +28,7 @@ namespace io = flowfar::io;
 
 namespace {
 
-/// A JPEG to be made with libjpeg directly, in any stored colour space.
+/// A JPEG to be made with libjpeg directly, in any stored color space.
 struct RawJpeg {
     int height = 0;
     int width = 0;
@@ -119,7 +119,7 @@ RawJpeg raw_gradient(int height, int width) {
 
 TEST_CASE("files written by another program decode as they did there") {
     const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data";
-    for (const char* name : {"colour_420", "colour_progressive", "gray", "cmyk", "cmyk_without_marker", "ycck",
+    for (const char* name : {"color_420", "color_progressive", "gray", "cmyk", "cmyk_without_marker", "ycck",
                              "orientation_5", "orientation_6"}) {
         CAPTURE(name);
         // Different versions of libjpeg may round the cosine transform differently.

@@ -180,8 +180,8 @@ TEST_CASE("crops and mirroring move over the whole image") {
     const auto corner = [](const Batch& batch) {
         return std::pair(level(batch.images[8 * 8]), level(batch.images[2 * 8 * 8]));
     };
-    ImageLoader centred(dataset, {.size = 8, .threads = 0});
-    CHECK(corner(centred.next()) == std::pair(0, 1));
+    ImageLoader centered(dataset, {.size = 8, .threads = 0});
+    CHECK(corner(centered.next()) == std::pair(0, 1));
     ImageLoader cropped(dataset, {.size = 8, .random_crop = true, .threads = 0});
     std::map<int, int> rows;
     for (int i = 0; i < 300; ++i) {

@@ -29,11 +29,11 @@ struct RawPng {
     int height = 0;
     int width = 0;
     int depth = 8;
-    int colour = PNG_COLOR_TYPE_RGB;
+    int color = PNG_COLOR_TYPE_RGB;
     bool interlaced = false;
     std::vector<png_color> palette;
     std::vector<png_byte> palette_alpha;
-    const png_color_16* key = nullptr;  ///< the transparent colour
+    const png_color_16* key = nullptr;  ///< the transparent color
     std::vector<std::vector<png_byte>> rows;
 };
 
@@ -50,7 +50,7 @@ Bytes make_png(RawPng& raw) {
             },
             nullptr);
         png_set_IHDR(s.png(), s.info(), static_cast<png_uint_32>(raw.width), static_cast<png_uint_32>(raw.height),
-                     raw.depth, raw.colour, raw.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, 0, 0);
+                     raw.depth, raw.color, raw.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, 0, 0);
         if (!raw.palette.empty()) {
             png_set_PLTE(s.png(), s.info(), raw.palette.data(), static_cast<int>(raw.palette.size()));
         }
@@ -73,8 +73,8 @@ Bytes make_png(RawPng& raw) {
     return out;
 }
 
-int channels_of(int colour) {
-    switch (colour) {
+int channels_of(int color) {
+    switch (color) {
         case PNG_COLOR_TYPE_RGB:
             return 3;
         case PNG_COLOR_TYPE_RGB_ALPHA:
@@ -93,12 +93,12 @@ unsigned sample(const RawPng& raw, int y, int x, int c) {
 }
 
 void fill_rows(RawPng& raw) {
-    const int channels = channels_of(raw.colour);
+    const int channels = channels_of(raw.color);
     for (int y = 0; y < raw.height; ++y) {
         std::vector<png_byte> row(static_cast<std::size_t>((raw.width * channels * raw.depth + 7) / 8), 0);
         for (int i = 0; i < raw.width * channels; ++i) {
             unsigned value = sample(raw, y, i / channels, i % channels);
-            if (raw.colour == PNG_COLOR_TYPE_PALETTE) {
+            if (raw.color == PNG_COLOR_TYPE_PALETTE) {
                 value %= static_cast<unsigned>(raw.palette.size());
             }
             const auto bit = static_cast<std::size_t>(i * raw.depth);
@@ -131,18 +131,18 @@ Image expected_image(const RawPng& raw) {
             unsigned rgb[3];
             unsigned alpha = 255;
             const auto value = [&](int c) { return to_8_bits(sample(raw, y, x, c), raw.depth); };
-            if (raw.colour == PNG_COLOR_TYPE_PALETTE) {
+            if (raw.color == PNG_COLOR_TYPE_PALETTE) {
                 const std::size_t index = sample(raw, y, x, 0) % raw.palette.size();
                 rgb[0] = raw.palette[index].red;
                 rgb[1] = raw.palette[index].green;
                 rgb[2] = raw.palette[index].blue;
                 alpha = index < raw.palette_alpha.size() ? raw.palette_alpha[index] : 255U;
             } else {
-                const bool gray = (raw.colour & PNG_COLOR_MASK_COLOR) == 0;
+                const bool gray = (raw.color & PNG_COLOR_MASK_COLOR) == 0;
                 for (int c = 0; c < 3; ++c) {
                     rgb[c] = value(gray ? 0 : c);
                 }
-                if ((raw.colour & PNG_COLOR_MASK_ALPHA) != 0) {
+                if ((raw.color & PNG_COLOR_MASK_ALPHA) != 0) {
                     alpha = value(gray ? 1 : 3);
                 }
                 if (raw.key != nullptr) {
@@ -171,9 +171,9 @@ void put_crc(Bytes& file, std::size_t begin, std::size_t size) {
 
 }  // namespace
 
-TEST_CASE("every colour type, depth and interlacing decodes to the right pixels") {
+TEST_CASE("every color type, depth and interlacing decodes to the right pixels") {
     struct Kind {
-        int colour;
+        int color;
         std::vector<int> depths;
     };
     const std::vector<Kind> kinds{{PNG_COLOR_TYPE_GRAY, {1, 2, 4, 8, 16}},
@@ -186,7 +186,7 @@ TEST_CASE("every colour type, depth and interlacing decodes to the right pixels"
             for (const bool interlaced : {false, true}) {
                 for (const bool transparent : {false, true}) {
                     for (const int width : {1, 7, 13}) {
-                        CAPTURE(kind.colour);
+                        CAPTURE(kind.color);
                         CAPTURE(depth);
                         CAPTURE(interlaced);
                         CAPTURE(transparent);
@@ -194,13 +194,13 @@ TEST_CASE("every colour type, depth and interlacing decodes to the right pixels"
                         RawPng raw{.height = 9,
                                    .width = width,
                                    .depth = depth,
-                                   .colour = kind.colour,
+                                   .color = kind.color,
                                    .interlaced = interlaced,
                                    .palette = {},
                                    .palette_alpha = {},
                                    .rows = {}};
                         png_color_16 key{};
-                        if (kind.colour == PNG_COLOR_TYPE_PALETTE) {
+                        if (kind.color == PNG_COLOR_TYPE_PALETTE) {
                             for (int i = 0; i < std::min(1 << depth, 200); ++i) {
                                 raw.palette.push_back({static_cast<png_byte>(i * 37), static_cast<png_byte>(255 - i),
                                                        static_cast<png_byte>(i * 11)});
@@ -208,7 +208,7 @@ TEST_CASE("every colour type, depth and interlacing decodes to the right pixels"
                             if (transparent) {
                                 raw.palette_alpha = {128, 0};
                             }
-                        } else if (transparent && (kind.colour & PNG_COLOR_MASK_ALPHA) == 0) {
+                        } else if (transparent && (kind.color & PNG_COLOR_MASK_ALPHA) == 0) {
                             key.gray = key.red = static_cast<png_uint_16>(sample(raw, 4, 0, 0));
                             key.green = static_cast<png_uint_16>(sample(raw, 4, 0, 1));
                             key.blue = static_cast<png_uint_16>(sample(raw, 4, 0, 2));
@@ -253,7 +253,7 @@ TEST_CASE("an encoded image decodes to itself, in memory and as a file") {
 TEST_CASE("a file cut at any length is refused") {
     RawPng raw{.height = 6,
                .width = 7,
-               .colour = PNG_COLOR_TYPE_RGB_ALPHA,
+               .color = PNG_COLOR_TYPE_RGB_ALPHA,
                .interlaced = true,
                .palette = {},
                .palette_alpha = {},
@@ -274,7 +274,7 @@ TEST_CASE("random damage never does worse than an Error") {
     RawPng raw{.height = 6,
                .width = 7,
                .depth = 4,
-               .colour = PNG_COLOR_TYPE_PALETTE,
+               .color = PNG_COLOR_TYPE_PALETTE,
                .interlaced = true,
                .palette = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}},
                .palette_alpha = {9},

@@ -22,8 +22,8 @@ struct Pair {
     Linear<Cpu, 2, 4> second;
 
     explicit Pair(std::uint64_t seed) {
-        first.initialise(fold(seed, "first"));
-        second.initialise(fold(seed, "second"));
+        first.initialize(fold(seed, "first"));
+        second.initialize(fold(seed, "second"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

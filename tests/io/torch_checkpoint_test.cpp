@@ -202,7 +202,7 @@ TEST_CASE("what PyTorch 1.13 wrote") {
     }
 }
 
-TEST_CASE("modules and programs are recognised") {
+TEST_CASE("modules and programs are recognized") {
     const io::TorchCheckpoint module(data / "module.pth");
     CHECK(module.names().empty());
     CHECK(value_of(module, "") == "object of torch.nn.modules.linear.Linear");

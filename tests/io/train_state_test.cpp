@@ -22,13 +22,13 @@ namespace {
 
 using A = Autodiff<Reference>;
 
-/// A layer and its optimiser after one step.
+/// A layer and its optimizer after one step.
 struct Run {
     Linear<A, 3, 2> layer;
     Adam<A> adam;
 
     explicit Run(std::uint64_t seed) {
-        layer.initialise(seed);
+        layer.initialize(seed);
         adam.add_group(parameters(layer), {});
         const auto x = Tensor<A, Shape<1, 3>>::normal({1, 3}, seed);
         backward(sum(square(layer(x))));
@@ -44,7 +44,7 @@ Reference::Handle filled(const Extents& extents, float value) {
 
 }  // namespace
 
-TEST_CASE("moments that no optimiser makes are refused by name") {
+TEST_CASE("moments that no optimizer makes are refused by name") {
     const TempDir folder;
     const io::Path path = folder / "state.safetensors";
     for (const std::string which : {"first", "second"}) {

@@ -119,7 +119,7 @@ TEST_CASE("conventions differ where their programs do") {
     CHECK(fid_convention("adm").trace == TraceForm::sqrtm);
     CHECK(fid_convention("clean-fid").trace == TraceForm::sqrtm);
     for (const FidConvention& convention : fid::all) {
-        CHECK(convention.quantised == (convention.name != "flowmo"));
+        CHECK(convention.quantized == (convention.name != "flowmo"));
         CHECK(convention.symmetric == (convention.name == "flowmo" || convention.name == "pytorch-fid"));
         CHECK(fid_convention(convention.name).name == convention.name);
     }

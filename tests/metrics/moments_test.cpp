@@ -16,7 +16,7 @@ using flowfar::testing::feature_rows;
 
 namespace {
 
-/// Mean first, then products of centred values: two passes in double.
+/// Mean first, then products of centered values: two passes in double.
 FeatureStatistics two_passes(std::span<const float> rows, std::size_t width) {
     const std::size_t count = rows.size() / width;
     FeatureStatistics out{static_cast<Index>(count), std::vector<double>(width), std::vector<double>(width * width)};

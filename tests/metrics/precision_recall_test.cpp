@@ -53,15 +53,15 @@ double brute_force(std::span<const float> samples, std::span<const float> manifo
 }
 
 void check_against_brute_force(const std::vector<float>& real, const std::vector<float>& generated, std::size_t width) {
-    for (const std::size_t neighbours : {1U, 3U, 5U}) {
+    for (const std::size_t neighbors : {1U, 3U, 5U}) {
         for (const Index block : {Index{1}, Index{31}, Index{64}, Index{2048}}) {
-            CAPTURE(neighbours);
+            CAPTURE(neighbors);
             CAPTURE(block);
             const PrecisionRecall found =
                 precision_recall(real, generated, static_cast<Index>(width),
-                                 {.neighbours = static_cast<Index>(neighbours), .block = block});
-            CHECK(found.precision == brute_force(generated, real, width, neighbours));
-            CHECK(found.recall == brute_force(real, generated, width, neighbours));
+                                 {.neighbors = static_cast<Index>(neighbors), .block = block});
+            CHECK(found.precision == brute_force(generated, real, width, neighbors));
+            CHECK(found.recall == brute_force(real, generated, width, neighbors));
         }
     }
 }
@@ -124,9 +124,9 @@ TEST_CASE("bad input is refused") {
                          "precision_recall: generated: feature 1 of row 2 is not finite: inf", flowfar::Error);
     CHECK_THROWS_AS((void)precision_recall(rows, rows, 4), flowfar::Error);
     CHECK_THROWS_AS((void)precision_recall(rows, rows, 0), flowfar::Error);
-    CHECK_THROWS_AS((void)precision_recall(rows, rows, 3, {.neighbours = 10}), flowfar::Error);
-    CHECK_THROWS_AS((void)precision_recall(rows, rows, 3, {.neighbours = 0}), flowfar::Error);
+    CHECK_THROWS_AS((void)precision_recall(rows, rows, 3, {.neighbors = 10}), flowfar::Error);
+    CHECK_THROWS_AS((void)precision_recall(rows, rows, 3, {.neighbors = 0}), flowfar::Error);
     CHECK_THROWS_AS((void)precision_recall(rows, rows, 3, {.block = 0}), flowfar::Error);
     CHECK_THROWS_AS((void)precision_recall({}, rows, 3), flowfar::Error);
-    CHECK_NOTHROW((void)precision_recall(rows, rows, 3, {.neighbours = 9}));
+    CHECK_NOTHROW((void)precision_recall(rows, rows, 3, {.neighbors = 9}));
 }

@@ -22,7 +22,7 @@ constexpr std::size_t image_size = 3 * 32 * 32;
 
 QualityJudge::Classifier random_classifier() {
     QualityJudge::Classifier classifier;
-    classifier.initialise(3);
+    classifier.initialize(3);
     return classifier;
 }
 

@@ -79,8 +79,8 @@ Pair byte_images(std::string_view kind) {
                 } else if (kind == "noise") {
                     b = std::clamp(a + (x * 31 + y * 17 + c * 5) % 41 - 20, 0, 255);
                 } else {
-                    a = kind == "two greys" ? 64 : 0;
-                    b = kind == "two greys" ? 192 : 255;
+                    a = kind == "two grays" ? 64 : 0;
+                    b = kind == "two grays" ? 192 : 255;
                 }
                 out.a.push_back(static_cast<float>(a));
                 out.b.push_back(static_cast<float>(b));
@@ -116,7 +116,7 @@ TEST_CASE("ssim of bytes and of planes in [-1, 1] equals scikit-image on uint8")
         {"dark", 8.24951495840454, 0.359953850216252, 0.359918646548897},
         {"noise", 26.88363351993, 0.98777740373779, 0.987745304304811},
         {"black and white", 0, 9.99900009999e-05, 9.99900009999e-05},
-        {"two greys", 5.98660421572174, 0.600063490897227, 0.600063490897227},
+        {"two grays", 5.98660421572174, 0.600063490897227, 0.600063490897227},
     };
     for (const Case& want : cases) {
         CAPTURE(want.kind);

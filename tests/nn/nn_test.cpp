@@ -53,7 +53,7 @@ TEST_CASE("parameters are visited in order under dotted names; absent ones are n
 TEST_CASE("replacing a parameter checks extents and type, and sharing shares storage") {
     Nested<A> source;
     Nested<Reference> target;
-    source.first.initialise(1);
+    source.first.initialize(1);
     share_parameters(target, source);
     CHECK(target.first.weight.handle().storage == source.first.weight.handle().value.storage);
     init::constant(source.first.bias, 2.5);
@@ -66,7 +66,7 @@ TEST_CASE("replacing a parameter checks extents and type, and sharing shares sto
 
 TEST_CASE("linear layers start as PyTorch's do: uniform within 1/sqrt(fan in), a different stream for each name") {
     Linear<Reference, 400, 300, double> layer;
-    layer.initialise(7);
+    layer.initialize(7);
     double sum = 0.0;
     double square = 0.0;
     double largest = 0.0;
@@ -85,11 +85,11 @@ TEST_CASE("linear layers start as PyTorch's do: uniform within 1/sqrt(fan in), a
     CHECK(std::fabs(layer.bias.to_host()[0]) < bound);
     CHECK(layer.bias.to_host()[0] != weights[0]);
     Linear<Reference, 400, 300, double> again;
-    again.initialise(7);
+    again.initialize(7);
     CHECK(again.weight.to_host() == weights);
 }
 
-TEST_CASE("normal and Xavier initialisation have the promised spread") {
+TEST_CASE("normal and Xavier initialization have the promised spread") {
     auto table = make_parameter<Tensor<Reference, Shape<200, 100>, double>>();
     init::normal(table, 0.02, 3);
     CHECK(std::sqrt(sum_squares(table).item() / 20000) == doctest::Approx(0.02).epsilon(0.03));
@@ -139,13 +139,13 @@ TEST_CASE("heads are split from a packed projection without copying and merge ba
 
 TEST_CASE("modulation cuts its projection into vectors, and gates scale per sample") {
     Modulation<Reference, 4, 3, double> modulation;
-    modulation.lin.initialise(2);
+    modulation.lin.initialize(2);
     const auto vec = Tensor<Reference, Shape<dyn, 4>, double>::normal({2, 4}, 5);
     const auto chunks = modulation(vec);
     const auto all = modulation.lin(silu(vec)).to_host();
     CHECK(chunks[2].to_host()[5] == doctest::Approx(all[12 + 8 + 1]));
     Linear<Reference, 4, 4, double> linear;
-    linear.initialise(3);
+    linear.initialize(3);
     using X = Tensor<Reference, Shape<dyn, dyn, 4>, double>;
     const auto x = X::normal({2, 3, 4}, 6);
     const auto y = X::normal({2, 3, 4}, 7);
@@ -158,7 +158,7 @@ TEST_CASE("modulation cuts its projection into vectors, and gates scale per samp
 
 TEST_CASE("an MLP is two linear layers around its activation, and learns through both") {
     Mlp<A, 4, 8, Activation::gelu_tanh, double> mlp;
-    mlp.initialise(1);
+    mlp.initialize(1);
     const auto x = Tensor<A, Shape<dyn, 4>, double>::normal({3, 4}, 2);
     const auto y = mlp(x);
     CHECK(y.to_host() == mlp.down(gelu_tanh(mlp.up(x))).to_host());

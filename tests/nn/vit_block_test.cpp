@@ -16,7 +16,7 @@ using Sequence = Block::Sequence;
 
 Block make() {
     Block block;
-    block.initialise(11);
+    block.initialize(11);
     for_each_parameter(block, [](const auto& p) {
         if (p.name.ends_with("bias")) {  // zeros would hide errors
             Reference::assign(p.value(), random_handle(p.extents(), 5, -0.2, 0.2));

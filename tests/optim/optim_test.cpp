@@ -18,7 +18,7 @@ using Layer = Linear<A, 3, 2, double>;
 
 Layer make_layer(std::uint64_t seed) {
     Layer layer;
-    layer.initialise(seed);
+    layer.initialize(seed);
     return layer;
 }
 void give_gradients(const Layer& layer, std::uint64_t seed) {

@@ -25,7 +25,7 @@ template <class Perceptual>
 void check_policy(const Perceptual& perceptual) {
     using With = FlowMoTrainer<FlowMoNano, Cpu, Perceptual>;
     using Without = FlowMoTrainer<FlowMoNano, Cpu>;
-    const auto fresh = [](auto& model) { model.initialise(5); };
+    const auto fresh = [](auto& model) { model.initialize(5); };
     FlowMoTrainOptions options;
     options.code_dropout = 0.0;
     With with(options, fresh, perceptual);
@@ -57,7 +57,7 @@ void check_policy(const Perceptual& perceptual) {
 
 TEST_CASE("LPIPS in FlowMo's training loss") {
     Lpips<Vgg16<Autodiff<Cpu>>> lpips;
-    lpips.network.initialise(1);
+    lpips.network.initialize(1);
     for (const auto& p : parameters(lpips.weights)) {
         Cpu::assign(p.value(), Cpu::full({}, DType::f32, 1.0));
     }
@@ -66,7 +66,7 @@ TEST_CASE("LPIPS in FlowMo's training loss") {
 
 TEST_CASE("the ResNet-50 logit loss in FlowMo's training loss") {
     ResNetLogitLoss<Autodiff<Cpu>> loss;
-    loss.network.initialise(2);
+    loss.network.initialize(2);
     loss.weight = 1e6;  // fresh weights without batch norm give logits that hardly differ
     check_policy(loss);
 }

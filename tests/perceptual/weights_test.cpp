@@ -47,7 +47,7 @@ FormulaFile small_file() {
 
 std::string refusal(const FormulaFile& file) {
     Small network;
-    network.conv1.initialise(1);
+    network.conv1.initialize(1);
     const std::vector<float> before = network.conv1.weight.to_host();
     std::string out;
     try {

@@ -122,7 +122,7 @@ TEST_CASE("every printable character draws something of its own, within its box"
 }
 
 TEST_CASE("alignment and turning move the same ink") {
-    for (const Align align : {Align::left, Align::centre, Align::right}) {
+    for (const Align align : {Align::left, Align::center, Align::right}) {
         Canvas flat(100, 200), turned(200, 100);
         draw_text(flat, 100, 50, "flow", {.size = 12, .align = align});
         draw_text(turned, 50, 100, "flow", {.size = 12, .align = align, .upwards = true});

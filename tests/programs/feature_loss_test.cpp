@@ -30,9 +30,9 @@ void check_loss() {
     using Tracked = Network<Autodiff<Cpu>>;
     using Plain = Network<Cpu>;
     FeatureLoss<Plain> plain;
-    plain.network.initialise(11);
+    plain.network.initialize(11);
     FeatureLoss<Tracked> loss;
-    loss.network.initialise(11);
+    loss.network.initialize(11);
     freeze(loss.network);
     const std::vector<float> real = fill("feature_loss.real", 2 * 3 * 256);
     const std::vector<float> other = fill("feature_loss.other", 2 * 3 * 256);
@@ -85,10 +85,10 @@ TEST_CASE("flowmo_train takes a classifier as perceptual loss in both stages") {
     const TempDir folder;
     write_photos(folder / "photos", 9);
     FeatureClassifier<Cpu> residual;
-    residual.initialise(1);
+    residual.initialize(1);
     io::save_parameters(residual, folder / "residual.safetensors", DType::f32);  // without a name, as older files
     PlainClassifier<Cpu> plain;
-    plain.initialise(1);
+    plain.initialize(1);
     io::save_parameters(plain, folder / "plain.safetensors", DType::f32, {{"network", "plain"}});
     io::save_parameters(plain, folder / "odd.safetensors", DType::f32, {{"network", "round"}});
     const auto train = [&](const char* out, const char* classifier, const std::vector<std::string>& more = {}) {

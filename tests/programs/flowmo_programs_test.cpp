@@ -142,9 +142,9 @@ TEST_CASE("products in bf16 and int8 give nearly the same photo") {
     const Outcome rounded = reconstruct("bf16", f.at("bf16.png"));
     REQUIRE(rounded.code == 0);
     CHECK(has(rounded.err, "this CPU has no bf16 products") != Cpu::has_bf16_products());
-    const Outcome quantised = reconstruct("int8", f.at("int8.png"));
-    REQUIRE(quantised.code == 0);
-    CHECK(has(quantised.err, "this CPU has no products of bytes") != Cpu::has_int8_products());
+    const Outcome quantized = reconstruct("int8", f.at("int8.png"));
+    REQUIRE(quantized.code == 0);
+    CHECK(has(quantized.err, "this CPU has no products of bytes") != Cpu::has_int8_products());
     CHECK(reconstruct("int4", f.at("int4.png")).code == 2);
     const Image exact = io::read_image(f.at("f32.png"));
     const auto check_near = [&](const std::string& file, int most) {

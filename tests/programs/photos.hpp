@@ -11,7 +11,7 @@
 
 namespace flowfar::testing {
 
-/// A coloured wave with noise; every number gives another picture.
+/// A colored wave with noise; every number gives another picture.
 inline Image wave_image(int height, int width, std::uint64_t number) {
     Image image = make_image(height, width);
     const auto value = [&](const char* what) { return static_cast<double>(fold(number, what) >> 40) / 16777216.0; };

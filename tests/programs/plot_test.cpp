@@ -117,7 +117,7 @@ int count(const flowfar::Image& image, Color color) {
     return found;
 }
 
-TEST_CASE("a chart has the asked size and its curves' colours") {
+TEST_CASE("a chart has the asked size and its curves' colors") {
     const Color red{200, 0, 0}, blue{0, 0, 200};
     Plot plot{
         .title = "Loss", .x = {.label = "step"}, .left = {.label = "loss", .log = true}, .width = 320, .height = 200};

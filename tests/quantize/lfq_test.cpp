@@ -81,7 +81,7 @@ TEST_CASE("extreme codes give finite losses and gradients") {
     }
 }
 
-TEST_CASE("quantisation gives signs, zero counts as negative, and gradients pass straight through") {
+TEST_CASE("quantization gives signs, zero counts as negative, and gradients pass straight through") {
     const auto code = leaf(Code<3>::from_host(std::vector<double>{-2.0, 0.0, 1e-30}, {1, 1, 3}));
     const auto q = Lfq<3>::quantize(code);
     CHECK(q.to_host() == std::vector<double>{-1.0, -1.0, 1.0});

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Normalisations and rotary embedding of a backend against the reference.
+/// Normalizations and rotary embedding of a backend against the reference.
 
 #include "twin.hpp"
 
@@ -46,7 +46,7 @@ template <class B>
 void check_layer_norm(DType dtype) {
     Maker<B> make(dtype, 401);
     for (const Twin<B>& x : norm_inputs(make)) {
-        // With two channels the normalised values are ±1 and the gradient cancels completely.
+        // With two channels the normalized values are ±1 and the gradient cancels completely.
         const bool cancels = x.extents().back() < 4;
         for (const auto& [scale, shift] : norm_operands(make, x.extents())) {
             for (const bool plus_one : {false, true}) {

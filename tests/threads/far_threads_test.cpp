@@ -20,7 +20,7 @@ void check() {
     constexpr int users = 4;
     const Model model = [] {
         Model fresh;
-        fresh.initialise(5);
+        fresh.initialize(5);
         // A fresh model's output layers are zero, which would hide mistakes.
         for_each_parameter(fresh, [](const auto& p) {
             if (p.name.find("diffloss") != std::string::npos) {

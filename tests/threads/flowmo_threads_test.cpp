@@ -47,7 +47,7 @@ void check(const Model<T>& model) {
 template <class T>
 Model<T> fresh() {
     Model<T> model;
-    model.initialise(3);
+    model.initialize(3);
     return model;
 }
 

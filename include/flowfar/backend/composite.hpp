@@ -36,14 +36,14 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
     /// y = (x − mean) / sqrt(var + ε) · scale + shift over the last axis. scale and shift are undefined, [C], or
     /// [batch, C] for x [batch, …, C]; with `plus_one` the factor is 1 + scale.
     [[nodiscard]] static H layer_norm(const H& x, const H& scale, const H& shift, NormOptions options) {
-        return scaled_shifted(standardised(x, options).value, x, scale, shift, options);
+        return scaled_shifted(standardized(x, options).value, x, scale, shift, options);
     }
     [[nodiscard]] static NormGradients<H> layer_norm_backward(const H& x, const H& scale, const H& shift, const H& g,
                                                               NormOptions options) {
-        const auto [n, rstd] = standardised(x, options);
+        const auto [n, rstd] = standardized(x, options);
         const H gn = scaled(g, x, scale, options);
-        const H centred = sub(gn, last(ReduceOp::mean, gn));
-        const H dx = mul(rstd, sub(centred, mul(n, last(ReduceOp::mean, mul(gn, n)))));
+        const H centered = sub(gn, last(ReduceOp::mean, gn));
+        const H dx = mul(rstd, sub(centered, mul(n, last(ReduceOp::mean, mul(gn, n)))));
         return {dx, scale_gradient(n, x, scale, g), sum_to(g, x, shift)};
     }
 
@@ -154,15 +154,15 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
     }
 
    private:
-    struct Standardised {
+    struct Standardized {
         H value;
         H rstd;
     };
-    [[nodiscard]] static Standardised standardised(const H& x, NormOptions options) {
-        const H centred = sub(x, last(ReduceOp::mean, x));
-        const H variance = last(ReduceOp::mean, mul(centred, centred));
+    [[nodiscard]] static Standardized standardized(const H& x, NormOptions options) {
+        const H centered = sub(x, last(ReduceOp::mean, x));
+        const H variance = last(ReduceOp::mean, mul(centered, centered));
         const H rstd = B::unary({UnaryOp::rsqrt}, B::unary({UnaryOp::affine, 1.0, options.epsilon}, variance));
-        return {mul(centred, rstd), rstd};
+        return {mul(centered, rstd), rstd};
     }
     [[nodiscard]] static H inverse_rms(const H& x, NormOptions options) {
         const H mean_square = last(ReduceOp::mean, mul(x, x));

@@ -58,7 +58,7 @@ struct CompositeConv {
     /// 2018): x [batch, channels, …]; weight and bias [channels].
     [[nodiscard]] static H group_norm(const H& x, const H& weight, const H& bias, Index groups, double epsilon) {
         check_group_norm(B::extents(x), B::extents(weight).count(), B::extents(bias).count(), groups);
-        const H n = normalised(x, groups, epsilon);
+        const H n = normalized(x, groups, epsilon);
         return B::binary(BinaryOp::add, B::binary(BinaryOp::mul, n, per_channel(weight, x)), per_channel(bias, x));
     }
     [[nodiscard]] static NormGradients<H> group_norm_backward(const H& x, const H& weight, const H& g, Index groups,
@@ -69,7 +69,7 @@ struct CompositeConv {
         const NormOptions options{.epsilon = epsilon};
         const H dx = B::layer_norm_backward(grouped(x, groups), H{}, H{}, grouped(gn, groups), options).input;
         const Axes others{Axes::all(e.rank()).bits & ~Axes::only(1).bits};
-        const H products = B::binary(BinaryOp::mul, g, normalised(x, groups, epsilon));
+        const H products = B::binary(BinaryOp::mul, g, normalized(x, groups, epsilon));
         return {B::reshape(dx, e), B::reduce(ReduceOp::sum, products, others, false),
                 B::reduce(ReduceOp::sum, g, others, false)};
     }
@@ -183,7 +183,7 @@ struct CompositeConv {
         }
         return B::reshape(x, {e[0], groups, rest});
     }
-    [[nodiscard]] static H normalised(const H& x, Index groups, double epsilon) {
+    [[nodiscard]] static H normalized(const H& x, Index groups, double epsilon) {
         return B::reshape(B::layer_norm(grouped(x, groups), H{}, H{}, {.epsilon = epsilon}), B::extents(x));
     }
 };

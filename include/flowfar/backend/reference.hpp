@@ -145,8 +145,8 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
     }
     /// Log-softmax over the last axis.
     [[nodiscard]] static Handle log_softmax(const Handle& x) {
-        const Handle centred = sub(x, last(ReduceOp::max, x));
-        return sub(centred, unary({UnaryOp::log}, last(ReduceOp::sum, unary({UnaryOp::exp}, centred))));
+        const Handle centered = sub(x, last(ReduceOp::max, x));
+        return sub(centered, unary({UnaryOp::log}, last(ReduceOp::sum, unary({UnaryOp::exp}, centered))));
     }
 
     /// act(alpha · a b + bias): a [batch…, M, K], b [batch…, K, N] or [K, N], bias [N] or undefined.

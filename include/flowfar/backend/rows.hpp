@@ -63,7 +63,7 @@ template <std::size_t N, class F>
     return layout;
 }
 
-/// Merges neighbouring axes that all views stride through evenly, so that rows become as long as possible.
+/// Merges neighboring axes that all views stride through evenly, so that rows become as long as possible.
 template <std::size_t N>
 void merge_axes(std::array<Layout*, N> layouts) {
     Layout& first = *layouts[0];

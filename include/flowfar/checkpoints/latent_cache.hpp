@@ -31,7 +31,7 @@ class LatentCache {
         [[nodiscard]] Index values() const { return channels * side * side; }
     };
 
-    /// Encodes the centre crops of all images and writes the file, atomically. `options` gives size, resize and batch;
+    /// Encodes the center crops of all images and writes the file, atomically. `options` gives size, resize and batch;
     /// unreadable images are replaced as ImageLoader does and reported to its `on_skip`. `progress(images done)` is
     /// called after every batch and stops by returning false: then there is no file, and the result is false.
     static bool write(const Path& path, const ImageDataset& data, LoaderOptions options, Shape shape,

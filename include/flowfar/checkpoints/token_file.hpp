@@ -41,7 +41,7 @@ struct TokenFile {
     std::uint64_t configuration = 0;
 };
 
-/// Hash that tells configurations apart: name, image size, geometry and quantiser of a FlowMo configuration C.
+/// Hash that tells configurations apart: name, image size, geometry and quantizer of a FlowMo configuration C.
 template <class C>
 [[nodiscard]] constexpr std::uint64_t configuration_hash() {
     std::uint64_t hash = fold(0, C::name);

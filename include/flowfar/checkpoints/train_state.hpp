@@ -1,6 +1,6 @@
 #pragma once
 
-/// The state of a training run in one safetensors file: model, averages, optimiser, and facts such as the step.
+/// The state of a training run in one safetensors file: model, averages, optimizer, and facts such as the step.
 
 #include <charconv>
 #include <cmath>
@@ -105,7 +105,7 @@ TrainFacts load_train_state(const SafetensorsFile& file, const TrainParts<A>& pa
     const Path& path = file.path();
     for (const auto& p : parts.parameters) {
         p.clear_gradient();
-        // In place: optimiser and average refer to the same storage.
+        // In place: optimizer and average refer to the same storage.
         B::assign(p.value(), detail::read_tensor<B>(file, "model." + p.name, p.extents(), p.dtype()));
     }
     if (parts.ema != nullptr) {

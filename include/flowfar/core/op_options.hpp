@@ -37,7 +37,7 @@ struct GemmOptions {
     bool from_operand = false;
 };
 
-/// Options of the normalisations: `plus_one` scales by (1 + scale), as adaptive modulation does; `to_operand` is that
+/// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `to_operand` is that
 /// of GemmOptions.
 struct NormOptions {
     double epsilon = 1e-6;
@@ -45,7 +45,7 @@ struct NormOptions {
     bool to_operand = false;
 };
 
-/// Gradients of a normalisation; `scale` and `shift` are undefined where the operand was.
+/// Gradients of a normalization; `scale` and `shift` are undefined where the operand was.
 template <class H>
 struct NormGradients {
     H input;

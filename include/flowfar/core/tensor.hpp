@@ -11,7 +11,7 @@
 namespace flowfar {
 
 /// A tensor with compile-time extents S (each may be dyn) and element type T on backend B: a thin typed shell over B's
-/// untyped handle. Copies share their elements; operations give new tensors, so sharing is only visible to optimisers.
+/// untyped handle. Copies share their elements; operations give new tensors, so sharing is only visible to optimizers.
 template <class B, class S, class T = float>
 class Tensor {
    public:

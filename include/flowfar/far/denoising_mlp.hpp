@@ -27,8 +27,8 @@ struct DenoisingBlock {
                                                   slice<1, 0, Width>(m), in_ln.epsilon);
         return mlp.add(x, slice<1, 2 * Width, 3 * Width>(m), h);
     }
-    void initialise(std::uint64_t seed) {
-        in_ln.initialise(0);
+    void initialize(std::uint64_t seed) {
+        in_ln.initialize(0);
         init::xavier_linear(mlp.up, fold(seed, "mlp.0"));
         init::xavier_linear(mlp.down, fold(seed, "mlp.2"));
         init::zero_linear(modulation);
@@ -92,7 +92,7 @@ struct DenoisingMlp {
     }
 
     /// Weights xavier uniform, biases 0, time embedding N(0, 0.02²), modulations and output 0.
-    void initialise(std::uint64_t seed) {
+    void initialize(std::uint64_t seed) {
         init::normal(time_embed.in_layer.weight, 0.02, fold(seed, "time_embed.mlp.0"));
         init::constant(time_embed.in_layer.bias, 0.0);
         init::normal(time_embed.out_layer.weight, 0.02, fold(seed, "time_embed.mlp.2"));
@@ -103,7 +103,7 @@ struct DenoisingMlp {
         }
         init::xavier_linear(input_proj, fold(seed, "input_proj"));
         for (std::size_t i = 0; i < res_blocks.size(); ++i) {
-            res_blocks[i].initialise(fold(fold(seed, "res_blocks"), i));
+            res_blocks[i].initialize(fold(fold(seed, "res_blocks"), i));
         }
         init::zero_linear(linear);
         init::zero_linear(modulation);

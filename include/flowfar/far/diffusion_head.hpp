@@ -108,7 +108,7 @@ struct DiffusionHead {
         return x;
     }
 
-    void initialise(std::uint64_t seed) { net.initialise(fold(seed, "net")); }
+    void initialize(std::uint64_t seed) { net.initialize(fold(seed, "net")); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("net", self.net);

@@ -20,7 +20,7 @@ struct FarLossOptions {
     double label_drop = 0.1;         ///< probability of the null condition
     bool level_per_sample = false;   ///< one level per sample instead of one per batch
     bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / side)
-    /// Distribution modelling simplification: the target is the unfiltered latent. Without it, the target is the latent
+    /// Distribution modeling simplification: the target is the unfiltered latent. Without it, the target is the latent
     /// at the next level, so sampling must visit every level.
     bool simplified = true;
     FarMaskPolicy mask = FarMaskPolicy::truncated_normal;

@@ -18,7 +18,7 @@ namespace flowfar {
 /// The label that stands for no class: the learned null condition of guidance.
 inline constexpr Index no_class = -1;
 
-/// Training-only behaviour of the transformer.
+/// Training-only behavior of the transformer.
 struct FarRunOptions {
     BlockDropout dropout;
     bool checkpoint_blocks = false;  ///< recompute blocks in the backward pass to save memory
@@ -27,7 +27,7 @@ struct FarRunOptions {
 /// FAR (arXiv 2503.05305): sees a latent low-passed to one level and predicts a condition z for every token at once;
 /// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
 /// [batch, channels, side, side] of unit variance. Inference on a const model from several threads is safe on the CPU.
-/// Parameters are unset until `initialise` or a loader fills them.
+/// Parameters are unset until `initialize` or a loader fills them.
 ///
 ///     using Model = flowfar::Far<flowfar::FarB, flowfar::Cpu>;
 ///     const auto model = flowfar::load<Model>("checkpoint-last.pth");   // flowfar/io.hpp
@@ -166,11 +166,11 @@ class Far {
     /// A model with fresh random parameters.
     [[nodiscard]] static Far random(std::uint64_t seed) {
         Far model;
-        model.initialise(seed);
+        model.initialize(seed);
         return model;
     }
     /// Fresh parameters by the reference's rules (with this library's random numbers).
-    void initialise(std::uint64_t seed) {
+    void initialize(std::uint64_t seed) {
         init::normal(fake_latent, 0.02, fold(seed, "fake_latent"));
         init::normal(mask_token, 0.02, fold(seed, "mask_token"));
         init::normal(encoder_positions, 0.02, fold(seed, "encoder_pos_embed_learned"));
@@ -180,15 +180,15 @@ class Far {
         init::xavier_linear(z_proj, fold(seed, "z_proj"));
         init::xavier_linear(decoder_embed, fold(seed, "decoder_embed"));
         for (auto* norm : {&z_proj_ln, &encoder_norm, &decoder_norm}) {
-            norm->initialise(0);
+            norm->initialize(0);
         }
         for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
-            encoder_blocks[i].initialise(fold(fold(seed, "encoder_blocks"), i));
+            encoder_blocks[i].initialize(fold(fold(seed, "encoder_blocks"), i));
         }
         for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
-            decoder_blocks[i].initialise(fold(fold(seed, "decoder_blocks"), i));
+            decoder_blocks[i].initialize(fold(fold(seed, "decoder_blocks"), i));
         }
-        head.initialise(fold(seed, "diffloss"));
+        head.initialize(fold(seed, "diffloss"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

@@ -35,7 +35,7 @@ struct FarTrainReport {
     }
 };
 
-/// Trains a FAR of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
+/// Trains a FAR of configuration C on backend B: model, average, optimizer and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
 template <class C, class B, class T = float>
 class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
@@ -49,7 +49,7 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
     using typename Base::Numbers;
     using Pending = PendingReport<B, FarTrainReport>;
 
-    /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
+    /// Starts from the parameters that `prepare(model)` sets: `initialize`, or a loader.
     template <class Prepare>
     FarTrainer(FarTrainOptions options, Prepare&& prepare)
         : Base(std::forward<Prepare>(prepare)), options_(std::move(options)) {
@@ -69,7 +69,7 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
         }
     }
 
-    /// One optimiser step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
+    /// One optimizer step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
     /// 1 or `no_class`).
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
         return queue_step(latents, labels).get();

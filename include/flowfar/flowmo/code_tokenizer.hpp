@@ -10,9 +10,9 @@
 
 namespace flowfar {
 
-/// The code of a FlowMo before quantisation as latents that another model can generate (the concept LatentTokenizer of
+/// The code of a FlowMo before quantization as latents that another model can generate (the concept LatentTokenizer of
 /// far/tokenizer.hpp), a square: code position n in row n / side, column n % side. Decoding
-/// quantises and integrates the flow.
+/// quantizes and integrates the flow.
 template <class C, class B, class T = float>
 class FlowMoTokenizer {
     [[nodiscard]] static constexpr Index root(Index n) {

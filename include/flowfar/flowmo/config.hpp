@@ -30,7 +30,7 @@ struct FlowMoLo {
     static constexpr Index image_width = 256;
     static constexpr Index patch = 4;
     static constexpr Index code_length = 256;  ///< code tokens
-    static constexpr Index context_dim = 18;   ///< values per code token, each quantised to ±1
+    static constexpr Index context_dim = 18;   ///< values per code token, each quantized to ±1
     static constexpr Index codebook_bits = 9;  ///< values per LFQ codeword
     static constexpr MmditConfig encoder = mmdit_of_width(4, 8);
     static constexpr MmditConfig decoder = mmdit_of_width(6, 16);

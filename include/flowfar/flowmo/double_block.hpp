@@ -27,11 +27,11 @@ struct StreamAttention {
     RmsNorm<B, head_size, T> key_norm;
     Linear<B, Hidden, Hidden, T> proj;
 
-    void initialise(std::uint64_t seed) {
-        qkv.initialise(fold(seed, "qkv"));
-        query_norm.initialise(0);
-        key_norm.initialise(0);
-        proj.initialise(fold(seed, "proj"));
+    void initialize(std::uint64_t seed) {
+        qkv.initialize(fold(seed, "qkv"));
+        query_norm.initialize(0);
+        key_norm.initialize(0);
+        proj.initialize(fold(seed, "proj"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
@@ -58,12 +58,12 @@ struct Stream {
     /// Modulation vectors, or none without a time vector: shift 0, scale 0, gate 1.
     [[nodiscard]] Chunks modulation(const Vector& vec) const { return vec.defined() ? mod(vec) : Chunks{}; }
 
-    [[nodiscard]] static auto normalise(const Sequence& x, const Vector& shift, const Vector& scale) {
+    [[nodiscard]] static auto normalize(const Sequence& x, const Vector& shift, const Vector& scale) {
         return layer_norm_input(x, scale, shift, {.plus_one = shift.defined()});
     }
-    /// Normalised queries and keys and plain values of this stream, before rotation.
+    /// Normalized queries and keys and plain values of this stream, before rotation.
     [[nodiscard]] auto heads(const Sequence& x, const Chunks& m) const {
-        auto h = split_heads<HeadCount>(attn.qkv(normalise(x, m[0], m[1])));
+        auto h = split_heads<HeadCount>(attn.qkv(normalize(x, m[0], m[1])));
         h.query = attn.query_norm(h.query);
         h.key = attn.key_norm(h.key);
         return h;
@@ -71,17 +71,17 @@ struct Stream {
     /// The stream after attention: residual projection, then residual MLP.
     [[nodiscard]] Sequence finish(const Sequence& x, const Sequence& attended, const Chunks& m) const {
         const Sequence y = attn.proj.add(x, m[2], attended);
-        return mlp.add(y, m[5], normalise(y, m[3], m[4]));
+        return mlp.add(y, m[5], normalize(y, m[3], m[4]));
     }
 
-    void initialise(std::uint64_t seed) {
-        mod.lin.initialise(fold(seed, "mod"));
+    void initialize(std::uint64_t seed) {
+        mod.lin.initialize(fold(seed, "mod"));
         for (const Index gate : {Index{2}, Index{5}}) {  // a fresh block is the identity
             zero_rows(mod.lin.weight, gate);
             zero_rows(mod.lin.bias, gate);
         }
-        attn.initialise(fold(seed, "attn"));
-        mlp.initialise(fold(seed, "mlp"));
+        attn.initialize(fold(seed, "attn"));
+        mlp.initialize(fold(seed, "mlp"));
     }
 
    private:
@@ -138,9 +138,9 @@ struct DoubleBlock {
                 want.code ? code.finish(code_in, attend(hc.query, 0, codes), mc) : code_in};
     }
 
-    void initialise(std::uint64_t seed) {
-        image.initialise(fold(seed, "img"));
-        code.initialise(fold(seed, "txt"));
+    void initialize(std::uint64_t seed) {
+        image.initialize(fold(seed, "img"));
+        code.initialize(fold(seed, "txt"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

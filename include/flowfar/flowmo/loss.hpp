@@ -13,8 +13,8 @@ struct NoPerceptualLoss {
 };
 
 /// A weight-free stand-in for demonstrations, not a published loss: mean absolute differences of first derivatives
-/// (right and down neighbours) at `Scales` resolutions, each half the one before by 2×2 averaging. It favours edges in
-/// the right place over exact colours; it knows nothing about perception. Images are [batch, 3, H, W] with H and W
+/// (right and down neighbors) at `Scales` resolutions, each half the one before by 2×2 averaging. It favors edges in
+/// the right place over exact colors; it knows nothing about perception. Images are [batch, 3, H, W] with H and W
 /// divisible by 2^Scales.
 template <int Scales = 3>
 struct MultiScaleGradientLoss {
@@ -81,7 +81,7 @@ struct FlowMoLoss {
     Scalar perceptual;  ///< absent without a perceptual term
     typename Model::Images velocity;
     typename Model::Images prediction;      ///< the clean images that the velocities imply
-    typename Model::Codes code;             ///< before quantisation
+    typename Model::Codes code;             ///< before quantization
     typename Model::CodeInputs code_input;  ///< what the decoder saw
 };
 

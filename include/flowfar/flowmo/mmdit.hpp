@@ -34,9 +34,9 @@ struct FinalLayer {
         const X y = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
         return linear(layer_norm_input(y));
     }
-    void initialise(std::uint64_t seed) {
-        linear.initialise(fold(seed, "linear"));
-        modulation.initialise(fold(seed, "modulation"));
+    void initialize(std::uint64_t seed) {
+        linear.initialize(fold(seed, "linear"));
+        modulation.initialize(fold(seed, "modulation"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
@@ -140,15 +140,15 @@ struct Mmdit {
         return run(patches, code, vec, table, options, [](Index, const Sequence&, const Sequence&) {});
     }
 
-    void initialise(std::uint64_t seed) {
-        time_in.initialise(fold(seed, "time_in"));
-        img_in.initialise(fold(seed, "img_in"));
-        txt_in.initialise(fold(seed, "txt_in"));
+    void initialize(std::uint64_t seed) {
+        time_in.initialize(fold(seed, "time_in"));
+        img_in.initialize(fold(seed, "img_in"));
+        txt_in.initialize(fold(seed, "txt_in"));
         for (std::size_t i = 0; i < double_blocks.size(); ++i) {
-            double_blocks[i].initialise(fold(fold(seed, "double_blocks"), i));
+            double_blocks[i].initialize(fold(fold(seed, "double_blocks"), i));
         }
-        final_layer_img.initialise(fold(seed, "final_layer_img"));
-        final_layer_txt.initialise(fold(seed, "final_layer_txt"));
+        final_layer_img.initialize(fold(seed, "final_layer_img"));
+        final_layer_txt.initialize(fold(seed, "final_layer_txt"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

@@ -36,7 +36,7 @@ struct FlowMoDecodeOptions {
 
 /// FlowMo (arXiv 2503.11056): a transformer diffusion autoencoder. Configuration C (flowmo/config.hpp), backend B,
 /// element type T. Images are [batch, 3, height, width] in [−1, 1]. Inference on a const model from several threads is
-/// safe on the CPU. Parameters are unset until `initialise` or a loader fills them.
+/// safe on the CPU. Parameters are unset until `initialize` or a loader fills them.
 ///
 ///     using Model = flowfar::FlowMo<flowfar::FlowMoLo, flowfar::Cpu>;
 ///     const auto model = flowfar::load<Model>("flowmo_lo.pth");                                    // flowfar/io.hpp
@@ -81,13 +81,13 @@ class FlowMo {
     /// A model with fresh random parameters.
     [[nodiscard]] static FlowMo random(std::uint64_t seed) {
         FlowMo model;
-        model.initialise(seed);
+        model.initialize(seed);
         return model;
     }
     /// Fills all parameters as a fresh PyTorch model would (with this library's random numbers).
-    void initialise(std::uint64_t seed) {
-        encoder.initialise(fold(seed, "encoder"));
-        decoder.initialise(fold(seed, "decoder"));
+    void initialize(std::uint64_t seed) {
+        encoder.initialize(fold(seed, "encoder"));
+        decoder.initialize(fold(seed, "decoder"));
     }
 
     /// Angles for images of this size, in pixels; both divisible by the patch.
@@ -95,7 +95,7 @@ class FlowMo {
         return fixed_ && fixed_->height == height && fixed_->width == width ? *fixed_ : make_geometry(height, width);
     }
 
-    /// Images → continuous codes, before quantisation.
+    /// Images → continuous codes, before quantization.
     [[nodiscard]] Codes encode_continuous(const Images& images) const {
         return encode_observed(images, [](Index, const auto&, const auto&) {});
     }

@@ -65,7 +65,7 @@ struct FlowMoTrainReport {
     }
 };
 
-/// Trains a FlowMo of configuration C on backend B: model, average, optimiser and step counter. Every random draw is a
+/// Trains a FlowMo of configuration C on backend B: model, average, optimizer and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
 template <class C, class B, class Perceptual = NoPerceptualLoss, class T = float>
 class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>> {
@@ -78,7 +78,7 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
     using Images = typename PlainModel::Images;
     using Pending = PendingReport<B, FlowMoTrainReport>;
 
-    /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
+    /// Starts from the parameters that `prepare(model)` sets: `initialize`, or a loader.
     template <class Prepare>
     FlowMoTrainer(FlowMoTrainOptions options, Prepare&& prepare, Perceptual perceptual = {})
         : Base(std::forward<Prepare>(prepare)), options_(options), perceptual_(perceptual) {
@@ -105,7 +105,7 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
         }
     }
 
-    /// One optimiser step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
+    /// One optimizer step on images [batch, 3, H, W] in [−1, 1]; batch must be a multiple of the accumulation.
     FlowMoTrainReport step(const Images& images) { return queue_step(images).get(); }
     /// `step` without waiting for the device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.

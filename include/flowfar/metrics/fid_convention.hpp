@@ -22,7 +22,7 @@ namespace flowfar::metrics {
 
 /// How images are brought to 299 x 299 pixels.
 enum class FidResize : std::uint8_t {
-    bilinear,            ///< half-pixel centres, no antialiasing: torch's interpolate
+    bilinear,            ///< half-pixel centers, no antialiasing: torch's interpolate
     corner_bilinear,     ///< TensorFlow 1's ResizeBilinear: sample i lies at i in / out, no antialiasing
     bicubic_antialiased  ///< Pillow's bicubic on floats, clipped to 0..255 afterwards and not rounded
 };
@@ -30,7 +30,7 @@ enum class FidResize : std::uint8_t {
 /// One program's way from images to a distance.
 struct FidConvention {
     std::string_view name;
-    bool quantised;  ///< images are rounded to 8 bits first
+    bool quantized;  ///< images are rounded to 8 bits first
     FidResize resize;
     bool symmetric;  ///< the network sees x / 127.5 - 1, else (x - 128) / 128
     TraceForm trace;

@@ -10,7 +10,7 @@
 
 namespace flowfar::metrics {
 
-/// The Gaussian that a set of features is summarised by: what a Fréchet distance compares and what files hold.
+/// The Gaussian that a set of features is summarized by: what a Fréchet distance compares and what files hold.
 struct FeatureStatistics {
     Index count = 0;                 ///< rows seen; 0 if a file did not say
     std::vector<double> mean;        ///< [width]
@@ -26,8 +26,9 @@ Index check_rows(const char* metric, std::span<const float> rows, Index width);
 
 }  // namespace detail
 
-/// Collects rows of `width` features. Blocks are centred on their own mean before their products are summed, and joined
-/// by the update of Chan, Golub & LeVeque (1983), so that a large common offset costs no digits. Sums are in double.
+/// Collects rows of `width` features. Blocks are centered on their own mean before their products are summed, and
+/// joined by the update of Chan, Golub & LeVeque (1983), so that a large common offset costs no digits. Sums are in
+/// double.
 class FeatureMoments {
    public:
     explicit FeatureMoments(Index width);
@@ -52,7 +53,7 @@ class FeatureMoments {
     Index width_;
     Index count_ = 0;
     std::vector<double> mean_;
-    std::vector<double> scatter_;  ///< [width, width], column by column: lower triangle of the sum of centred products
+    std::vector<double> scatter_;  ///< [width, width], column by column: lower triangle of the sum of centered products
 };
 
 }  // namespace flowfar::metrics

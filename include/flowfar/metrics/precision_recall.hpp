@@ -16,13 +16,13 @@ struct PrecisionRecall {
 };
 
 struct PrecisionRecallOptions {
-    Index neighbours = 3;  ///< a sample's ball reaches to this neighbour of its own set
-    Index block = 2048;    ///< rows compared at a time: block^2 distances are in memory, never a whole matrix
+    Index neighbors = 3;  ///< a sample's ball reaches to this neighbor of its own set
+    Index block = 2048;   ///< rows compared at a time: block^2 distances are in memory, never a whole matrix
 };
 
 /// Precision and recall of generated feature rows [m, width] against real ones [n, width]. Memory grows with the rows,
 /// not with their product; 50,000 x 10,000 rows of 2048 take about 1 GB. Throws `Error` for values that are not finite,
-/// parts of rows, and sets that do not have more rows than neighbours.
+/// parts of rows, and sets that do not have more rows than neighbors.
 [[nodiscard]] PrecisionRecall precision_recall(std::span<const float> real, std::span<const float> generated,
                                                Index width, const PrecisionRecallOptions& options = {});
 

@@ -23,8 +23,8 @@ namespace detail {
 
 /// Gives fresh parameters to all modules that `visit` names.
 template <class Module>
-void initialise_members(Module& module, std::uint64_t seed) {
-    Module::visit(module, [&](std::string_view name, auto& member) { member.initialise(fold(seed, name)); });
+void initialize_members(Module& module, std::uint64_t seed) {
+    Module::visit(module, [&](std::string_view name, auto& member) { member.initialize(fold(seed, name)); });
 }
 
 }  // namespace detail

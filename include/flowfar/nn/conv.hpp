@@ -27,7 +27,7 @@ struct RectangularConv2d {
     }
 
     /// PyTorch's default: weight and bias U(±1/√fan_in).
-    void initialise(std::uint64_t seed) {
+    void initialize(std::uint64_t seed) {
         const double bound = 1.0 / std::sqrt(static_cast<double>(In * Height * Width));
         init::uniform(weight, bound, fold(seed, "weight"));
         init::uniform(bias, bound, fold(seed, "bias"));
@@ -64,7 +64,7 @@ struct GroupNorm {
     [[nodiscard]] X operator()(const X& x) const {
         return group_norm(x, weight, bias, Groups, epsilon);
     }
-    void initialise(std::uint64_t /*seed*/) {
+    void initialize(std::uint64_t /*seed*/) {
         init::constant(weight, 1.0);
         init::constant(bias, 0.0);
     }

@@ -42,9 +42,9 @@ struct TimeEmbedding {
     [[nodiscard]] auto operator()(const X& t, double factor) const {
         return out_layer(in_layer(sinusoidal_embedding<Frequencies>(t, factor), Activation::silu));
     }
-    void initialise(std::uint64_t seed) {
-        in_layer.initialise(fold(seed, "in_layer"));
-        out_layer.initialise(fold(seed, "out_layer"));
+    void initialize(std::uint64_t seed) {
+        in_layer.initialize(fold(seed, "in_layer"));
+        out_layer.initialize(fold(seed, "out_layer"));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

@@ -31,7 +31,7 @@ struct Linear {
     }
 
     /// PyTorch's default: weight and bias U(±1/√In).
-    void initialise(std::uint64_t seed) {
+    void initialize(std::uint64_t seed) {
         const double bound = 1.0 / std::sqrt(static_cast<double>(In));
         init::uniform(weight, bound, fold(seed, "weight"));
         init::uniform(bias, bound, fold(seed, "bias"));

@@ -21,9 +21,9 @@ struct Mlp {
     [[nodiscard]] auto add(const R& residual, const G& gate, const X& x) const {
         return down.add(residual, gate, up.input(x, Act));
     }
-    void initialise(std::uint64_t seed) {
-        up.initialise(fold(seed, 0U));
-        down.initialise(fold(seed, 2U));
+    void initialize(std::uint64_t seed) {
+        up.initialize(fold(seed, 0U));
+        down.initialize(fold(seed, 2U));
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

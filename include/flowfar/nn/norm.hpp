@@ -22,7 +22,7 @@ struct LayerNorm {
     [[nodiscard]] auto input(const X& x) const {
         return layer_norm_input(x, weight, bias, {.epsilon = epsilon});
     }
-    void initialise(std::uint64_t /*seed*/) {
+    void initialize(std::uint64_t /*seed*/) {
         init::constant(weight, 1.0);
         init::constant(bias, 0.0);
     }
@@ -43,7 +43,7 @@ struct RmsNorm {
     [[nodiscard]] X operator()(const X& x) const {
         return rms_norm(x, scale);
     }
-    void initialise(std::uint64_t /*seed*/) { init::constant(scale, 1.0); }
+    void initialize(std::uint64_t /*seed*/) { init::constant(scale, 1.0); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("scale", self.scale);

@@ -9,7 +9,7 @@
 
 namespace flowfar {
 
-/// An untyped reference to one parameter of a model on backend B: what loaders, optimisers and summaries work with.
+/// An untyped reference to one parameter of a model on backend B: what loaders, optimizers and summaries work with.
 template <class B>
 struct ParameterRef {
     using H = typename Plain<B>::Handle;

@@ -44,7 +44,7 @@ struct Sequential {
     [[nodiscard]] auto operator()(const X& x) const {
         return (*this)(x, [](std::size_t, const auto&) {});
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         [&]<std::size_t... I>(std::index_sequence<I...>) {

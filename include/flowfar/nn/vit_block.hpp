@@ -55,9 +55,9 @@ struct VitBlock {
     }
 
     /// Weights xavier uniform, biases 0.
-    void initialise(std::uint64_t seed) {
-        norm1.initialise(0);
-        norm2.initialise(0);
+    void initialize(std::uint64_t seed) {
+        norm1.initialize(0);
+        norm2.initialize(0);
         init::xavier_linear(qkv, fold(seed, "qkv"));
         init::xavier_linear(proj, fold(seed, "proj"));
         init::xavier_linear(fc1, fold(seed, "fc1"));

@@ -36,7 +36,7 @@ class Adam {
         std::int64_t steps = 0;
     };
 
-    /// Adds a group; the references must stay valid as long as the optimiser.
+    /// Adds a group; the references must stay valid as long as the optimizer.
     void add_group(std::vector<ParameterRef<A>> parameters, AdamSettings settings) {
         groups_.push_back(settings);
         for (ParameterRef<A>& p : parameters) {

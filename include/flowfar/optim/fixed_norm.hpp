@@ -10,7 +10,7 @@
 
 namespace flowfar {
 
-/// Keeps weights at the Frobenius norms they have now: call `restore` after every optimiser step (FlowMo's "fixed
+/// Keeps weights at the Frobenius norms they have now: call `restore` after every optimizer step (FlowMo's "fixed
 /// initial norms").
 template <class A>
 class FixedNorms {

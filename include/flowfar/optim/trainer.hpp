@@ -43,9 +43,9 @@ class PendingReport {
     double learning_rate_;
 };
 
-/// What every training run holds, whatever it trains: a model on the tape, its optimiser, an optional average, optional
+/// What every training run holds, whatever it trains: a model on the tape, its optimizer, an optional average, optional
 /// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the same model on B. A trainer derives
-/// from it, fills `adam_`, `ema_` and `norms_`, adds up gradients and calls `optimise`.
+/// from it, fills `adam_`, `ema_` and `norms_`, adds up gradients and calls `optimize`.
 template <class M, class PlainM>
 class Trainer {
    public:
@@ -55,7 +55,7 @@ class Trainer {
     static_assert(is_autodiff<A> && !is_autodiff<typename PlainM::Backend>,
                   "Trainer: expected a model on Autodiff<B> and the same on B");
 
-    /// Optimiser step with the gradients as they are, norm restoration, average; then the step counter advances.
+    /// Optimizer step with the gradients as they are, norm restoration, average; then the step counter advances.
     void apply(double rate = 1.0, double gradient_scale = 1.0) {
         adam_.step(rate, gradient_scale);
         finish();
@@ -85,7 +85,7 @@ class Trainer {
     }
 
    protected:
-    /// Starts from the parameters that `prepare(model)` sets: `initialise`, or a loader.
+    /// Starts from the parameters that `prepare(model)` sets: `initialize`, or a loader.
     template <class Prepare>
     explicit Trainer(Prepare&& prepare) : model_(std::make_unique<Model>()) {
         prepare(*model_);
@@ -97,7 +97,7 @@ class Trainer {
     /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not), which is added to the
     /// numbers. Gives the rate. Throws `Error` if the gradient is not finite; nothing has been changed then. If the
     /// device runs ahead, parameters and moments are left alone then, and the norm among the numbers tells.
-    double optimise(const RateSchedule& schedule, double clip, Numbers& numbers) {
+    double optimize(const RateSchedule& schedule, double clip, Numbers& numbers) {
         const double rate = schedule(step_);
         const auto gradients = detail::gradients<A>(all_);
         using B = Plain<A>;
@@ -118,16 +118,16 @@ class Trainer {
         }
         return rate;
     }
-    /// `optimise` as the end of a step that has added its loss's numbers; `options` are the trainer's.
+    /// `optimize` as the end of a step that has added its loss's numbers; `options` are the trainer's.
     template <class Report, class Options>
     [[nodiscard]] PendingReport<Plain<A>, Report> end_step(const Options& options, Numbers numbers) {
         const std::int64_t step = step_;
-        const double rate = optimise(options.rate, options.clip, numbers);
+        const double rate = optimize(options.rate, options.clip, numbers);
         numbers.fetch();
         return {std::move(numbers), step, options.adam.learning_rate * rate};
     }
 
-    std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
+    std::unique_ptr<Model> model_;  // optimizer and average refer to its parameters
     std::vector<ParameterRef<A>> all_;
     Adam<A> adam_;
     std::optional<FixedNorms<A>> norms_;

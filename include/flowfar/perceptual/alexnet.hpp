@@ -22,7 +22,7 @@ struct AlexNetLayout {
     static constexpr std::string_view lpips_name = "alex";
 };
 
-/// Images of at least 31×31 pixels, standardised by the caller.
+/// Images of at least 31×31 pixels, standardized by the caller.
 template <class B, class T = float>
 using AlexNet = FeatureNetwork<AlexNetLayout, B, T>;
 

@@ -11,7 +11,7 @@ namespace flowfar {
 
 /// The convolutional part of a classifier, frozen, as a source of features. `Layout` names its layers, `taps` (after
 /// which of them features are taken, and with how many `channels`) and where its weights are published; see vgg16.hpp.
-/// Parameters are unset until a loader or `initialise` fills them.
+/// Parameters are unset until a loader or `initialize` fills them.
 template <class Layout, class B, class T = float>
 class FeatureNetwork {
    public:
@@ -36,7 +36,7 @@ class FeatureNetwork {
         return out;
     }
 
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("features", self.features_);

@@ -11,7 +11,7 @@ namespace flowfar {
 /// Inception-v3 as the Fréchet Inception distance uses it (Szegedy et al. 2016; Heusel et al. 2017): the network of
 /// TensorFlow's inception-2015-12-05 with torchvision's names, frozen. It differs from torchvision's: means of windows
 /// leave the padding out, the last block takes a maximum, the head has 1008 classes. Batch norms are folded when the
-/// weights are loaded. Parameters are unset until a loader or `initialise` fills them.
+/// weights are loaded. Parameters are unset until a loader or `initialize` fills them.
 template <class B, class T = float>
 class FidInception {
    public:
@@ -56,7 +56,7 @@ class FidInception {
         return matmul(features, transpose(fc_.weight));
     }
 
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("Conv2d_1a_3x3", self.conv1a_);

@@ -21,7 +21,7 @@ struct InceptionConv {
     [[nodiscard]] auto operator()(const X& x) const {
         return relu(conv(x));
     }
-    void initialise(std::uint64_t seed) { conv.initialise(fold(seed, "conv")); }
+    void initialize(std::uint64_t seed) { conv.initialize(fold(seed, "conv")); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv", self.conv);
@@ -60,7 +60,7 @@ struct InceptionA {
         return concat<1>(branch1x1(x), branch5x5_2(branch5x5_1(x)), branch3x3dbl_3(branch3x3dbl_2(branch3x3dbl_1(x))),
                          branch_pool(detail::around_pixels(x, PoolKind::mean_inside)));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("branch1x1", self.branch1x1);
@@ -86,7 +86,7 @@ struct InceptionB {
     [[nodiscard]] auto operator()(const X& x) const {
         return concat<1>(branch3x3(x), branch3x3dbl_3(branch3x3dbl_2(branch3x3dbl_1(x))), detail::halved(x));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("branch3x3", self.branch3x3);
@@ -117,7 +117,7 @@ struct InceptionC {
                          branch7x7dbl_5(branch7x7dbl_4(branch7x7dbl_3(branch7x7dbl_2(branch7x7dbl_1(x))))),
                          branch_pool(detail::around_pixels(x, PoolKind::mean_inside)));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("branch1x1", self.branch1x1);
@@ -149,7 +149,7 @@ struct InceptionD {
         return concat<1>(branch3x3_2(branch3x3_1(x)), branch7x7x3_4(branch7x7x3_3(branch7x7x3_2(branch7x7x3_1(x)))),
                          detail::halved(x));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("branch3x3_1", self.branch3x3_1);
@@ -182,7 +182,7 @@ struct InceptionE {
         return concat<1>(branch1x1(x), branch3x3_2a(once), branch3x3_2b(once), branch3x3dbl_3a(twice),
                          branch3x3dbl_3b(twice), branch_pool(detail::around_pixels(x, Kind)));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("branch1x1", self.branch1x1);

@@ -64,7 +64,7 @@ template <AnyTensor X, AnyTensor Loss>
 
 /// (x − mean) / deviation per channel: x [batch, 3, h, w].
 template <AnyTensor X>
-[[nodiscard]] X standardise_channels(const X& x, const std::array<double, 3>& mean,
+[[nodiscard]] X standardize_channels(const X& x, const std::array<double, 3>& mean,
                                      const std::array<double, 3>& deviation) {
     using T = typename X::Element;
     using Channels = WithShape<X, Shape<3, 1, 1>>;

@@ -87,7 +87,7 @@ struct Lpips {
         return total;
     }
     [[nodiscard]] static Images scaled(const Images& x) {
-        return standardise_channels(x, {-0.030, -0.088, -0.188}, {0.458, 0.448, 0.450});
+        return standardize_channels(x, {-0.030, -0.088, -0.188}, {0.458, 0.448, 0.450});
     }
     /// Features divided by their length over the channels; where all are zero, zeros with gradient zero.
     [[nodiscard]] static Map unit(const Map& x) { return x / (sqrt(clamp(sum<1>(square(x)), 1e-36, 1e36)) + 1e-10); }

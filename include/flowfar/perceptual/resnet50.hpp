@@ -34,7 +34,7 @@ struct Bottleneck {
             return relu(y + x);
         }
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv1", self.conv1);
@@ -62,7 +62,7 @@ struct BottleneckStage {
         }
         return y;
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("0", self.first);
@@ -73,7 +73,7 @@ struct BottleneckStage {
 };
 
 /// ResNet-50 (He et al. 2016), frozen, with torchvision's names; batch norms are folded when the weights are loaded.
-/// Parameters are unset until a loader or `initialise` fills them.
+/// Parameters are unset until a loader or `initialize` fills them.
 template <class B, class T = float>
 class ResNet50 {
    public:
@@ -91,7 +91,7 @@ class ResNet50 {
 
     ResNet50() { freeze(*this); }
 
-    /// Means of the last maps: images [batch, 3, h, w] of any size, standardised by the caller → [batch, 2048].
+    /// Means of the last maps: images [batch, 3, h, w] of any size, standardized by the caller → [batch, 2048].
     [[nodiscard]] Features features(const Images& images) const {
         const auto stem = pool2d(relu(conv1_(images)), PoolOptions::square(PoolKind::max, 3, 2, 1));
         const auto y = layer4_(layer3_(layer2_(layer1_(stem))));
@@ -99,7 +99,7 @@ class ResNet50 {
     }
     [[nodiscard]] Logits logits(const Images& images) const { return fc_(features(images)); }
 
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv1", self.conv1_);

@@ -24,10 +24,10 @@ struct ResNetLogitLoss {
         const auto loss = mean(square(network.logits(prepared(x)) - network.logits(prepared(sample))));
         return loss_of_signed_unit(x, loss, "ResNetLogitLoss");
     }
-    /// What the network sees: 224×224 pixels, bilinear and antialiased, standardised as for ImageNet.
+    /// What the network sees: 224×224 pixels, bilinear and antialiased, standardized as for ImageNet.
     [[nodiscard]] static Images prepared(const Images& x) {
         const Images small = resize(x, 224, 224, Resize::bilinear_antialiased);
-        return standardise_channels(0.5 * small + 0.5, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225});
+        return standardize_channels(0.5 * small + 0.5, {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225});
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

@@ -20,7 +20,7 @@ struct Fire {
         const auto few = relu(squeeze(x));
         return relu(concat<1>(expand1x1(few), expand3x3(few)));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("squeeze", self.squeeze);
@@ -46,7 +46,7 @@ struct SqueezeNetLayout {
     static constexpr std::string_view lpips_name = "squeeze";
 };
 
-/// Images of at least 25×25 pixels, standardised by the caller.
+/// Images of at least 25×25 pixels, standardized by the caller.
 template <class B, class T = float>
 using SqueezeNet = FeatureNetwork<SqueezeNetLayout, B, T>;
 

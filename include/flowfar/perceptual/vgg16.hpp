@@ -25,7 +25,7 @@ struct Vgg16Layout {
     static constexpr std::string_view lpips_name = "vgg";
 };
 
-/// Images of at least 16×16 pixels, standardised by the caller.
+/// Images of at least 16×16 pixels, standardized by the caller.
 template <class B, class T = float>
 using Vgg16 = FeatureNetwork<Vgg16Layout, B, T>;
 

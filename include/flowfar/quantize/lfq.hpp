@@ -21,7 +21,7 @@ struct LfqWeights {
     double temperature = 0.1;
 };
 
-/// Look-up-free quantisation (Yu et al. 2024): every value becomes ±1, and `Bits` of them form a codeword, so the
+/// Look-up-free quantization (Yu et al. 2024): every value becomes ±1, and `Bits` of them form a codeword, so the
 /// codebook {−1, 1}^Bits is never stored. A code [batch, tokens, F] holds F / Bits codewords per token: value
 /// f = g·(F / Bits) + j is bit g of codeword j.
 template <Index Bits>

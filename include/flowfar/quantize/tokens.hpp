@@ -9,7 +9,7 @@
 
 namespace flowfar {
 
-/// Quantised codes as a value: `batch` × `length` tokens of `per_token` codewords of `bits` bits each.
+/// Quantized codes as a value: `batch` × `length` tokens of `per_token` codewords of `bits` bits each.
 struct Tokens {
     Index batch = 0;
     Index length = 0;                    ///< code tokens per image

@@ -32,7 +32,7 @@ struct ComputeArguments : CpuArguments {
             return {chosen, precision == "bf16", CpuArguments::apply()};
         }
         if (precision == "int8") {
-            throw UsageError("--precision int8: the weights are quantised on the CPU only; with a GPU, take bf16");
+            throw UsageError("--precision int8: the weights are quantized on the CPU only; with a GPU, take bf16");
         }
         set_threads();
         return {chosen, precision == "bf16", ProductPrecision(precision)};

@@ -15,10 +15,10 @@ namespace flowfar::program {
 /// While it lives, products of its thread are as precise as asked. What int8 cannot do is done in bf16.
 struct ProductPrecision {
     Bf16Products rounded;
-    Int8Products quantised;
+    Int8Products quantized;
 
     explicit ProductPrecision(const std::string& precision)
-        : rounded(precision != "f32"), quantised(precision == "int8") {}
+        : rounded(precision != "f32"), quantized(precision == "int8") {}
 };
 
 struct CpuArguments {
@@ -55,7 +55,7 @@ inline void add_cpu_options(Spec& spec, CpuArguments& a, Use use) {
     } else {
         spec.option("precision", a.precision,
                     "type of the operands of matrix products; bf16 is faster where there is hardware, and int8, with "
-                    "quantised weights on the CPU, faster still")
+                    "quantized weights on the CPU, faster still")
             .choices({"f32", "bf16", "int8"});
     }
 }

@@ -29,7 +29,7 @@ class UsageError : public Error {
     using Error::Error;
 };
 
-/// The candidate with the fewest insertions, deletions, replacements and swaps of neighbours away from `word`; empty
+/// The candidate with the fewest insertions, deletions, replacements and swaps of neighbors away from `word`; empty
 /// when none is near enough to be a slip of the fingers.
 inline std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
     std::string best;

@@ -13,7 +13,7 @@
 
 namespace flowfar::program {
 
-enum class Align { left, centre, right };
+enum class Align { left, center, right };
 
 struct TextStyle {
     double size = 10;  // height of a capital letter, pixels
@@ -108,7 +108,7 @@ inline void append_glyph(Outline& out, const Glyph& glyph, double pen, double si
 
 }  // namespace detail
 
-/// Width in whole pixels from the first stem's centre to the last one's; 0 for an empty text.
+/// Width in whole pixels from the first stem's center to the last one's; 0 for an empty text.
 [[nodiscard]] inline int text_width(std::string_view line, const TextStyle& style) {
     double width = 0;
     for (const char c : line) {
@@ -135,11 +135,11 @@ inline void draw_text(Canvas& canvas, int x, int baseline, std::string_view line
         pen += detail::glyph_width(glyph, style.size) + detail::glyph_gap(style);
     }
     const double thickness = detail::text_thickness(style);
-    // A stroke an odd number of pixels wide is sharp when it runs along pixel centres, else along pixel edges.
-    const double centre = std::lround(thickness) % 2 == 1 ? 0.5 : 0.0;
+    // A stroke an odd number of pixels wide is sharp when it runs along pixel centers, else along pixel edges.
+    const double center = std::lround(thickness) % 2 == 1 ? 0.5 : 0.0;
     for (Point& p : outline.points) {
-        p = style.upwards ? Point{x + centre - p.y, baseline + centre - p.x}
-                          : Point{x + centre + p.x, baseline + centre - p.y};
+        p = style.upwards ? Point{x + center - p.y, baseline + center - p.x}
+                          : Point{x + center + p.x, baseline + center - p.y};
     }
     canvas.stroke(outline.points, outline.ends, thickness, style.color);
 }

@@ -162,15 +162,15 @@ class Canvas {
         const Point ends[] = {from, to};
         polyline(ends, thickness, color, alpha);
     }
-    void disc(Point centre, double radius, Color color, double alpha = 1.0) {
-        polyline(std::span(&centre, 1), 2 * radius, color, alpha);
+    void disc(Point center, double radius, Color color, double alpha = 1.0) {
+        polyline(std::span(&center, 1), 2 * radius, color, alpha);
     }
-    void circle(Point centre, double radius, double thickness, Color color, double alpha = 1.0) {
+    void circle(Point center, double radius, double thickness, Color color, double alpha = 1.0) {
         std::vector<Point> around;
         const int parts = std::max(16, static_cast<int>(std::ceil(2 * radius)));
         for (int i = 0; i <= parts; ++i) {
             const double angle = 2 * 3.14159265358979323846 * i / parts;
-            around.push_back({centre.x + radius * std::cos(angle), centre.y + radius * std::sin(angle)});
+            around.push_back({center.x + radius * std::cos(angle), center.y + radius * std::sin(angle)});
         }
         polyline(around, thickness, color, alpha);
     }

@@ -71,7 +71,7 @@ struct SheetLayout {
                 "contact sheet: expected a positive scale, "
                 "margin and gap, found ",
                 sheet.scale, ", ", sheet.margin, ", ", sheet.gap);
-        text = {.size = static_cast<double>(sheet.text_size), .color = {40, 40, 44}, .align = Align::centre};
+        text = {.size = static_cast<double>(sheet.text_size), .color = {40, 40, 44}, .align = Align::center};
         title = {.size = 1.3 * sheet.text_size, .color = {20, 20, 24}, .align = Align::left, .bold = true};
         std::size_t columns = sheet.columns.size();
         int label = 0;

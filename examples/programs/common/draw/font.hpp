@@ -9,10 +9,10 @@ namespace flowfar::program {
 
 /// One character. The grid has the baseline at 0, small letters up to 7, capitals up to 10 and descenders down to -3.
 struct Glyph {
-    int width;  // of the strokes' centre lines, in grid units
+    int width;  // of the strokes' center lines, in grid units
     /// Strokes separated by spaces. A point is two characters, x and y, each a digit, a, b, c for 10, 11, 12 or z, y, x
     /// for -1, -2, -3. An apostrophe after a point makes it a control point of a quadratic spline: the path passes
-    /// through the middle between two neighbouring control points and touches the polygon there. A star closes the
+    /// through the middle between two neighboring control points and touches the polygon there. A star closes the
     /// path.
     std::string_view strokes;
 };

@@ -17,7 +17,7 @@
 
 namespace flowfar::program {
 
-/// Eight hues that stay apart for the colour-blind and in grey print.
+/// Eight hues that stay apart for the color-blind and in gray print.
 inline constexpr std::array<Color, 8> plot_colors = {{{31, 98, 172},
                                                       {212, 84, 28},
                                                       {24, 138, 100},
@@ -178,7 +178,7 @@ class PlotPainter {
             const int column = static_cast<int>(std::lround(column_of(tick.value)));
             canvas_.fill_rectangle(top_, column, bottom_ - top_, hair, tick.label.empty() ? faint_grid : grid);
             canvas_.fill_rectangle(bottom_, column, pixels(tick.label.empty() ? 3 : 6), hair, ink);
-            tick_text(column, bottom_ + pixels(21), tick, Align::centre);
+            tick_text(column, bottom_ + pixels(21), tick, Align::center);
         }
         if (has_right_) {
             for (const Tick& tick : right_ticks_) {
@@ -196,12 +196,12 @@ class PlotPainter {
         canvas_.fill_rectangle(bottom_, begin_, hair, end_ - begin_ + hair, ink);
         canvas_.fill_rectangle(top_, begin_, bottom_ - top_, hair, ink);
 
-        TextStyle title = style(12.5, ink, Align::centre);
+        TextStyle title = style(12.5, ink, Align::center);
         title.bold = true;
         draw_text(canvas_, (begin_ + end_) / 2, pixels(32), plot_.title, title);
         draw_text(canvas_, (begin_ + end_) / 2, canvas_.height() - pixels(12), plot_.x.label,
-                  style(10.5, ink, Align::centre));
-        TextStyle side = style(10.5, side_color(false), Align::centre);
+                  style(10.5, ink, Align::center));
+        TextStyle side = style(10.5, side_color(false), Align::center);
         side.upwards = true;
         draw_text(canvas_, pixels(24), (top_ + bottom_) / 2, plot_.left.label, side);
         if (has_right_) {
@@ -210,7 +210,7 @@ class PlotPainter {
         }
     }
 
-    /// With two axes, the label of an axis that serves one series has that series' colour.
+    /// With two axes, the label of an axis that serves one series has that series' color.
     [[nodiscard]] Color side_color(bool right) const {
         Color color = ink;
         int users = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
 // A test card drawn by code, so that every program has an image to work on: a shaded scene with soft shadows above,
-// colour bars, gradients, a zone plate and lettering below. It is bold enough to survive 32 × 32 pixels.
+// color bars, gradients, a zone plate and lettering below. It is bold enough to survive 32 × 32 pixels.
 
 #include <algorithm>
 #include <array>
@@ -56,7 +56,7 @@ inline Vector normalized(Vector a) {
 }
 
 struct Sphere {
-    Vector centre;
+    Vector center;
     double radius;
     Light albedo;
 };
@@ -94,7 +94,7 @@ class Scene {
 
     /// Distance to the sphere along a unit ray, negative if it misses.
     static double hit(const Sphere& sphere, Vector from, Vector ray) {
-        const Vector to = sphere.centre - from;
+        const Vector to = sphere.center - from;
         const double along = dot(to, ray);
         const double beside = dot(to, to) - along * along;
         const double inside = sphere.radius * sphere.radius - beside;
@@ -105,7 +105,7 @@ class Scene {
     static double sunlight(Vector from) {
         double open = 1;
         for (const Sphere& sphere : spheres) {
-            const Vector to = sphere.centre - from;
+            const Vector to = sphere.center - from;
             const double along = dot(to, sun());
             if (along > 1e-6) {
                 const double beside = std::sqrt(std::max(0.0, dot(to, to) - along * along));
@@ -120,7 +120,7 @@ class Scene {
     static double openness(Vector from, Vector normal) {
         double open = 1;
         for (const Sphere& sphere : spheres) {
-            const Vector to = sphere.centre - from;
+            const Vector to = sphere.center - from;
             const double square = dot(to, to);
             const double facing = std::max(0.0, dot(normal, to) / std::sqrt(square));
             open *= 1 - std::min(1.0, facing * sphere.radius * sphere.radius / square);
@@ -148,7 +148,7 @@ class Scene {
         }
         if (nearest != nullptr) {
             const Vector point = from + ray * distance;
-            const Vector normal = normalized(point - nearest->centre);
+            const Vector normal = normalized(point - nearest->center);
             Light light = shade(point, normal, nearest->albedo, smooth_step(-0.02, 0.12, dot(normal, sun())));
             const Vector mirrored = ray - normal * (2 * dot(ray, normal));
             const double grazing = std::pow(1 - std::clamp(-dot(ray, normal), 0.0, 1.0), 5);
@@ -190,8 +190,8 @@ inline Light card_pattern(double u, double v, double aspect) {
         return bars[static_cast<std::size_t>(std::clamp(across * 8, 0.0, 7.0))];
     }
     if (v < 0.52) {
-        const double grey = linear_of(across);
-        return {grey, grey, grey};
+        const double gray = linear_of(across);
+        return {gray, gray, gray};
     }
     if (v < 0.64) {  // the hues once around
         const auto wave = [&](double shift) {
@@ -205,7 +205,7 @@ inline Light card_pattern(double u, double v, double aspect) {
 }  // namespace detail
 
 /// The card at any size of 8 to 4096 pixels a side. Each pixel is the average light of many points, so lines too fine
-/// for the size turn grey instead of into false patterns. The same size gives the same picture.
+/// for the size turn gray instead of into false patterns. The same size gives the same picture.
 [[nodiscard]] inline Image draw_test_card(int height = 256, int width = 256) {
     require(std::min(height, width) >= 8 && std::max(height, width) <= 4096,
             "test card: expected 8 to 4096 pixels a side, found ", height, " x ", width);
@@ -216,7 +216,7 @@ inline Light card_pattern(double u, double v, double aspect) {
     const double room = 0.36 * (rows - horizon);  // height of the band for the name
     const double size = std::min(room * 0.52, columns * 0.070);
     if (size >= 4) {
-        TextStyle style{.size = size, .color = white, .align = Align::centre, .bold = true};
+        TextStyle style{.size = size, .color = white, .align = Align::center, .bold = true};
         draw_text(lettering, static_cast<int>(0.35 * columns), static_cast<int>(rows - room / 2 + size / 2), "flowfar",
                   style);
     }

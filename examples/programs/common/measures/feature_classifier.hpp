@@ -75,7 +75,7 @@ struct FeatureClassifier : ClassifierBase<B> {
         return head(features(images));
     }
 
-    void initialise(std::uint64_t seed) { flowfar::detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { flowfar::detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("stem", self.stem);
@@ -122,7 +122,7 @@ struct PlainClassifier : ClassifierBase<B> {
         return head(features(images));
     }
 
-    void initialise(std::uint64_t seed) { flowfar::detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { flowfar::detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv1", self.conv1);

@@ -24,7 +24,7 @@ namespace flowfar::program {
 struct MeasureArguments {
     std::string lpips = "vgg", lpips_network, lpips_weights;
     std::string inception, convention = "pytorch-fid";
-    Index batch = 8, splits = 10, neighbours = 3;
+    Index batch = 8, splits = 10, neighbors = 3;
 
     /// Throws UsageError for options that do not fit together.
     void check() const {
@@ -65,7 +65,7 @@ inline void add_set_options(Spec& spec, MeasureArguments& a) {
         .choices(std::move(conventions));
     spec.option("splits", a.splits, "parts that the Inception Score is the mean of, in the order of the images' names")
         .at_least(1);
-    spec.option("neighbours", a.neighbours, "nearest neighbours of precision and recall").at_least(1);
+    spec.option("neighbors", a.neighbors, "nearest neighbors of precision and recall").at_least(1);
     spec.option("batch", a.batch, "images per pass of the Inception network").at_least(1);
 }
 
@@ -173,11 +173,11 @@ inline Json report_sets(const InceptionFeatures& reference, const std::string& r
         out["inception_score"] = score.mean;
         out["inception_score_deviation"] = score.standard_deviation;
     }
-    if (!reference.rows.empty() && std::min(reference.count, images.count) > a.neighbours) {
+    if (!reference.rows.empty() && std::min(reference.count, images.count) > a.neighbors) {
         const metrics::PrecisionRecall shares =
-            metrics::precision_recall(reference.rows, images.rows, images.width(), {.neighbours = a.neighbours});
-        std::printf("  precision      %.6f, recall %.6f (%lld neighbours)\n", shares.precision, shares.recall,
-                    static_cast<long long>(a.neighbours));
+            metrics::precision_recall(reference.rows, images.rows, images.width(), {.neighbors = a.neighbors});
+        std::printf("  precision      %.6f, recall %.6f (%lld neighbors)\n", shares.precision, shares.recall,
+                    static_cast<long long>(a.neighbors));
         out["precision"] = shares.precision;
         out["recall"] = shares.recall;
     }

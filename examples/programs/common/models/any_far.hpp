@@ -47,7 +47,7 @@ class AnyFar {
     virtual ~AnyFar() = default;
 
     [[nodiscard]] const FarFacts& facts() const { return facts_; }
-    virtual void initialise(std::uint64_t seed) = 0;
+    virtual void initialize(std::uint64_t seed) = 0;
     virtual void load(const io::Path& path) = 0;
     virtual void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata = {}) = 0;
     [[nodiscard]] virtual AnyParameters parameters() = 0;

@@ -50,7 +50,7 @@ class AnyFlowMo {
     virtual ~AnyFlowMo() = default;
 
     [[nodiscard]] const FlowMoFacts& facts() const { return facts_; }
-    virtual void initialise(std::uint64_t seed) = 0;
+    virtual void initialize(std::uint64_t seed) = 0;
     virtual void load(const io::Path& path) = 0;
     virtual void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata = {}) = 0;
     [[nodiscard]] virtual AnyParameters parameters() = 0;

@@ -26,7 +26,7 @@ class FarOn final : public AnyFar {
         facts_ = {std::string(C::name),    C::masked,          C::classes, C::channels, C::side, Model::tokens,
                   parameter_count(model_), default_levels<C>()};
     }
-    void initialise(std::uint64_t seed) override { model_.initialise(seed); }
+    void initialize(std::uint64_t seed) override { model_.initialize(seed); }
     void load(const io::Path& path) override {
         const io::WeightsFile file(path);
         CheckpointTraits<Model>::check(io::Weights::find(file, io::parameter_names(model_)));

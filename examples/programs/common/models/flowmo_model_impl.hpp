@@ -40,7 +40,7 @@ class FlowMoOn final : public AnyFlowMo {
             facts_.parameter_count += p.extents().count();
         }
     }
-    void initialise(std::uint64_t seed) override { model_.initialise(seed); }
+    void initialize(std::uint64_t seed) override { model_.initialize(seed); }
     void load(const io::Path& path) override {
         samplers_.clear();  // they read the parameters where they were
         io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));

@@ -24,7 +24,7 @@ struct FlowMoTrainingSettings {
 /// A training run whose configuration is chosen at run time.
 class AnyFlowMoTraining : public AnyTraining {
    public:
-    /// One optimiser step on planes [batch, 3, height, width] in [-1, 1]; the result waits for its report.
+    /// One optimizer step on planes [batch, 3, height, width] in [-1, 1]; the result waits for its report.
     [[nodiscard]] virtual std::function<FlowMoTrainReport()> queue_step(const std::vector<float>& images) = 0;
     FlowMoTrainReport step(const std::vector<float>& images) { return queue_step(images)(); }
     /// Gives a model of the same configuration the averaged weights; they are shared, so it follows the training.

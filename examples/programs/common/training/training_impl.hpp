@@ -16,7 +16,7 @@ namespace flowfar::program {
 [[nodiscard]] inline auto parameters_from(const io::Path& file, std::uint64_t seed) {
     return [file, seed](auto& model) {
         if (file.empty()) {
-            model.initialise(seed);
+            model.initialize(seed);
         } else {
             io::load_parameters(model, file, "", ByteProgress("MB loaded"));
         }

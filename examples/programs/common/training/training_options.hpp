@@ -58,7 +58,7 @@ inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<
     spec.option("out", a.out, "folder for state.safetensors, model.safetensors, log.jsonl, loss.png, samples.png")
         .placeholder("DIR")
         .required();
-    spec.option("steps", a.steps, "optimiser steps in all, those before --resume included").at_least(1);
+    spec.option("steps", a.steps, "optimizer steps in all, those before --resume included").at_least(1);
     spec.flag("resume", a.resume, "continue from DIR/state.safetensors; start anew if there is none");
     spec.option("init", a.initial_model, "start from this model file instead of random parameters").placeholder("FILE");
     spec.option("seed", a.seed, "seed of parameters, data order, noise and the choice of held-back images");
@@ -71,11 +71,11 @@ inline void add_data_options(Spec& spec, TrainingArguments& a) {
     spec.option("validation", a.validation, "images held back by a deterministic split; 0: none").at_least(0);
     spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
 }
-/// `betas` describes the optimiser, such as "Adam (beta 0.9, 0.95)".
-inline void add_optimiser_options(Spec& spec, TrainingArguments& a, const std::string& optimiser) {
-    spec.section("Optimisation");
+/// `betas` describes the optimizer, such as "Adam (beta 0.9, 0.95)".
+inline void add_optimizer_options(Spec& spec, TrainingArguments& a, const std::string& optimizer) {
+    spec.section("Optimization");
     spec.option("batch", a.batch, "images per step").at_least(1);
-    spec.option("lr", a.learning_rate, "learning rate of " + optimiser).above(0);
+    spec.option("lr", a.learning_rate, "learning rate of " + optimizer).above(0);
     spec.option("warmup", a.warmup, "steps over which the rate rises, from 1/warmup of --lr at step 0").at_least(0);
     spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --steps")
         .choices({"constant", "cosine"});

@@ -4,7 +4,7 @@
 
 namespace flowfar::rules {
 
-/// Normalisations, rotary embedding and attention on tracked handles.
+/// Normalizations, rotary embedding and attention on tracked handles.
 template <PlainBackend B>
 struct Fused {
     using Handle = Tracked<B>;

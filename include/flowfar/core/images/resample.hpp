@@ -26,8 +26,8 @@ inline void check_resample_sizes(Index in, Index out) {
     require(in > 0 && out > 0, "resampling: expected positive sizes, found ", in, " -> ", out);
 }
 
-/// Centre of output sample `i` on the input axis, where input sample k covers [k, k + 1).
-inline double resample_centre(Index i, Index in, Index out) {
+/// Center of output sample `i` on the input axis, where input sample k covers [k, k + 1).
+inline double resample_center(Index i, Index in, Index out) {
     return (static_cast<double>(i) + 0.5) * static_cast<double>(in) / static_cast<double>(out);
 }
 
@@ -60,7 +60,7 @@ struct CubicKernel {
 };
 
 /// Antialiased windows: when shrinking, the kernel is stretched by in / out, so that every input sample counts. Weights
-/// outside the axis are dropped and the rest is normalised to sum 1.
+/// outside the axis are dropped and the rest is normalized to sum 1.
 template <class Kernel>
 [[nodiscard]] std::vector<ResampleWindow> antialiased_windows(Index in, Index out, const Kernel& kernel) {
     detail::check_resample_sizes(in, out);
@@ -68,15 +68,15 @@ template <class Kernel>
     const double reach = Kernel::support * stretch;
     std::vector<ResampleWindow> windows(static_cast<std::size_t>(out));
     for (Index i = 0; i < out; ++i) {
-        const double centre = detail::resample_centre(i, in, out);
-        // The window takes the samples whose own centres k + 0.5 lie within reach.
-        const Index first = std::max(Index{0}, static_cast<Index>(std::floor(centre - reach + 0.5)));
-        const Index last = std::min(in, static_cast<Index>(std::floor(centre + reach + 0.5)));
+        const double center = detail::resample_center(i, in, out);
+        // The window takes the samples whose own centers k + 0.5 lie within reach.
+        const Index first = std::max(Index{0}, static_cast<Index>(std::floor(center - reach + 0.5)));
+        const Index last = std::min(in, static_cast<Index>(std::floor(center + reach + 0.5)));
         ResampleWindow& window = windows[static_cast<std::size_t>(i)];
         window.first = first;
         double sum = 0.0;
         for (Index k = first; k < last; ++k) {
-            const double weight = kernel((static_cast<double>(k) + 0.5 - centre) / stretch);
+            const double weight = kernel((static_cast<double>(k) + 0.5 - center) / stretch);
             window.weights.push_back(weight);
             sum += weight;
         }
@@ -105,7 +105,7 @@ PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kern
     PoolVector<double> dense(static_cast<std::size_t>(in) * static_cast<std::size_t>(out), 0.0);
     constexpr Index reach = static_cast<Index>(Kernel::support);
     for (Index i = 0; i < out; ++i) {
-        const double position = resample_centre(i, in, out) - 0.5;
+        const double position = resample_center(i, in, out) - 0.5;
         const Index left = static_cast<Index>(std::floor(position));
         for (Index k = left - reach + 1; k <= left + reach; ++k) {
             const Index inside = std::clamp(k, Index{0}, in - 1);
@@ -131,7 +131,7 @@ PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kern
     return dense;
 }
 
-/// Bilinear resampling of one axis with half-pixel centres, [out][in]. Without `antialias`, two neighbours are
+/// Bilinear resampling of one axis with half-pixel centers, [out][in]. Without `antialias`, two neighbors are
 /// interpolated and the borders are clamped (torch: align_corners=False).
 [[nodiscard]] inline PoolVector<double> bilinear_weights(Index in, Index out, bool antialias) {
     return antialias ? dense_weights(antialiased_windows(in, out, TriangleKernel{}), in)
@@ -151,7 +151,7 @@ PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kern
     return dense;
 }
 
-/// Bicubic resampling of one axis with half-pixel centres, [out][in]. torch uses a = -0.75 without antialiasing
+/// Bicubic resampling of one axis with half-pixel centers, [out][in]. torch uses a = -0.75 without antialiasing
 /// (borders clamped); Pillow, and torch when antialiasing, use a = -0.5.
 [[nodiscard]] inline PoolVector<double> bicubic_weights(Index in, Index out, bool antialias, double a) {
     return antialias ? dense_weights(antialiased_windows(in, out, CubicKernel{a}), in)

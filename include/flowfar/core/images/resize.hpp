@@ -13,9 +13,9 @@ namespace flowfar {
 
 /// How the pixels of a resized image follow from the original's.
 enum class Resize : std::uint8_t {
-    bilinear,              ///< half-pixel centres, two neighbours (torch: align_corners=False)
+    bilinear,              ///< half-pixel centers, two neighbors (torch: align_corners=False)
     bilinear_antialiased,  ///< the same, stretched when shrinking (torch: antialias=True; Pillow)
-    bilinear_corner,       ///< TensorFlow 1: sample i lies at i · in / out, two neighbours
+    bilinear_corner,       ///< TensorFlow 1: sample i lies at i · in / out, two neighbors
     bicubic_antialiased    ///< a = −0.5, stretched when shrinking (torch: antialias=True; Pillow)
 };
 

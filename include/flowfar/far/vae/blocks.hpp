@@ -37,7 +37,7 @@ struct ResnetBlock {
             return x + y;
         }
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("norm1", self.norm1);
@@ -69,7 +69,7 @@ struct PixelAttention {
         const auto seen = permute<0, 1, 3, 2>(attention(pixels(q(n)), pixels(k(n)), pixels(v(n)), scale));
         return x + proj_out(reshape<typename Map::Shape>(seen, x.extents()));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("norm", self.norm);
@@ -94,7 +94,7 @@ struct Downsample {
     Conv2d<B, Channels, Channels, 3, T> conv{.options = {2, 0, 0, 1, 1}};
 
     [[nodiscard]] auto operator()(const FeatureMap<B, Channels, T>& x) const { return conv(x); }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv", self.conv);
@@ -108,7 +108,7 @@ struct Upsample {
     Conv2d<B, Channels, Channels, 3, T> conv;
 
     [[nodiscard]] auto operator()(const FeatureMap<B, Channels, T>& x) const { return conv(upsample_nearest2(x)); }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv", self.conv);

@@ -56,7 +56,7 @@ struct VaeDown {
             return downsample(y);
         }
     }
-    void initialise(std::uint64_t seed) { initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("block.0", self.first);
@@ -98,7 +98,7 @@ struct VaeUp {
             return upsample(y);
         }
     }
-    void initialise(std::uint64_t seed) { initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("block.0", self.first);
@@ -150,7 +150,7 @@ struct VaeMiddle {
         observe(y);
         return block_2(y);
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("block_1", self.block_1);
@@ -183,7 +183,7 @@ struct VaeEncoder {
         observe("conv_out", out);
         return out;
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv_in", self.conv_in);
@@ -227,7 +227,7 @@ struct VaeDecoder {
         const auto middle = mid(first, [&](const auto& y) { observe("mid.attn_1", y); });
         return conv_out(silu(norm_out(ascend<std::tuple_size_v<Levels>>(middle, observe))));
     }
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("conv_in", self.conv_in);
@@ -271,7 +271,7 @@ struct LatentPosterior {
 
 /// The KL-regularised autoencoder between images and the latents that FAR generates, with the parameter names of
 /// kl16.ckpt. Images are [batch, 3, h, w] in [−1, 1] with sides that 16 divides. Parameters are unset until
-/// `initialise` or a loader fills them.
+/// `initialize` or a loader fills them.
 template <class C, class B, class T>
 class Vae {
    public:
@@ -327,11 +327,11 @@ class Vae {
     /// A model with fresh random parameters.
     [[nodiscard]] static Vae random(std::uint64_t seed) {
         Vae model;
-        model.initialise(seed);
+        model.initialize(seed);
         return model;
     }
     /// Fresh parameters by PyTorch's defaults (with this library's random numbers).
-    void initialise(std::uint64_t seed) { detail::initialise_members(*this, seed); }
+    void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("encoder", self.encoder);

@@ -57,7 +57,7 @@ FLOWFAR_INLINE std::vector<float> FidInput::operator()(std::span<const float> im
 FLOWFAR_INLINE double FidInput::level(float value) const {
     require(std::fabs(value) <= 1.0F + 1e-5F, "FidInput: expected pixels in [-1, 1], found ", value);
     const double out = std::clamp((static_cast<double>(value) + 1) * 127.5, 0.0, 255.0);
-    return convention_.quantised ? std::round(out) : out;
+    return convention_.quantized ? std::round(out) : out;
 }
 
 FLOWFAR_INLINE void FidInput::append(std::span<const float> pixels, std::vector<float>& out) const {

@@ -50,25 +50,25 @@ class FeatureRows {
 };
 
 /// Squared distance of every row to its k-th nearest other row: [rows].
-inline std::vector<double> neighbour_radii(const FeatureRows& set, const PrecisionRecallOptions& options) {
-    struct Neighbour {
+inline std::vector<double> neighbor_radii(const FeatureRows& set, const PrecisionRecallOptions& options) {
+    struct Neighbor {
         double distance = std::numeric_limits<double>::infinity();
         Index row = -1;
     };
-    const auto neighbours = static_cast<std::size_t>(options.neighbours);
+    const auto neighbors = static_cast<std::size_t>(options.neighbors);
     std::vector<double> radii(static_cast<std::size_t>(set.count()));
     Eigen::MatrixXd block;
     for (Index first = 0; first < set.count(); first += options.block) {
         const Index rows = std::min(options.block, set.count() - first);
-        std::vector<Neighbour> nearest(static_cast<std::size_t>(rows) * neighbours);  // each row's, ascending
+        std::vector<Neighbor> nearest(static_cast<std::size_t>(rows) * neighbors);  // each row's, ascending
         for (Index start = 0; start < set.count(); start += options.block) {
             const Index columns = std::min(options.block, set.count() - start);
             set.distances(first, rows, set, start, columns, block);
             for (Index i = 0; i < rows; ++i) {
-                const auto mine = std::span(nearest).subspan(static_cast<std::size_t>(i) * neighbours, neighbours);
+                const auto mine = std::span(nearest).subspan(static_cast<std::size_t>(i) * neighbors, neighbors);
                 for (Index j = 0; j < columns; ++j) {
                     if (block(j, i) < mine.back().distance && start + j != first + i) {
-                        const auto place = std::ranges::upper_bound(mine, block(j, i), {}, &Neighbour::distance);
+                        const auto place = std::ranges::upper_bound(mine, block(j, i), {}, &Neighbor::distance);
                         std::shift_right(place, mine.end(), 1);
                         *place = {block(j, i), start + j};
                     }
@@ -76,7 +76,7 @@ inline std::vector<double> neighbour_radii(const FeatureRows& set, const Precisi
             }
         }
         for (Index i = 0; i < rows; ++i) {
-            const Index last = nearest[static_cast<std::size_t>(i + 1) * neighbours - 1].row;
+            const Index last = nearest[static_cast<std::size_t>(i + 1) * neighbors - 1].row;
             radii[static_cast<std::size_t>(first + i)] = set.exact(first + i, set, last);
         }
     }
@@ -85,7 +85,7 @@ inline std::vector<double> neighbour_radii(const FeatureRows& set, const Precisi
 
 /// Share of `samples` that lie in the ball of at least one row of `manifold`.
 inline double covered(const FeatureRows& samples, const FeatureRows& manifold, const PrecisionRecallOptions& options) {
-    const std::vector<double> radii = neighbour_radii(manifold, options);
+    const std::vector<double> radii = neighbor_radii(manifold, options);
     // What rounding can do to |x|^2 + |y|^2 - 2 x y; whatever lies closer to the edge of a ball is computed again.
     constexpr double doubt = 1e-11;
     Index inside = 0;
@@ -118,11 +118,11 @@ FLOWFAR_INLINE PrecisionRecall precision_recall(std::span<const float> real, std
                                                 Index width, const PrecisionRecallOptions& options) {
     const Index real_rows = detail::check_rows("precision_recall: real", real, width);
     const Index generated_rows = detail::check_rows("precision_recall: generated", generated, width);
-    require(options.neighbours >= 1 && options.block >= 1,
-            "precision_recall: expected neighbours and block of at least 1, found ", options.neighbours, " and ",
+    require(options.neighbors >= 1 && options.block >= 1,
+            "precision_recall: expected neighbors and block of at least 1, found ", options.neighbors, " and ",
             options.block);
-    require(real_rows > options.neighbours && generated_rows > options.neighbours, "precision_recall: the ",
-            options.neighbours, "-th neighbour needs more rows than that, found ", real_rows, " real and ",
+    require(real_rows > options.neighbors && generated_rows > options.neighbors, "precision_recall: the ",
+            options.neighbors, "-th neighbor needs more rows than that, found ", real_rows, " real and ",
             generated_rows, " generated");
     // A common offset of all features would cost digits in |x|^2 + |y|^2 - 2 x y.
     const Eigen::RowVectorXd origin = detail::GivenRows(real.data(), real_rows, width).cast<double>().colwise().mean();

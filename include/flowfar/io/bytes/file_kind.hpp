@@ -10,7 +10,7 @@
 
 namespace flowfar::io {
 
-/// Recognises by their first bytes what downloads and habits put in a file's place: "a WebP image: convert it to PNG or
+/// Recognizes by their first bytes what downloads and habits put in a file's place: "a WebP image: convert it to PNG or
 /// JPEG". Empty for what it does not know.
 [[nodiscard]] inline std::string file_kind(std::span<const std::byte> bytes) {
     if (bytes.empty()) {

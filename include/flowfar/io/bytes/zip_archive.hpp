@@ -41,7 +41,7 @@ class ZipArchive {
     }
 
     /// Whether the bytes begin as a zip archive does.
-    [[nodiscard]] static bool recognise(std::span<const std::byte> bytes) {
+    [[nodiscard]] static bool recognize(std::span<const std::byte> bytes) {
         return as_text(bytes).starts_with("PK\x03\x04") || as_text(bytes).starts_with("PK\x05\x06");
     }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Labelled images in a folder or a tar archive.
+/// Labeled images in a folder or a tar archive.
 
 #include <algorithm>
 #include <cctype>
@@ -56,7 +56,7 @@ struct ImageSource {
     Path root;
     std::optional<TarFile> archive;  ///< empty: `root` is a folder
     std::vector<std::string> class_names;
-    std::string unlabelled;             ///< an image in no class folder where others are in some
+    std::string unlabeled;              ///< an image in no class folder where others are in some
     std::vector<std::string> dangling;  ///< links that lead to no image
 };
 
@@ -115,11 +115,11 @@ class ImageDataset {
         return label;
     }
     /// Whether every image has a class.
-    [[nodiscard]] bool has_labels() const { return source_->unlabelled.empty(); }
+    [[nodiscard]] bool has_labels() const { return source_->unlabeled.empty(); }
     /// Throws `Error` unless every image has a class.
     void require_labels() const {
         require(has_labels(), source_->root.string(), ": some images are in class folders and some are not, such as ",
-                source_->unlabelled);
+                source_->unlabeled);
     }
     /// What was found, for people: "12 images in 3 classes".
     [[nodiscard]] std::string summary() const {
@@ -299,12 +299,12 @@ class ImageDataset {
         std::ranges::sort(classes);
         classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
         if (classes.size() > 1 && classes.front().empty()) {
-            source.unlabelled =
+            source.unlabeled =
                 std::ranges::find_if(items_, [&](const Item& item) { return class_of(item).empty(); })->name;
             classes.erase(classes.begin());
         }
         for (Item& item : items_) {
-            const bool loose = !source.unlabelled.empty() && class_of(item).empty();
+            const bool loose = !source.unlabeled.empty() && class_of(item).empty();
             item.label = loose ? -1 : std::ranges::lower_bound(classes, class_of(item)) - classes.begin();
         }
         if (classes.front().empty()) {

@@ -38,7 +38,7 @@ struct LoaderOptions {
     Index batch = 1;
     int size = 256;            ///< height and width of the crops
     int resize = 0;            ///< the short side is resized to this before the crop; 0: to `size`
-    bool random_crop = false;  ///< else the centre
+    bool random_crop = false;  ///< else the center
     bool flip = false;         ///< mirror every second image, by chance
     bool shuffle = true;       ///< a new order in every epoch; else the order of the dataset
     bool drop_last = true;     ///< leave out an epoch's incomplete last batch; else batches run on into the next epoch

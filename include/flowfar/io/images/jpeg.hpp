@@ -132,7 +132,7 @@ inline void cmyk_to_rgb(std::span<const std::uint8_t> cmyk, std::uint8_t* rgb) {
 
 }  // namespace detail
 
-/// Decodes a baseline or progressive JPEG: gray, YCbCr, RGB, CMYK or YCCK, and applies the EXIF orientation; colour
+/// Decodes a baseline or progressive JPEG: gray, YCbCr, RGB, CMYK or YCCK, and applies the EXIF orientation; color
 /// profiles are ignored. Throws `Error` beginning with `what` for damaged or cut data, for images beyond the size
 /// limits of pixels.hpp or of more than 1,024 pixels per byte, and for more than 500 progressive scans.
 [[nodiscard]] inline Image decode_jpeg(std::span<const std::byte> bytes, const std::string& what,

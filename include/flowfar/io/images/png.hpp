@@ -50,7 +50,7 @@ class PngSession {
     /// Runs `step(*this)`; a libpng error inside it becomes an `Error` that begins with `what`.
     template <class Step>
     void run(std::string_view what, Step step) {
-        require(info_ != nullptr, what, ": libpng could not be initialised");
+        require(info_ != nullptr, what, ": libpng could not be initialized");
         if (!guarded(step)) {
             fail(what, ": PNG: ", message_.data());
         }
@@ -124,8 +124,8 @@ struct PngSource {
 
 }  // namespace detail
 
-/// Decodes any PNG: 1 to 16 bits, gray, palette or colour, interlaced or not. 16-bit samples are rounded to 8; gamma
-/// and colour profiles are ignored, the EXIF orientation is not; transparency (an alpha channel or a tRNS chunk) is
+/// Decodes any PNG: 1 to 16 bits, gray, palette or color, interlaced or not. 16-bit samples are rounded to 8; gamma
+/// and color profiles are ignored, the EXIF orientation is not; transparency (an alpha channel or a tRNS chunk) is
 /// composited over white. Throws `Error` beginning with `what` for damaged or cut data, for images beyond the size
 /// limits of pixels.hpp, and for stored pixels of more than 1,032 times the data. Chunks other than IHDR, PLTE, tRNS,
 /// eXIf, IDAT and IEND are not read.

@@ -45,7 +45,7 @@ class TorchCheckpoint {
     }
 
     /// Whether the bytes begin as a checkpoint does. A zip archive may still turn out to be something else.
-    [[nodiscard]] static bool recognise(std::span<const std::byte> bytes);
+    [[nodiscard]] static bool recognize(std::span<const std::byte> bytes);
 
     [[nodiscard]] const Path& path() const { return file_.path(); }
     /// Names of all tensors, in the file's order.

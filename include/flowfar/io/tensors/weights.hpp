@@ -22,7 +22,7 @@
 namespace flowfar::io {
 
 /// A file of named tensors: safetensors, a safetensors index with its shards (or the folder that holds it), or a
-/// PyTorch checkpoint. The format is recognised by the contents, not by the name. A const object may be used by several
+/// PyTorch checkpoint. The format is recognized by the contents, not by the name. A const object may be used by several
 /// threads at once, each with a scratch of its own.
 class WeightsFile {
    public:

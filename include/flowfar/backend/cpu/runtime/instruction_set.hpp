@@ -68,9 +68,9 @@ FLOWFAR_AVX2 void call_with_avx2(F& f) {
 }
 #endif
 
-/// Calls `f()`, f32 loops that the compiler vectorises, compiled for the instructions in use. `f` must be marked
+/// Calls `f()`, f32 loops that the compiler vectorizes, compiled for the instructions in use. `f` must be marked
 /// always_inline: only what is inlined is compiled anew. Nothing is contracted to fused multiply-adds (CMakeLists.txt),
-/// so all instructions give the same bits. clang vectorises such loops worse for AVX than for SSE (version 19, sums of
+/// so all instructions give the same bits. clang vectorizes such loops worse for AVX than for SSE (version 19, sums of
 /// 32 lanes: 3 times as long), so it compiles them once, for what its flags allow.
 template <class F>
 void with_instructions(F&& f) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// `Cuda`'s reductions, softmax, normalisations and rotary embedding.
+/// `Cuda`'s reductions, softmax, normalizations and rotary embedding.
 
 #include "flowfar/backend/cuda/kernels/rows/norm.cuh"
 #include "flowfar/backend/cuda/kernels/rows/reduce.cuh"
@@ -33,22 +33,22 @@ inline Handle softmax_gradient(const Handle& y, const Handle& g, bool logarithm)
         y, g);
 }
 
-/// Layer norm (`centre`) or RMS norm.
-inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, bool centre) {
+/// Layer norm (`center`) or RMS norm.
+inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, bool center) {
     const Handle out = Cuda::empty(x.extents(), x.dtype);
     visit_native(x.dtype, [&]<class T>() {
-        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, centre);
+        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, center);
     });
     return out;
 }
 inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale, const Handle& shift, const Handle& g,
-                                           NormOptions options, bool centre) {
+                                           NormOptions options, bool center) {
     const NormGradients<Handle> out{Cuda::empty(x.extents(), x.dtype),
                                     scale.defined() ? Cuda::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cuda::empty(shift.extents(), x.dtype) : Handle{}};
     visit_native(x.dtype, [&]<class T>() {
         Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense_rows(g),
-                          options, centre);
+                          options, center);
     });
     return out;
 }

@@ -23,7 +23,7 @@ struct Largest {
     }
 };
 
-/// Over groups of `Lanes` neighbouring lanes, a power of two. All lanes of the warp must take part.
+/// Over groups of `Lanes` neighboring lanes, a power of two. All lanes of the warp must take part.
 template <int Lanes, class T, class Join>
 __device__ __forceinline__ T lane_reduce(T value, Join join) {
 #pragma unroll
@@ -33,7 +33,7 @@ __device__ __forceinline__ T lane_reduce(T value, Join join) {
     return value;
 }
 
-/// Over all `Threads` threads of a block (a multiple of 32), or over each group of `Threads` neighbouring threads if
+/// Over all `Threads` threads of a block (a multiple of 32), or over each group of `Threads` neighboring threads if
 /// these are at most 32. All of the block's threads must take part.
 template <int Threads, class T, class Join>
 __device__ __forceinline__ T group_reduce(T value, Join join) {

@@ -110,7 +110,7 @@ FLOWFAR_INLINE std::optional<ShardLabels> shard_labels(const TarFile& archive) {
         return out;
     }
     require(out.of_key.empty(), archive.path().string(), ": sample \"",
-            out.of_key.empty() ? "" : out.of_key.begin()->first, "\" is labelled by a number, sample \"", example,
+            out.of_key.empty() ? "" : out.of_key.begin()->first, "\" is labeled by a number, sample \"", example,
             "\" by the name \"", texts.at(example), "\"");
     out.class_names.assign(names.begin(), names.end());
     for (const auto& [key, label] : texts) {

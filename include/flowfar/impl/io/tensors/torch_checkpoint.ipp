@@ -60,8 +60,8 @@ inline std::string find_torch_prefix(const ZipArchive& archive) {
 
 }  // namespace detail
 
-FLOWFAR_INLINE bool TorchCheckpoint::recognise(std::span<const std::byte> bytes) {
-    return ZipArchive::recognise(bytes) || detail::is_torch_stream(bytes) || detail::is_torch_tar(bytes);
+FLOWFAR_INLINE bool TorchCheckpoint::recognize(std::span<const std::byte> bytes) {
+    return ZipArchive::recognize(bytes) || detail::is_torch_stream(bytes) || detail::is_torch_tar(bytes);
 }
 
 FLOWFAR_INLINE TensorInfo TorchCheckpoint::info(const std::string& name) const {
@@ -101,7 +101,7 @@ FLOWFAR_INLINE void TorchCheckpoint::open() {
     require(!detail::is_torch_tar(bytes_), label_,
             ": a tar archive of PyTorch before 0.1.10, which is not supported: "
             "load and save it with a newer PyTorch");
-    legacy_ = !ZipArchive::recognise(bytes_);
+    legacy_ = !ZipArchive::recognize(bytes_);
     if (legacy_) {
         require(detail::is_torch_stream(bytes_), label_, ": not a PyTorch checkpoint");
         open_stream();

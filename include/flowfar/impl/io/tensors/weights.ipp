@@ -80,7 +80,7 @@ FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(const Path& path) {
         return ShardedSafetensors(path / "model.safetensors.index.json");
     }
     MappedFile file(path);
-    if (TorchCheckpoint::recognise(file.bytes())) {
+    if (TorchCheckpoint::recognize(file.bytes())) {
         return TorchCheckpoint(std::move(file));
     }
     // A safetensors file begins with a length below 2^27, which no text could be.

@@ -291,7 +291,7 @@ class Block {
     Counter& counter_at(void* address) {
         const auto found = counters_.find(address);
         if (found == counters_.end()) {
-            fail("mbarrier that was not initialised");
+            fail("mbarrier that was not initialized");
         }
         return found->second;
     }

@@ -57,7 +57,7 @@ namespace cuda_emulation {
 struct Counters {
     std::size_t launches = 0;
     std::size_t copies = 0;
-    std::size_t synchronisations = 0;
+    std::size_t synchronizations = 0;
     std::size_t graph_launches = 0;
 };
 

@@ -75,7 +75,7 @@ namespace cuda_emulation {
     if (stream != nullptr && stream->capture != nullptr) {
         return device().set(cudaErrorStreamCaptureUnsupported);
     }
-    ++device().counters.synchronisations;
+    ++device().counters.synchronizations;
     device().finish();
     return cudaSuccess;
 }
@@ -208,7 +208,7 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = null
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (event->ahead > 0) {
-        ++cuda_emulation::device().counters.synchronisations;
+        ++cuda_emulation::device().counters.synchronizations;
         cuda_emulation::device().finish_until([event] { return event->ahead == 0; });
     }
     return cudaSuccess;

@@ -7,7 +7,7 @@
 namespace flowfar::cpu {
 
 /// In-place updates of contiguous parameters.
-struct Optimiser {
+struct Optimizer {
     static void lerp(float* target, const float* source, Index count, double weight) {
         const auto w = static_cast<float>(weight);
         parallel_elements(count, [=](Index i) {

@@ -55,7 +55,7 @@ struct AttentionShape {
     return 2 * depth * (2 * shape.rows() + 4 * shape.columns) + 16 * shape.columns;
 }
 
-/// Neighbouring 16-byte pieces that take part in the swizzle of a tile's rows: the largest power of two, up to 8, that
+/// Neighboring 16-byte pieces that take part in the swizzle of a tile's rows: the largest power of two, up to 8, that
 /// divides the pieces of a row.
 [[nodiscard]] FLOWFAR_HD constexpr int swizzled_chunks(int depth) {
     const int chunks = depth / 8;
@@ -63,7 +63,7 @@ struct AttentionShape {
 }
 
 /// Where the piece `chunk` of row `row` lies in a tile of rows of `depth` elements, counted in pieces: the same piece
-/// of eight neighbouring rows, which ldmatrix reads at once, and neighbouring pieces of a row lie in different banks.
+/// of eight neighboring rows, which ldmatrix reads at once, and neighboring pieces of a row lie in different banks.
 [[nodiscard]] FLOWFAR_HD constexpr int tile_chunk(int row, int chunk, int depth) {
     const int group = swizzled_chunks(depth);
     const int mixed = row % 8 / (8 / group);

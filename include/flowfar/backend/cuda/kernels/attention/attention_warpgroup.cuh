@@ -209,7 +209,7 @@ __device__ __forceinline__ void more_registers() {
 }
 
 /// A barrier in shared memory whose phase ends when `count` arrivals are counted; then the next begins. One thread
-/// initialises it, and all meet in __syncthreads before they use it.
+/// initializes it, and all meet in __syncthreads before they use it.
 __device__ __forceinline__ void barrier_init([[maybe_unused]] std::uint64_t* barrier, [[maybe_unused]] int count) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" : : "r"(shared_address(barrier)), "r"(count) : "memory");

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Pooling and nearest-neighbour doubling of images, and their gradients. Every thread owns one pixel of the result and
+/// Pooling and nearest-neighbor doubling of images, and their gradients. Every thread owns one pixel of the result and
 /// gathers what belongs to it, so nothing is added by two threads. All operands are contiguous.
 
 #include "flowfar/backend/cuda/kernels/elementwise/map.cuh"

@@ -22,8 +22,8 @@ struct FillMap {
 inline constexpr int transpose_tile = 32;
 inline constexpr int transpose_rows = 8;  ///< rows of a tile that a block moves at a time
 
-/// Where a transposition's matrices lie: [rows, columns] of the target, whose columns are neighbours there and whose
-/// rows are neighbours in the source.
+/// Where a transposition's matrices lie: [rows, columns] of the target, whose columns are neighbors there and whose
+/// rows are neighbors in the source.
 struct TransposePlan {
     Strided<2> matrices;  ///< target, source
     std::uint32_t rows = 0;

@@ -105,7 +105,7 @@ struct View {
     }
 };
 
-/// Puts the axes into the order in which the first view lies in memory, so that neighbouring threads write neighbouring
+/// Puts the axes into the order in which the first view lies in memory, so that neighboring threads write neighboring
 /// elements.
 template <std::size_t N>
 void sort_axes(const std::array<Layout*, N>& layouts) {

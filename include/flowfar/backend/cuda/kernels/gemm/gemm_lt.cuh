@@ -1,6 +1,6 @@
 #pragma once
 
-/// Matrix products of tensors: strided and broadcast batches, transposed operands recognised by their layout. cuBLASLt
+/// Matrix products of tensors: strided and broadcast batches, transposed operands recognized by their layout. cuBLASLt
 /// multiplies f32 (without TF32) and bf16 (added in f32); a plain kernel does f64 and what cuBLASLt refuses.
 
 #include "flowfar/backend/cuda/kernels/elementwise/copy.cuh"

@@ -4,7 +4,7 @@
 /// - A [16, 16]: register r holds row g + 8 (r % 2), columns 2t + 8 (r / 2) and the next one.
 /// - B [16, 8]: register r holds rows 2t + 8 r and the next one, column g.
 /// - C, D [16, 8]: element i is row g + 8 (i / 2), column 2t + i % 2.
-/// So two neighbouring C tiles, rounded to bf16 and packed, are an A tile.
+/// So two neighboring C tiles, rounded to bf16 and packed, are an A tile.
 
 #include <cstdint>
 

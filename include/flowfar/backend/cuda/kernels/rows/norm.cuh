@@ -44,10 +44,10 @@ struct RowStatistics {
 };
 
 template <class Row, class C = typename Row::C>
-__device__ __forceinline__ RowStatistics<C> row_statistics(const Row& row, int columns, C epsilon, bool centre) {
+__device__ __forceinline__ RowStatistics<C> row_statistics(const Row& row, int columns, C epsilon, bool center) {
     const C count = static_cast<C>(columns);
     C mean = 0;
-    if (centre) {
+    if (center) {
         row.each([&](int /*column*/, C value) { mean += value; });
         mean = group_sum<Row::threads>(mean) / count;
     }
@@ -57,13 +57,13 @@ __device__ __forceinline__ RowStatistics<C> row_statistics(const Row& row, int c
     return {mean, C(1) / std::sqrt(squares / count + epsilon)};
 }
 
-/// What the kernels know of a normalisation beside its operands.
+/// What the kernels know of a normalization beside its operands.
 struct NormShape {
     Index rows = 0;
     int columns = 0;
     float epsilon = 0;
     float extra = 0;  ///< added to the scale: 1 for modulation
-    bool centre = true;
+    bool center = true;
 };
 
 template <class Row>
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     using C = typename Row::C;
     const Index r = own_row<Row>(shape.rows);
     const Row row(x + lines.at(static_cast<std::uint32_t>(r)).of[0], shape.columns);
-    const auto [mean, rstd] = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.centre);
+    const auto [mean, rstd] = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.center);
     const T* const gain = scale.row(r, shape.columns);
     const T* const offset = shift.row(r, shape.columns);
     row.store(y + r * shape.columns, [&](int column, C value) {
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     });
 }
 
-/// With n the normalised row and h = g ∘ scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h). Keeps
+/// With n the normalized row and h = g ∘ scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h). Keeps
 /// the rows' statistics for the gradients of scale and shift.
 template <class Row>
 __global__ void __launch_bounds__(row_threads<Row>)
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     const auto at = lines.at(static_cast<std::uint32_t>(r));
     const Row row(x + at.of[0], shape.columns);
     const Row cotangent(g + at.of[1], shape.columns);
-    const auto found = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.centre);
+    const auto found = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.center);
     const C mean = found.mean;
     const C rstd = found.rstd;
     const T* const gain = scale.row(r, shape.columns);
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
         products += h * ((value - mean) * rstd);
     });
     const C count = static_cast<C>(shape.columns);
-    const C mean_h = shape.centre ? group_sum<Row::threads>(sum) / count : C(0);
+    const C mean_h = shape.center ? group_sum<Row::threads>(sum) / count : C(0);
     const C mean_hn = group_sum<Row::threads>(products) / count;
     row.store(cotangent, dx + r * shape.columns, [&](int column, C value, C slope) {
         return rstd * (scaled(column, slope) - mean_h - (value - mean) * rstd * mean_hn);
@@ -166,16 +166,16 @@ __global__ void __launch_bounds__(norm_columns* norm_lines)
 }
 
 struct Norm {
-    /// x has dense rows; scale and shift are contiguous or undefined, y is contiguous. `centre` chooses layer norm.
+    /// x has dense rows; scale and shift are contiguous or undefined, y is contiguous. `center` chooses layer norm.
     template <class T>
     static void forward(const Handle& y, const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
-                        bool centre) {
+                        bool center) {
         const PerRow<T> gains = PerRow<T>::of(scale, x.extents());
         const PerRow<T> offsets = PerRow<T>::of(shift, x.extents());
         if (x.count() == 0) {
             return;
         }
-        const NormShape shape = shape_of(x, options, centre);
+        const NormShape shape = shape_of(x, options, center);
         visit_row<T>(x.extents().back(), has_packed_rows(x), [&]<class Row>() {
             launch(norm_kernel<Row>, row_grid<Row>(shape.rows), row_block<Row>(), 0, shape, y.data<T>(),
                    Strided<1>::of({&x.layout}, 1), x.data<T>(), gains, offsets);
@@ -185,12 +185,12 @@ struct Norm {
     /// x and g have dense rows. dx, and d_scale and d_shift where defined, are contiguous and shaped like the operands.
     template <class T>
     static void backward(const Handle& dx, const Handle& d_scale, const Handle& d_shift, const Handle& x,
-                         const Handle& scale, const Handle& g, NormOptions options, bool centre) {
+                         const Handle& scale, const Handle& g, NormOptions options, bool center) {
         using C = Compute<T>;
         const PerRow<T> gains = PerRow<T>::of(scale, x.extents());
         static_cast<void>(PerRow<T>::of(d_shift, x.extents()));
         require(g.extents() == x.extents(), "norm: input ", x.extents(), ", gradient ", g.extents());
-        const NormShape shape = shape_of(x, options, centre);
+        const NormShape shape = shape_of(x, options, center);
         std::shared_ptr<std::byte> scratch;
         RowStatistics<C>* statistics = nullptr;
         if (d_scale.defined() || d_shift.defined()) {
@@ -213,10 +213,10 @@ struct Norm {
     }
 
    private:
-    [[nodiscard]] static NormShape shape_of(const Handle& x, NormOptions options, bool centre) {
+    [[nodiscard]] static NormShape shape_of(const Handle& x, NormOptions options, bool center) {
         require(row_count(x.extents()) <= count_limit, "norm: ", row_count(x.extents()), " rows");
         return {row_count(x.extents()), static_cast<int>(x.extents().back()), static_cast<float>(options.epsilon),
-                options.plus_one ? 1.0F : 0.0F, centre};
+                options.plus_one ? 1.0F : 0.0F, center};
     }
 
     /// Fills those of d_scale and d_shift that are defined; both have the same number of groups.

@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Optimiser {
+struct Optimizer {
     /// target and source have the same extents and type, f32 or f64; the target is contiguous.
     template <class C>
     static void lerp(const Handle& target, const Handle& source, double weight) {

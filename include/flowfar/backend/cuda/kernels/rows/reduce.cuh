@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(reduce_threads)
     }
 }
 
-/// in [outer, middle, inner] → out [outer, pieces, inner]. A block owns `tile` neighbouring columns.
+/// in [outer, middle, inner] → out [outer, pieces, inner]. A block owns `tile` neighboring columns.
 template <ReduceOp Op, class Out, class In>
 __global__ void __launch_bounds__(reduce_threads)
     reduce_columns_kernel(Out* out, const In* in, Index middle, Index inner, Index piece, FastDivide pieces,

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Rotary embedding: neighbouring pairs of the last axis turn by an angle that depends on the token.
+/// Rotary embedding: neighboring pairs of the last axis turn by an angle that depends on the token.
 
 #include "flowfar/backend/cuda/kernels/elementwise/map.cuh"
 

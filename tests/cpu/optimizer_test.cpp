@@ -1,4 +1,4 @@
-#include "suites/optimiser.hpp"
+#include "suites/optimizer.hpp"
 
 #include "flowfar/backend/cpu/cpu.hpp"
 
