@@ -9,6 +9,8 @@
 
 #include "flowfar/io/tensors/safetensors.hpp"
 
+#include "folders.hpp"
+
 using flowfar::area_weights;
 using flowfar::bicubic_weights;
 using flowfar::bilinear_weights;
@@ -140,7 +142,7 @@ TEST_CASE("empty axes are refused") {
 }
 
 TEST_CASE("results agree with the recorded reference") {
-    const io::SafetensorsFile file(std::filesystem::path(FLOWFAR_SOURCE_DIR) / "tests/golden/far_filter.safetensors");
+    const io::SafetensorsFile file(flowfar::testing::source_folder() / "tests/golden/far_filter.safetensors");
     const auto tensor = [&](const std::string& name) { return io::values<double>(file.at(name)); };
     constexpr double tolerance = 5e-6;  // the reference is float32
     const std::vector<double> latent = tensor("latent");

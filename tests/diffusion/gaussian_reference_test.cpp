@@ -12,6 +12,7 @@
 #include "flowfar/io/tensors/safetensors.hpp"
 
 #include "fill.hpp"
+#include "folders.hpp"
 
 using flowfar::Cosine;
 using flowfar::Ddpm;
@@ -25,7 +26,8 @@ namespace {
 using Row = std::vector<double>;
 
 const flowfar::io::SafetensorsFile& golden() {
-    static const flowfar::io::SafetensorsFile file(std::string(FLOWFAR_SOURCE_DIR) + "/tests/golden/ddpm.safetensors");
+    static const flowfar::io::SafetensorsFile file(flowfar::testing::source_folder().string() +
+                                                   "/tests/golden/ddpm.safetensors");
     return file;
 }
 

@@ -8,6 +8,8 @@
 #include "flowfar/diffusion/respacing.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
 
+#include "folders.hpp"
+
 using flowfar::Cosine;
 using flowfar::Ddpm;
 using flowfar::DdpmSchedule;
@@ -31,7 +33,8 @@ static_assert(Spaced<Cosine1000, 10>::timestep_map[9] == 999);
 static_assert(Ddpm<1>::posterior_log_variance_clipped[0] < 0);
 
 const flowfar::io::SafetensorsFile& golden() {
-    static const flowfar::io::SafetensorsFile file(std::string(FLOWFAR_SOURCE_DIR) + "/tests/golden/ddpm.safetensors");
+    static const flowfar::io::SafetensorsFile file(flowfar::testing::source_folder().string() +
+                                                   "/tests/golden/ddpm.safetensors");
     return file;
 }
 

@@ -10,6 +10,7 @@
 #include "flowfar/flowmo.hpp"
 #include "flowfar/io.hpp"
 
+#include "folders.hpp"
 #include "golden_full.hpp"
 #include "temp_dir.hpp"
 
@@ -69,7 +70,7 @@ TEST_CASE("FlowMo-Lo: a checkpoint for PyTorch loads by name and computes what t
         MESSAGE("NOT RUN: FLOWFAR_TORCH_PYTHON names no Python with PyTorch to write the checkpoint again");
         return;
     }
-    const auto script = io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "make_torch_files.py";
+    const auto script = flowfar::testing::source_folder() / "tests" / "io" / "data" / "make_torch_files.py";
     for (const char* const format : {"zip", "stream"}) {
         const io::Path again = folder / text("again_", format, ".pth");
         const std::string command =

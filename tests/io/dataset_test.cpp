@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 #include "tar_builder.hpp"
@@ -189,7 +190,7 @@ TEST_CASE("a WebDataset shard has the labels beside its images") {
 TEST_CASE("a dataset gives images upright, or as they are stored") {
     const TempDir folder;
     fs::create_directories(folder / "data");
-    fs::copy_file(fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data/orientation_6.jpg", folder / "data/a.jpg");
+    fs::copy_file(flowfar::testing::source_folder() / "tests/io/data/orientation_6.jpg", folder / "data/a.jpg");
     io::ImageDataset data(folder / "data");
     const flowfar::Image upright = data.load(0);
     data.set_orientation(io::Orientation::stored);

@@ -16,6 +16,7 @@
 
 #include "flowfar/io/images/image.hpp"
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 
@@ -118,7 +119,7 @@ RawJpeg raw_gradient(int height, int width) {
 }  // namespace
 
 TEST_CASE("files written by another program decode as they did there") {
-    const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data";
+    const fs::path data = flowfar::testing::source_folder() / "tests/io/data";
     for (const char* name : {"color_420", "color_progressive", "gray", "cmyk", "cmyk_without_marker", "ycck",
                              "orientation_5", "orientation_6"}) {
         CAPTURE(name);

@@ -9,6 +9,7 @@
 #include "flowfar/io/tensors/safetensors_writer.hpp"
 #include "flowfar/io/tensors/torch_writer.hpp"
 
+#include "folders.hpp"
 #include "temp_dir.hpp"
 
 using namespace flowfar;
@@ -133,7 +134,7 @@ TEST_CASE("a FAR checkpoint of another size names the preset to use") {
 
 TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
     // checkpoint.pth's arguments say mask=True; it is no FAR model, so only the note is read.
-    const io::WeightsFile file(io::Path(FLOWFAR_SOURCE_DIR) / "tests/io/data/torch/checkpoint.pth");
+    const io::WeightsFile file(flowfar::testing::source_folder() / "tests/io/data/torch/checkpoint.pth");
     CHECK(io::far_masked(file) == true);
     const TempDir folder;
     write_far<FarB>(folder / "far.pth");

@@ -14,6 +14,7 @@
 
 #include "flowfar/io/tensors/npz.hpp"
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 #include "zip_builder.hpp"
@@ -29,7 +30,7 @@ namespace io = flowfar::io;
 
 namespace {
 
-const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "torch";
+const fs::path data = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch";
 
 /// What make_torch_files.py puts into an array.
 std::vector<double> numbers(Index count, bool is_unsigned = false) {

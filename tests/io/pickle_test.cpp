@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "zip_builder.hpp"
 
@@ -25,7 +26,7 @@ using io::PickleValue;
 namespace {
 
 std::string sample(int protocol) {
-    const fs::path path = fs::path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "torch" /
+    const fs::path path = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch" /
                           ("protocol" + std::to_string(protocol) + ".pkl");
     std::ifstream stream(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};

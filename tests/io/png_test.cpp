@@ -12,6 +12,7 @@
 
 #include "flowfar/io/images/image.hpp"
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 
@@ -225,7 +226,7 @@ TEST_CASE("every color type, depth and interlacing decodes to the right pixels")
 }
 
 TEST_CASE("files written by another program") {
-    const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests/io/data";
+    const fs::path data = flowfar::testing::source_folder() / "tests/io/data";
     for (const char* name : {"palette_transparent", "gray_alpha"}) {
         CAPTURE(name);
         const Image found = io::read_image(data / (std::string(name) + ".png"));

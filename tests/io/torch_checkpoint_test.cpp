@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 #include "torch_builder.hpp"
@@ -25,7 +26,7 @@ namespace io = flowfar::io;
 
 namespace {
 
-const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "torch";
+const fs::path data = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch";
 
 /// The number that make_torch_files.py puts at position i.
 double number(Index i, bool is_unsigned = false) {

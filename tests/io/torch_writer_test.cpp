@@ -9,6 +9,7 @@
 
 #include "flowfar/io/tensors/torch_checkpoint.hpp"
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 
@@ -140,7 +141,7 @@ TEST_CASE("PyTorch reads the files with weights_only=True") {
     const TempDir folder;
     write_single(folder / "single.pth");
     write_nested(folder / "nested.pth");
-    const fs::path script = fs::path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "make_torch_files.py";
+    const fs::path script = flowfar::testing::source_folder() / "tests" / "io" / "data" / "make_torch_files.py";
     const auto check = [&](const char* name) {
         const std::string command =
             text(python, " ", script.string(), " --check ", (folder / name).string(), " > ", (folder / "out").string());

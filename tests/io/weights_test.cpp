@@ -13,6 +13,7 @@
 #include "flowfar/checkpoints/state_dict.hpp"
 #include "flowfar/nn/linear.hpp"
 
+#include "folders.hpp"
 #include "io_support.hpp"
 #include "temp_dir.hpp"
 #include "zip_builder.hpp"
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path data = fs::path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "torch";
+const fs::path data = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch";
 
 /// The model of checkpoint.pth.
 struct Sequence {

@@ -15,6 +15,7 @@
 #include "flowfar/io/tensors/safetensors.hpp"
 #include "flowfar/nn/parameter.hpp"
 
+#include "folders.hpp"
 #include "golden.hpp"
 
 namespace flowfar::testing {
@@ -89,7 +90,7 @@ class FormulaFile {
 class Fixture {
    public:
     explicit Fixture(const std::string& name)
-        : file_(io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "perceptual" / "data" / (name + ".safetensors")) {}
+        : file_(flowfar::testing::source_folder() / "tests" / "perceptual" / "data" / (name + ".safetensors")) {}
 
     /// The reference's state dict.
     [[nodiscard]] FormulaFile weights(const std::string& part = "network") const {

@@ -8,6 +8,7 @@
 #include "flowfar/perceptual/resnet50.hpp"
 
 #include "fixture.hpp"
+#include "folders.hpp"
 #include "temp_dir.hpp"
 
 using namespace flowfar;
@@ -157,7 +158,7 @@ TEST_CASE("batch norms of parts that the network does not have are not read") {
 
 TEST_CASE("weights that Python 2 stored, as LPIPS's are") {
     LpipsWeights<AlexNet<Reference>> weights;
-    io::load_published(weights, io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "perceptual" / "data" / "python2.pth");
+    io::load_published(weights, flowfar::testing::source_folder() / "tests" / "perceptual" / "data" / "python2.pth");
     for (std::size_t i = 0; i < AlexNet<Reference>::channels.size(); ++i) {
         const auto expected = fill(text("lin", i, ".model.1.weight"),
                                    static_cast<std::size_t>(AlexNet<Reference>::channels[i]), 0.5, 0.5);

@@ -6,6 +6,7 @@
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
 
+#include "folders.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
@@ -153,7 +154,7 @@ TEST_CASE("--init starts from a model file") {
     CHECK(lines_of(folder / "b").front()["loss"] != lines_of(folder / "a").front()["loss"]);
     *(std::ranges::find(arguments, "--out") + 1) = (folder / "c").string();
     const Outcome foreign = run(
-        "flowmo_train", arguments + std::vector<std::string>{"--init", std::string(FLOWFAR_SOURCE_DIR) +
+        "flowmo_train", arguments + std::vector<std::string>{"--init", flowfar::testing::source_folder().string() +
                                                                            "/examples/models/far_tiny.safetensors"});
     CHECK(foreign.code == 1);
     CHECK(foreign.err.find("the tensors do not fit the model") != std::string::npos);

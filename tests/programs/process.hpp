@@ -17,6 +17,7 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/bytes/file.hpp"
 
+#include "folders.hpp"
 #include "temp_dir.hpp"
 
 namespace flowfar::testing {
@@ -31,7 +32,7 @@ struct Outcome {
 class Process {
    public:
     Process(const std::string& program, const std::vector<std::string>& arguments) {
-        const std::filesystem::path binary = std::filesystem::path(FLOWFAR_BINARY_DIR) / "examples" / program;
+        const std::filesystem::path binary = flowfar::testing::binary_folder() / "examples" / program;
         require(std::filesystem::exists(binary), binary.string(), ": missing; build the target \"examples\" first");
         std::vector<std::string> words = {binary.string()};
         words.insert(words.end(), arguments.begin(), arguments.end());

@@ -1,6 +1,8 @@
 # Writes one unit that holds several test files: cmake -DUNIT=<file> "-DSOURCES=<test files>" -P unite.cmake. What they include
 # comes first, each file then in a namespace of its own, where its include directives find that everything is there already.
 # One unit parses the library and instantiates what its tests share once: nine files compile four times as fast as alone.
+# Paths are relative to tests/, which is on the include path: the unit is equal in every checkout, for compiler caches.
+get_filename_component(tests "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
 set(includes)
 set(bodies)
 foreach(source IN LISTS SOURCES)
@@ -11,11 +13,14 @@ foreach(source IN LISTS SOURCES)
         string(REGEX REPLACE "^#include +([<\"][^>\"]+[>\"]).*" "\\1" header "${line}")
         string(REGEX REPLACE "^\"|\"$" "" path "${header}")
         if(EXISTS "${folder}/${path}")
-            set(header "\"${folder}/${path}\"")
+            file(REAL_PATH "${folder}/${path}" path)
+            file(RELATIVE_PATH path "${tests}" "${path}")
+            set(header "\"${path}\"")
         endif()
         list(APPEND includes "#include ${header}\n")
     endforeach()
-    string(APPEND bodies "namespace united_${name} {\n#include \"${source}\"\n}\n")
+    file(RELATIVE_PATH path "${tests}" "${source}")
+    string(APPEND bodies "namespace united_${name} {\n#include \"${path}\"\n}\n")
 endforeach()
 list(REMOVE_DUPLICATES includes)
 string(CONCAT includes ${includes})

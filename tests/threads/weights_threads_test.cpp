@@ -10,13 +10,14 @@
 #include "flowfar/io/tensors/weights.hpp"
 
 #include "at_once.hpp"
+#include "folders.hpp"
 
 using namespace flowfar;
 using flowfar::testing::at_once;
 
 namespace {
 
-const io::Path data = io::Path(FLOWFAR_SOURCE_DIR) / "tests" / "io" / "data" / "torch";
+const io::Path data = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch";
 
 /// All tensors' bytes, one after another; element types that cannot be loaded are left out.
 template <class File>
