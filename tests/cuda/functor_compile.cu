@@ -17,7 +17,7 @@ namespace {
 using flowfar::BinaryOp;
 using flowfar::UnaryOp;
 
-constexpr int unary_count = static_cast<int>(UnaryOp::round) + 1;
+constexpr int unary_count = static_cast<int>(UnaryOp::binary_entropy) + 1;
 constexpr int binary_count = static_cast<int>(BinaryOp::greater) + 1;
 constexpr int functor_values = 2 * unary_count + 3 * binary_count;
 constexpr int draws = 1000;

@@ -106,42 +106,6 @@ struct BinaryFunctor<BinaryOp::max> {
 };
 
 template <>
-struct BinaryFunctor<BinaryOp::min> {
-    template <class T>
-    FLOWFAR_HD static T forward(T a, T b) {
-        return a < b || a != a ? a : b;
-    }
-    /// 1 where a is smaller; a tie shares the cotangent equally
-    template <class T>
-    FLOWFAR_HD static T grad_a(T a, T b, T /*y*/, T g) {
-        return a < b ? g : (a == b ? T(0.5) * g : T(0));
-    }
-    /// 1 where b is smaller; a tie shares the cotangent equally
-    template <class T>
-    FLOWFAR_HD static T grad_b(T a, T b, T /*y*/, T g) {
-        return a > b ? g : (a == b ? T(0.5) * g : T(0));
-    }
-};
-
-template <>
-struct BinaryFunctor<BinaryOp::pow> {
-    template <class T>
-    FLOWFAR_HD static T forward(T a, T b) {
-        return std::pow(a, b);
-    }
-    /// b a^(b-1); 0 for b = 0, where y is constant
-    template <class T>
-    FLOWFAR_HD static T grad_a(T a, T b, T /*y*/, T g) {
-        return b == T(0) ? T(0) : g * b * std::pow(a, b - T(1));
-    }
-    /// y log a; 0 where y = 0, the limit for a -> 0
-    template <class T>
-    FLOWFAR_HD static T grad_b(T a, T /*b*/, T y, T g) {
-        return y == T(0) ? T(0) : g * y * std::log(a);
-    }
-};
-
-template <>
 struct BinaryFunctor<BinaryOp::equal> {
     template <class T>
     FLOWFAR_HD static T forward(T a, T b) {

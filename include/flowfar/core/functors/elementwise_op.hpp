@@ -14,30 +14,25 @@ namespace flowfar {
 
 /// Elementwise functions of one tensor. `a` and `b` are the scalars of `Unary`.
 enum class UnaryOp : std::uint8_t {
-    affine,          ///< a x + b
-    power,           ///< x^a
-    exp,             ///< e^x
-    log,             ///< natural logarithm
-    sqrt,            ///< square root
-    rsqrt,           ///< 1 / sqrt(x)
-    square,          ///< x^2
-    abs,             ///< |x|
-    sin,             ///< sine, radians
-    cos,             ///< cosine, radians
-    tanh,            ///< hyperbolic tangent
-    sigmoid,         ///< 1 / (1 + e^-x)
-    silu,            ///< x sigmoid(x)
-    gelu_tanh,       ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-    gelu_erf,        ///< x/2 (1 + erf(x / sqrt 2))
-    relu,            ///< max(x, 0)
-    softplus,        ///< log(1 + e^x)
-    erf,             ///< error function
-    clamp,           ///< x limited to [a, b]
-    binarize,        ///< +1 where x > 0, else -1; straight-through derivative (Bengio et al. 2013)
-    step,            ///< 1 where x > 0, else 0; derivative 0
-    binary_entropy,  ///< entropy in nats of a coin with P(heads) = sigmoid(x)
-    reciprocal,      ///< 1 / x
-    round            ///< nearest integer, ties to even; derivative 0
+    affine,         ///< a x + b
+    exp,            ///< e^x
+    log,            ///< natural logarithm
+    sqrt,           ///< square root
+    rsqrt,          ///< 1 / sqrt(x)
+    square,         ///< x^2
+    abs,            ///< |x|
+    sin,            ///< sine, radians
+    cos,            ///< cosine, radians
+    tanh,           ///< hyperbolic tangent
+    sigmoid,        ///< 1 / (1 + e^-x)
+    silu,           ///< x sigmoid(x)
+    gelu_tanh,      ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+    gelu_erf,       ///< x/2 (1 + erf(x / sqrt 2))
+    relu,           ///< max(x, 0)
+    softplus,       ///< log(1 + e^x)
+    clamp,          ///< x limited to [a, b]
+    binarize,       ///< +1 where x > 0, else -1; straight-through derivative (Bengio et al. 2013)
+    binary_entropy  ///< entropy in nats of a coin with P(heads) = sigmoid(x)
 };
 
 /// An elementwise function with its two scalars.
@@ -48,25 +43,24 @@ struct Unary {
 };
 
 /// Elementwise functions of two tensors. Comparisons give 0 or 1 and have derivative zero.
-enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, min, pow, equal, less, greater };
+enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, equal, less, greater };
 
 [[nodiscard]] constexpr std::string_view name_of(UnaryOp op) {
     constexpr std::string_view names[] = {
-        "affine",   "power", "exp",   "log",      "sqrt", "rsqrt",          "square",     "abs",
-        "sin",      "cos",   "tanh",  "sigmoid",  "silu", "gelu_tanh",      "gelu_erf",   "relu",
-        "softplus", "erf",   "clamp", "binarize", "step", "binary_entropy", "reciprocal", "round"};
+        "affine",  "exp",  "log",       "sqrt",     "rsqrt", "square",   "abs",   "sin",      "cos",           "tanh",
+        "sigmoid", "silu", "gelu_tanh", "gelu_erf", "relu",  "softplus", "clamp", "binarize", "binary_entropy"};
     const auto index = static_cast<std::size_t>(op);
     return index < std::size(names) ? names[index] : "?";
 }
 
 [[nodiscard]] constexpr std::string_view name_of(BinaryOp op) {
-    constexpr std::string_view names[] = {"add", "sub", "mul", "div", "max", "min", "pow", "equal", "less", "greater"};
+    constexpr std::string_view names[] = {"add", "sub", "mul", "div", "max", "equal", "less", "greater"};
     const auto index = static_cast<std::size_t>(op);
     return index < std::size(names) ? names[index] : "?";
 }
 
-/// Whether the derivative of `op` reads the operation's output. No derivative reads both; affine, binarize, step and
-/// round read neither.
+/// Whether the derivative of `op` reads the operation's output. No derivative reads both; affine and binarize read
+/// neither.
 [[nodiscard]] constexpr bool backward_uses_output(UnaryOp op) {
     switch (op) {
         case UnaryOp::exp:
@@ -75,7 +69,6 @@ enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, min, pow, equal, l
         case UnaryOp::tanh:
         case UnaryOp::sigmoid:
         case UnaryOp::relu:
-        case UnaryOp::reciprocal:
             return true;
         default:
             return false;
@@ -84,8 +77,7 @@ enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, min, pow, equal, l
 
 /// Whether the derivative of `op` reads the operation's input.
 [[nodiscard]] constexpr bool backward_uses_input(UnaryOp op) {
-    const bool constant_slope =
-        op == UnaryOp::affine || op == UnaryOp::binarize || op == UnaryOp::step || op == UnaryOp::round;
+    const bool constant_slope = op == UnaryOp::affine || op == UnaryOp::binarize;
     return !constant_slope && !backward_uses_output(op);
 }
 
@@ -96,8 +88,6 @@ decltype(auto) visit_unary(UnaryOp op, F&& f) {
     switch (op) {
         case UnaryOp::affine:
             return f.template operator()<UnaryOp::affine>();
-        case UnaryOp::power:
-            return f.template operator()<UnaryOp::power>();
         case UnaryOp::exp:
             return f.template operator()<UnaryOp::exp>();
         case UnaryOp::log:
@@ -128,20 +118,12 @@ decltype(auto) visit_unary(UnaryOp op, F&& f) {
             return f.template operator()<UnaryOp::relu>();
         case UnaryOp::softplus:
             return f.template operator()<UnaryOp::softplus>();
-        case UnaryOp::erf:
-            return f.template operator()<UnaryOp::erf>();
         case UnaryOp::clamp:
             return f.template operator()<UnaryOp::clamp>();
         case UnaryOp::binarize:
             return f.template operator()<UnaryOp::binarize>();
-        case UnaryOp::step:
-            return f.template operator()<UnaryOp::step>();
         case UnaryOp::binary_entropy:
             return f.template operator()<UnaryOp::binary_entropy>();
-        case UnaryOp::reciprocal:
-            return f.template operator()<UnaryOp::reciprocal>();
-        case UnaryOp::round:
-            return f.template operator()<UnaryOp::round>();
     }
     fail("unknown UnaryOp ", static_cast<int>(op));
 }
@@ -161,10 +143,6 @@ decltype(auto) visit_binary(BinaryOp op, F&& f) {
             return f.template operator()<BinaryOp::div>();
         case BinaryOp::max:
             return f.template operator()<BinaryOp::max>();
-        case BinaryOp::min:
-            return f.template operator()<BinaryOp::min>();
-        case BinaryOp::pow:
-            return f.template operator()<BinaryOp::pow>();
         case BinaryOp::equal:
             return f.template operator()<BinaryOp::equal>();
         case BinaryOp::less:

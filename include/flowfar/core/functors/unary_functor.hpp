@@ -48,7 +48,6 @@ inline constexpr double gelu_cubic = 0.044715;
 inline constexpr double two_sqrt_two_over_pi = 1.5957691216057307117;  // 2 sqrt(2 / pi)
 inline constexpr double inverse_sqrt_two = 0.70710678118654752440;
 inline constexpr double inverse_sqrt_two_pi = 0.39894228040143267794;
-inline constexpr double two_over_sqrt_pi = 1.1283791670955125739;
 
 }  // namespace detail
 
@@ -67,19 +66,6 @@ struct UnaryFunctor<UnaryOp::affine> {
     template <class T>
     FLOWFAR_HD static T backward(T /*x*/, T /*y*/, T g, T a, T /*b*/) {
         return g * a;
-    }
-};
-
-template <>
-struct UnaryFunctor<UnaryOp::power> {
-    template <class T>
-    FLOWFAR_HD static T forward(T x, T a, T /*b*/) {
-        return std::pow(x, a);
-    }
-    /// d(x^a) = a x^(a-1); the constant x^0 has slope 0 even at x = 0
-    template <class T>
-    FLOWFAR_HD static T backward(T x, T /*y*/, T g, T a, T /*b*/) {
-        return a == T(0) ? T(0) : g * a * std::pow(x, a - T(1));
     }
 };
 
@@ -290,19 +276,6 @@ struct UnaryFunctor<UnaryOp::softplus> {
 };
 
 template <>
-struct UnaryFunctor<UnaryOp::erf> {
-    template <class T>
-    FLOWFAR_HD static T forward(T x, T /*a*/, T /*b*/) {
-        return std::erf(x);
-    }
-    /// d erf x = 2 / sqrt(pi) e^(-x^2)
-    template <class T>
-    FLOWFAR_HD static T backward(T x, T /*y*/, T g, T /*a*/, T /*b*/) {
-        return g * T(detail::two_over_sqrt_pi) * std::exp(-x * x);
-    }
-};
-
-template <>
 struct UnaryFunctor<UnaryOp::clamp> {
     template <class T>
     FLOWFAR_HD static T forward(T x, T a, T b) {
@@ -329,19 +302,6 @@ struct UnaryFunctor<UnaryOp::binarize> {
 };
 
 template <>
-struct UnaryFunctor<UnaryOp::step> {
-    template <class T>
-    FLOWFAR_HD static T forward(T x, T /*a*/, T /*b*/) {
-        return x > T(0) ? T(1) : T(0);
-    }
-    /// 0 almost everywhere
-    template <class T>
-    FLOWFAR_HD static T backward(T /*x*/, T /*y*/, T /*g*/, T /*a*/, T /*b*/) {
-        return T(0);
-    }
-};
-
-template <>
 struct UnaryFunctor<UnaryOp::binary_entropy> {
     /// H = -p log p - q log q with p = s(x), q = s(-x); in z = |x| it reads log(1 + e^-z) + z s(-z)
     template <class T>
@@ -353,32 +313,6 @@ struct UnaryFunctor<UnaryOp::binary_entropy> {
     template <class T>
     FLOWFAR_HD static T backward(T x, T /*y*/, T g, T /*a*/, T /*b*/) {
         return -g * x * detail::logistic_slope(x);
-    }
-};
-
-template <>
-struct UnaryFunctor<UnaryOp::reciprocal> {
-    template <class T>
-    FLOWFAR_HD static T forward(T x, T /*a*/, T /*b*/) {
-        return T(1) / x;
-    }
-    /// d(1/x) = -1/x^2 = -y^2
-    template <class T>
-    FLOWFAR_HD static T backward(T /*x*/, T y, T g, T /*a*/, T /*b*/) {
-        return -g * y * y;
-    }
-};
-
-template <>
-struct UnaryFunctor<UnaryOp::round> {
-    template <class T>
-    FLOWFAR_HD static T forward(T x, T /*a*/, T /*b*/) {
-        return std::rint(x);
-    }
-    /// 0 almost everywhere
-    template <class T>
-    FLOWFAR_HD static T backward(T /*x*/, T /*y*/, T /*g*/, T /*a*/, T /*b*/) {
-        return T(0);
     }
 };
 
