@@ -145,10 +145,10 @@ BENCHMARK(gemm_stored)
 /// With a left operand that a norm or a product before has made for products: bf16, where they read it.
 void gemm_operand(benchmark::State& state) {
     const Bf16Products products;
-    const Handle x = Cpu::layer_norm(random({state.range(0), state.range(2)}, 1), {}, {}, {.to_operand = true});
+    const Handle x = Cpu::layer_norm(random({state.range(0), state.range(2)}, 1), {}, {}, {.pack_result = true});
     const Handle w = random({state.range(1), state.range(2)}, 2);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {.from_operand = true}));
+        benchmark::DoNotOptimize(Cpu::gemm(x, Cpu::permute(w, {1, 0}), {}, {.packed_input = true}));
     }
     state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
 }
@@ -243,7 +243,7 @@ void rope(benchmark::State& state) {
     const Handle x = random({1, 12, 4352, 96}, 1);
     const Handle angles = random({4352, 48}, 2);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(Cpu::rope(x, angles, angles, false));
+        benchmark::DoNotOptimize(Cpu::rope(x, angles, angles, Rotation::forward));
     }
     set_bytes(state, 2 * x.count());
 }
@@ -292,7 +292,7 @@ void multiply_add(benchmark::State& state) {
     const Handle y = random({1, 4352, 1152}, 2);
     const Handle gate = random({1, 1, 1152}, 3);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(Cpu::multiply_add(y, gate, x, false));
+        benchmark::DoNotOptimize(Cpu::multiply_add(y, gate, x, FactorKind::plain));
     }
     set_bytes(state, 3 * x.count());
 }
@@ -388,7 +388,7 @@ BENCHMARK(upsample_nearest2)->UseRealTime();
 void reduce_rows(benchmark::State& state) {
     const Handle x = random({4352, 1152}, 1);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(Cpu::reduce(ReduceOp::sum, x, Axes::only(0), false));
+        benchmark::DoNotOptimize(Cpu::reduce(ReduceOp::sum, x, Axes::only(0), ReducedAxes::drop));
     }
     set_bytes(state, x.count());
 }

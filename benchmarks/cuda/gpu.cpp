@@ -117,7 +117,8 @@ void row_operations(DType dtype) {
           3 * bytes, "TB/s");
     print("softmax " + type, seconds_of([&] { static_cast<void>(Cuda::softmax(x)); }), 2 * bytes, "TB/s");
     print("sum over rows " + type,
-          seconds_of([&] { static_cast<void>(Cuda::reduce(ReduceOp::sum, x, Axes{3U}, false)); }), bytes, "TB/s");
+          seconds_of([&] { static_cast<void>(Cuda::reduce(ReduceOp::sum, x, Axes{3U}, ReducedAxes::drop)); }), bytes,
+          "TB/s");
 }
 
 template <class T>

@@ -38,7 +38,7 @@ namespace flowfar::program {
 }
 
 struct ClassifierTrainOptions {
-    AdamSettings adam{2e-3, 0.9, 0.99, 1e-8, 0.05, true};  ///< weight decay on matrices and kernels only
+    AdamOptions adam{2e-3, 0.9, 0.99, 1e-8, 0.05, true};  ///< weight decay on matrices and kernels only
     RateSchedule rate;
     double clip = 1.0;  ///< largest gradient norm; 0 switches clipping off
     Index shift = 4;    ///< largest random shift in pixels, in each direction
@@ -66,7 +66,7 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
         for (const auto& p : all_) {
             (p.extents().rank() > 1 ? decayed : others).push_back(p);
         }
-        AdamSettings without = options.adam;
+        AdamOptions without = options.adam;
         without.weight_decay = 0.0;
         adam_.add_group(std::move(decayed), options.adam);
         adam_.add_group(std::move(others), without);

@@ -37,7 +37,7 @@ TEST_CASE("gradients of functions of one tensor") {
 
 TEST_CASE("binarize passes gradients straight through") {
     const Tracked64 x = Tape::leaf(random_handle({5}, 3));
-    backpropagate(Tape::reduce(ReduceOp::sum, Tape::unary({UnaryOp::binarize}, x), Axes::all(1), false));
+    backpropagate(Tape::reduce(ReduceOp::sum, Tape::unary({UnaryOp::binarize}, x), Axes::all(1), ReducedAxes::drop));
     CHECK((gradient_of(x) == std::vector<double>(5, 1.0)));
 }
 
@@ -81,12 +81,12 @@ TEST_CASE("gradients of where, not of its condition") {
 }
 
 TEST_CASE("gradients of multiply-add") {
-    for (const bool plus_one : {false, true}) {
+    for (const FactorKind kind : {FactorKind::plain, FactorKind::plus_one}) {
         for (const auto& [x, factor, addend] : {std::array{Extents{3, 4}, Extents{3, 4}, Extents{3, 4}},
                                                 {Extents{2, 3, 4}, Extents{2, 1, 4}, Extents{4}},
                                                 {Extents{}, Extents{3, 1}, Extents{2, 1, 4}}}) {
             check_gradient(text("multiply_add of ", x, ", ", factor, " and ", addend),
-                           [&](const auto& v) { return Tape::multiply_add(v[0], v[1], v[2], plus_one); },
+                           [&](const auto& v) { return Tape::multiply_add(v[0], v[1], v[2], kind); },
                            {random_handle(x, 15), random_handle(factor, 16), random_handle(addend, 17)});
         }
     }

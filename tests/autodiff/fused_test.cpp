@@ -65,8 +65,8 @@ TEST_CASE("gradients of modulated layer norm, and of products added through a ga
 TEST_CASE("gradients of rotary embedding") {
     const Tracked64 cos = Tape::constant(random_handle({3, 2}, 76));
     const Tracked64 sin = Tape::constant(random_handle({3, 2}, 77));
-    for (const bool inverse : {false, true}) {
-        check_gradient("rope", [&](const auto& v) { return Tape::rope(v[0], cos, sin, inverse); },
+    for (const Rotation rotation : {Rotation::forward, Rotation::inverse}) {
+        check_gradient("rope", [&](const auto& v) { return Tape::rope(v[0], cos, sin, rotation); },
                        {random_handle({2, 2, 3, 4}, 78)});
     }
 }

@@ -12,9 +12,9 @@ TEST_CASE("gradients of reductions over every set of axes") {
                 if (e.count() == 0 && (op == ReduceOp::max || op == ReduceOp::mean)) {
                     continue;  // the values themselves are not finite
                 }
-                for (const bool keep : {true, false}) {
+                for (const ReducedAxes reduced : {ReducedAxes::keep, ReducedAxes::drop}) {
                     check_gradient(text("reduction ", static_cast<int>(op), " of ", e, ", axes ", bits),
-                                   [=](const auto& x) { return Tape::reduce(op, x[0], Axes{bits}, keep); },
+                                   [=](const auto& x) { return Tape::reduce(op, x[0], Axes{bits}, reduced); },
                                    {random_handle(e, 21, -2.0, 2.0)});
                 }
             }
@@ -25,7 +25,7 @@ TEST_CASE("gradients of reductions over every set of axes") {
 TEST_CASE("elements that share a maximum share its gradient") {
     const std::vector<double> values{1.0, 3.0, 3.0, 2.0};
     const Tracked64 x = Tape::leaf(Reference::from_host(values.data(), {4}, DType::f64));
-    backpropagate(Tape::reduce(ReduceOp::max, x, Axes::only(0), false));
+    backpropagate(Tape::reduce(ReduceOp::max, x, Axes::only(0), ReducedAxes::drop));
     CHECK((gradient_of(x) == std::vector<double>{0.0, 0.5, 0.5, 0.0}));
 }
 

@@ -221,11 +221,11 @@ TEST_CASE("what is made for products gives their bits") {
         };
         const NormOptions modulation{.plus_one = true};
         const auto normal = layer_norm(x, scale, shift, modulation);
-        same(linear(layer_norm_input(x), up, wide), linear(layer_norm(x), up, wide));
-        same(linear(layer_norm_input(x, scale, shift, modulation), up, wide), linear(normal, up, wide));
-        same(linear(modulated_layer_norm_input(x, gain, gain, scale, shift), up, wide),
+        same(linear(layer_norm_packed(x), up, wide), linear(layer_norm(x), up, wide));
+        same(linear(layer_norm_packed(x, scale, shift, modulation), up, wide), linear(normal, up, wide));
+        same(linear(modulated_layer_norm_packed(x, gain, gain, scale, shift), up, wide),
              linear(modulate(layer_norm(x, gain, gain), spread(scale), spread(shift)), up, wide));
-        const auto inner = linear_input(layer_norm_input(x, scale, shift, modulation), up, wide, Activation::silu);
+        const auto inner = linear_packed(layer_norm_packed(x, scale, shift, modulation), up, wide, Activation::silu);
         const auto y = linear(linear(normal, up, wide, Activation::silu), down, gain);
         same(linear(inner, down, gain), y);
         same(linear_add(x, Rows(), inner, down, gain), x + y);

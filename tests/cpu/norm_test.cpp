@@ -36,10 +36,11 @@ TEST_CASE("cpu: rows have the same bits with all instruction sets") {
             for (const Handle& h :
                  {Cpu::layer_norm(x, scale, bias, {}), Cpu::layer_norm(x, {}, bias, {}), Cpu::rms_norm(x, bias, {}),
                   Cpu::modulated_layer_norm(x, bias, bias, scale, scale, {}), d.input, d.scale, d.shift,
-                  Cpu::multiply_add(x, bias, g, true), Cpu::binary(BinaryOp::mul, x, g),
-                  Cpu::unary({UnaryOp::affine, 0.3, 0.7}, x), Cpu::reduce(ReduceOp::sum, x, Axes::only(2), false),
-                  Cpu::reduce(ReduceOp::sum_squares, x, Axes::only(1), false),
-                  Cpu::reduce(ReduceOp::max, x, Axes::only(2), false), Cpu::cast(x, DType::bf16)}) {
+                  Cpu::multiply_add(x, bias, g, FactorKind::plus_one), Cpu::binary(BinaryOp::mul, x, g),
+                  Cpu::unary({UnaryOp::affine, 0.3, 0.7}, x),
+                  Cpu::reduce(ReduceOp::sum, x, Axes::only(2), ReducedAxes::drop),
+                  Cpu::reduce(ReduceOp::sum_squares, x, Axes::only(1), ReducedAxes::drop),
+                  Cpu::reduce(ReduceOp::max, x, Axes::only(2), ReducedAxes::drop), Cpu::cast(x, DType::bf16)}) {
                 const std::vector<double> values = values_of<Cpu>(h);
                 out.insert(out.end(), values.begin(), values.end());
             }

@@ -77,7 +77,8 @@ TEST_CASE("cuda: memory is counted and limited, and a refusal leaves everything 
         Cuda::set_memory_limit(Cuda::memory_use().used + 1000);
         CHECK_THROWS_AS(static_cast<void>(Cuda::empty({1000}, DType::f32)), Error);
         Cuda::set_memory_limit(~std::size_t{0});
-        CHECK((values_of<Cuda>(Cuda::reduce(ReduceOp::sum, h, Axes::all(2), false)) == std::vector<double>{1e6}));
+        CHECK((values_of<Cuda>(Cuda::reduce(ReduceOp::sum, h, Axes::all(2), ReducedAxes::drop)) ==
+               std::vector<double>{1e6}));
     }
     CHECK(Cuda::memory_use().used == before);
     CHECK(Cuda::memory_use().high_water >= before + 4000000);

@@ -1,4 +1,4 @@
-#include "flowfar/diffusion/gaussian_reference.hpp"
+#include "gaussian_reference.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

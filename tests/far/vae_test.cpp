@@ -68,7 +68,8 @@ TEST_CASE("a step against the gradient lowers the loss, and every parameter has 
     for (const auto& p : parameters(model)) {
         INFO(p.name);
         REQUIRE(p.gradient().defined());
-        const auto norm = Cpu::reduce(ReduceOp::sum_squares, p.gradient(), Axes::all(p.extents().rank()), false);
+        const auto norm =
+            Cpu::reduce(ReduceOp::sum_squares, p.gradient(), Axes::all(p.extents().rank()), ReducedAxes::drop);
         squares += static_cast<double>(*norm.data<float>());
     }
     CHECK(std::isfinite(squares));

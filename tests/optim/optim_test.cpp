@@ -32,7 +32,7 @@ struct ScalarAdam {
     double v = 0;
     int step = 0;
 
-    void update(double& p, double g, const AdamSettings& s, double rate) {
+    void update(double& p, double g, const AdamOptions& s, double rate) {
         ++step;
         const double lr = s.learning_rate * rate;
         if (s.decoupled) {
@@ -50,8 +50,8 @@ TEST_CASE("parameter groups have settings of their own, and steps follow the tex
     Layer layer = make_layer(1);
     auto all = parameters(layer);
     Adam<A> adam;
-    const AdamSettings decayed{0.1, 0.9, 0.95, 1e-8, 0.02, true};
-    const AdamSettings coupled{0.05, 0.8, 0.99, 1e-6, 0.3, false};
+    const AdamOptions decayed{0.1, 0.9, 0.95, 1e-8, 0.02, true};
+    const AdamOptions coupled{0.05, 0.8, 0.99, 1e-6, 0.3, false};
     adam.add_group({all[0]}, decayed);
     adam.add_group({all[1]}, coupled);
     std::vector<double> weight = layer.weight.to_host();

@@ -148,9 +148,9 @@ void check_binary_backward(DType dtype) {
             }
             for (const auto& [a, b] : binary_operands(make, positive)) {
                 const Twin<B> g = make.uniform(broadcast(a.extents(), b.extents(), "test"));
-                for (const bool first : {true, false}) {
+                for (const Operand operand : {Operand::first, Operand::second}) {
                     const auto backward = [=](auto backend, const auto& x, const auto& y, const auto& d) {
-                        return backend.binary_backward(op, first, x, y, backend.binary(op, x, y), d);
+                        return backend.binary_backward(op, operand, x, y, backend.binary(op, x, y), d);
                     };
                     agree<B>(text("backward of ", name_of(op), " of ", a.extents(), " and ", b.extents()), make,
                              4.0 * approx::of(dtype), backward, a, b, g);
@@ -164,12 +164,12 @@ template <class B>
 void check_multiply_add(DType dtype) {
     Maker<B> make(dtype, 108);
     const auto check = [&](const Twin<B>& x, const Twin<B>& factor, const Twin<B>& addend) {
-        for (const bool plus_one : {false, true}) {
+        for (const FactorKind kind : {FactorKind::plain, FactorKind::plus_one}) {
             agree<B>(
                 text("multiply_add of ", x.extents(), ", ", factor.extents(), " and ", addend.extents()), make,
                 2.0 * approx::of(dtype),
-                [plus_one](auto b, const auto& hx, const auto& hf, const auto& ha) {
-                    return b.multiply_add(hx, hf, ha, plus_one);
+                [kind](auto b, const auto& hx, const auto& hf, const auto& ha) {
+                    return b.multiply_add(hx, hf, ha, kind);
                 },
                 x, factor, addend);
         }

@@ -121,10 +121,10 @@ void check_rope(DType dtype) {
     const auto check = [&](const Twin<B>& x) {
         const Index tokens = x.extents()[2];
         const Index pairs = x.extents()[3] / 2;
-        for (const bool inverse : {false, true}) {
+        for (const Rotation rotation : {Rotation::forward, Rotation::inverse}) {
             agree<B>(
                 text("rope of ", x.extents()), make, approx::of(dtype),
-                [=](auto b, const auto& h, const auto& c, const auto& s) { return b.rope(h, c, s, inverse); }, x,
+                [=](auto b, const auto& h, const auto& c, const auto& s) { return b.rope(h, c, s, rotation); }, x,
                 make.uniform({tokens, pairs}), make.uniform({tokens, pairs}));
         }
     };
@@ -138,7 +138,7 @@ void check_rope(DType dtype) {
     check(make.uniform({1, 1, 1, 8}).expand({2, 3, 4, 8}));
     const auto x = make.uniform({1, 2, 5, 8});
     const auto with_table = [&](const Extents& e) {
-        return B::rope(x.tested, make.uniform(e).tested, make.uniform(e).tested, false);
+        return B::rope(x.tested, make.uniform(e).tested, make.uniform(e).tested, Rotation::forward);
     };
     CHECK_THROWS_AS(static_cast<void>(with_table({4, 4})), Error);
     CHECK_THROWS_AS(static_cast<void>(with_table({5, 3})), Error);

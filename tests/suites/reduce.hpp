@@ -24,8 +24,8 @@ void check_reduce(DType dtype) {
         }
         for (unsigned bits = 0; bits < (1U << shape.rank()); ++bits) {
             for (const ReduceOp op : reduce_ops) {
-                for (const bool keep : {true, false}) {
-                    const auto reduce = [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, keep); };
+                for (const ReducedAxes reduced : {ReducedAxes::keep, ReducedAxes::drop}) {
+                    const auto reduce = [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, reduced); };
                     const std::string name = text("reduce ", static_cast<int>(op), " of ", shape, ", axes ", bits);
                     const double tolerance = approx::of(dtype, shape.count());
                     agree<B>(name, make, tolerance, reduce, x);
@@ -34,7 +34,9 @@ void check_reduce(DType dtype) {
             }
         }
     }
-    const auto over_first = [](auto b, const auto& h) { return b.reduce(ReduceOp::sum, h, Axes::only(0), false); };
+    const auto over_first = [](auto b, const auto& h) {
+        return b.reduce(ReduceOp::sum, h, Axes::only(0), ReducedAxes::drop);
+    };
     agree<B>("a broadcast view", make, approx::of(dtype, 50), over_first, make.uniform({1, 7}, 0.5, 1).expand({50, 7}));
     agree<B>("a slice", make, approx::of(dtype, 50), over_first, make.uniform({50, 9}, 0.5, 1).slice(1, 2, 5));
 }
@@ -52,7 +54,7 @@ void check_long_reduce() {
             for (const ReduceOp op : reduce_ops) {
                 agree<B>(
                     text("reduce ", static_cast<int>(op), " of ", shape, ", axes ", bits), make, approx::f32,
-                    [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, false); }, x);
+                    [=](auto b, const auto& h) { return b.reduce(op, h, Axes{bits}, ReducedAxes::drop); }, x);
             }
         }
     }

@@ -42,7 +42,8 @@ using Function = std::function<Tracked64(const std::vector<Tracked64>&)>;
 /// Σ weights ∘ y, with weights that depend on the seed: a scalar whose gradient tests every element of y's.
 [[nodiscard]] inline Tracked64 weighted_sum(const Tracked64& y, std::uint32_t seed) {
     const Tracked64 weights = Tape::constant(random_handle(y.value.extents(), seed, 0.5, 1.5));
-    return Tape::reduce(ReduceOp::sum, Tape::binary(BinaryOp::mul, y, weights), Axes::all(y.value.rank()), false);
+    return Tape::reduce(ReduceOp::sum, Tape::binary(BinaryOp::mul, y, weights), Axes::all(y.value.rank()),
+                        ReducedAxes::drop);
 }
 
 inline void backpropagate(const Tracked64& loss) {

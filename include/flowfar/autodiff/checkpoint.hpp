@@ -39,31 +39,31 @@ PoolVector<Tracked<B>> checkpoint_handles(F f, const PoolVector<Tracked<B>>& inp
     // even if no input is tracked.
     const Tracked<B> anchor = Autodiff<B>::leaf(H{});
     parents.push_back(&anchor);
-    const Tracked<B> hub =
-        record<B>(H{}, std::span<const Tracked<B>* const>(parents), [rerun, state](const H&, const Cotangents<B>& out) {
-            const auto [results, leaves] = rerun();
-            PoolVector<Root<B>> roots;
-            for (std::size_t i = 0; i < results.size(); ++i) {
-                if (state->gradients[i].defined() && results[i].node != nullptr) {
-                    roots.push_back({results[i].node, state->gradients[i]});
-                }
-            }
-            propagate<B>(std::span<const Root<B>>(roots));
-            for (std::size_t i = 0; i < leaves.size(); ++i) {
-                if (leaves[i].node != nullptr && leaves[i].node->gradient.defined()) {
-                    out.add(i, leaves[i].node->gradient);
-                }
-            }
-        });
+    const Tracked<B> hub = record<B>(H{}, std::span<const Tracked<B>* const>(parents),
+                                     [rerun, state](const H&, const Cotangents<B>& grads) {
+                                         const auto [results, leaves] = rerun();
+                                         PoolVector<Root<B>> roots;
+                                         for (std::size_t i = 0; i < results.size(); ++i) {
+                                             if (state->gradients[i].defined() && results[i].node != nullptr) {
+                                                 roots.push_back({results[i].node, state->gradients[i]});
+                                             }
+                                         }
+                                         propagate<B>(std::span<const Root<B>>(roots));
+                                         for (std::size_t i = 0; i < leaves.size(); ++i) {
+                                             if (leaves[i].node != nullptr && leaves[i].node->gradient.defined()) {
+                                                 grads.add(i, leaves[i].node->gradient);
+                                             }
+                                         }
+                                     });
     PoolVector<Tracked<B>> results;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         if (outputs[i].node == nullptr) {
             results.push_back(outputs[i]);
             continue;
         }
-        results.push_back(record<B>(outputs[i].value, {&hub}, [state, i](const H& g, const Cotangents<B>& out) {
+        results.push_back(record<B>(outputs[i].value, {&hub}, [state, i](const H& g, const Cotangents<B>& grads) {
             state->gradients[i] = g;
-            out.touch(0);
+            grads.touch(0);
         }));
     }
     return results;

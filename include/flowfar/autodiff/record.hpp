@@ -23,7 +23,7 @@ template <PlainBackend B, class F>
 Tracked<B> record(typename B::Handle value, std::span<const Tracked<B>* const> inputs, F rule) {
     struct RuleOf final : Rule<B> {
         explicit RuleOf(F f) : function(std::move(f)) {}
-        void apply(const typename B::Handle& g, const Cotangents<B>& out) override { function(g, out); }
+        void apply(const typename B::Handle& g, const Cotangents<B>& grads) override { function(g, grads); }
         F function;
     };
     std::uint64_t order = 0;
@@ -69,7 +69,7 @@ typename B::Handle sum_to(const typename B::Handle& g, const Extents& extents) {
             axes = axes | Axes::only(axis);
         }
     }
-    return B::reshape(axes.bits == 0 ? g : B::reduce(ReduceOp::sum, g, axes, true), extents);
+    return B::reshape(axes.bits == 0 ? g : B::reduce(ReduceOp::sum, g, axes, ReducedAxes::keep), extents);
 }
 
 }  // namespace detail

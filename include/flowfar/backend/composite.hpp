@@ -19,9 +19,10 @@ namespace flowfar {
 /// inherits them and overrides those it can do faster; `Reference` keeps them all, so they are the tests' oracle.
 template <class B, class H>
 struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H> {
-    /// x ∘ factor + addend, broadcast; with `plus_one` the factor is 1 + factor.
-    [[nodiscard]] static H multiply_add(const H& x, const H& factor, const H& addend, bool plus_one) {
-        return add(mul(x, plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor), addend);
+    /// x ∘ factor + addend, broadcast; with FactorKind::plus_one the factor is 1 + factor.
+    [[nodiscard]] static H multiply_add(const H& x, const H& factor, const H& addend, FactorKind kind) {
+        return add(mul(x, kind == FactorKind::plus_one ? B::unary({UnaryOp::affine, 1.0, 1.0}, factor) : factor),
+                   addend);
     }
 
     /// Softmax's gradient from its output y: y ∘ (g − Σ g ∘ y), over the last axis.
@@ -60,9 +61,9 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
         return {dx, scale_gradient(n, x, scale, g), H{}};
     }
 
-    /// Rotates adjacent pairs of the last axis: (a, b) → (a cos − b sin, a sin + b cos); `inverse` negates the angle.
-    /// x [batch, heads, tokens, D]; cos, sin [tokens, D/2].
-    [[nodiscard]] static H rope(const H& x, const H& cos, const H& sin, bool inverse) {
+    /// Rotates adjacent pairs of the last axis: (a, b) → (a cos − b sin, a sin + b cos); Rotation::inverse negates the
+    /// angle. x [batch, heads, tokens, D]; cos, sin [tokens, D/2].
+    [[nodiscard]] static H rope(const H& x, const H& cos, const H& sin, Rotation rotation) {
         Extents pairs = B::extents(x);
         const int axis = pairs.rank();
         pairs[axis - 1] /= 2;
@@ -70,7 +71,8 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
         Extents table = B::extents(cos);
         table.push_back(1);
         const H c = B::reshape(cos, table);
-        const H s = B::unary({UnaryOp::affine, inverse ? -1.0 : 1.0, 0.0}, B::reshape(sin, table));
+        const H s =
+            B::unary({UnaryOp::affine, rotation == Rotation::inverse ? -1.0 : 1.0, 0.0}, B::reshape(sin, table));
         const H split = B::reshape(x, pairs);
         const H a = B::slice(split, axis, 0, 1);
         const H b = B::slice(split, axis, 1, 2);
@@ -142,7 +144,7 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
     [[nodiscard]] static H mul(const H& a, const H& b) { return B::binary(BinaryOp::mul, a, b); }
     /// Reduces the last axis and keeps it with extent 1.
     [[nodiscard]] static H last(ReduceOp op, const H& x) {
-        return B::reduce(op, x, Axes::only(B::extents(x).rank() - 1), true);
+        return B::reduce(op, x, Axes::only(B::extents(x).rank() - 1), ReducedAxes::keep);
     }
     [[nodiscard]] static H transposed(const H& x) {
         Extents order;
@@ -189,7 +191,7 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
         if (B::extents(operand).rank() == 2 && B::extents(operand)[0] != 1) {
             axes.bits &= ~1U;
         }
-        return B::reshape(B::reduce(ReduceOp::sum, g, axes, true), B::extents(operand));
+        return B::reshape(B::reduce(ReduceOp::sum, g, axes, ReducedAxes::keep), B::extents(operand));
     }
     [[nodiscard]] static H scale_gradient(const H& n, const H& x, const H& scale, const H& g) {
         return scale.defined() ? sum_to(mul(g, n), x, scale) : H{};

@@ -49,7 +49,7 @@ struct CompositeConv {
         for (Index tap = 0; tap < s.taps(); ++tap) {
             const H seen = B::reshape(view(padded, s, tap), {s.batch, s.in, s.pixels()});
             const H each = B::gemm(rows, B::permute(seen, {0, 2, 1}), H{}, {});
-            B::assign(matrix(out, s, tap), B::reduce(ReduceOp::sum, each, Axes::only(0), false));
+            B::assign(matrix(out, s, tap), B::reduce(ReduceOp::sum, each, Axes::only(0), ReducedAxes::drop));
         }
         return out;
     }
@@ -70,8 +70,8 @@ struct CompositeConv {
         const H dx = B::layer_norm_backward(grouped(x, groups), H{}, H{}, grouped(gn, groups), options).input;
         const Axes others{Axes::all(e.rank()).bits & ~Axes::only(1).bits};
         const H products = B::binary(BinaryOp::mul, g, normalized(x, groups, epsilon));
-        return {B::reshape(dx, e), B::reduce(ReduceOp::sum, products, others, false),
-                B::reduce(ReduceOp::sum, g, others, false)};
+        return {B::reshape(dx, e), B::reduce(ReduceOp::sum, products, others, ReducedAxes::drop),
+                B::reduce(ReduceOp::sum, g, others, ReducedAxes::drop)};
     }
 
     /// Every pixel four times: x [batch, channels, h, w] → [batch, channels, 2h, 2w].
@@ -86,7 +86,7 @@ struct CompositeConv {
         const Extents e = B::extents(g);
         require(e.rank() == 4 && e[2] % 2 == 0 && e[3] % 2 == 0, "upsample_nearest2: a gradient of ", e);
         const H six = B::reshape(g, {e[0], e[1], e[2] / 2, 2, e[3] / 2, 2});
-        return B::reduce(ReduceOp::sum, six, Axes::only(3) | Axes::only(5), false);
+        return B::reduce(ReduceOp::sum, six, Axes::only(3) | Axes::only(5), ReducedAxes::drop);
     }
 
     /// Maximum or mean of each window of x [batch, channels, h, w], channel by channel.

@@ -16,7 +16,7 @@ struct CompositeLinear {
         const H y = B::gemm(a, b, bias, options);
         require(B::extents(residual) == B::extents(y), "gemm_add: adding ", B::extents(residual), " to ",
                 B::extents(y));
-        return gate.defined() ? B::multiply_add(y, per_row(gate, y), residual, false)
+        return gate.defined() ? B::multiply_add(y, per_row(gate, y), residual, FactorKind::plain)
                               : B::binary(BinaryOp::add, residual, y);
     }
 
@@ -24,8 +24,8 @@ struct CompositeLinear {
     /// [batch, C] for x [batch, …, C]. `options` are those of the norm; `plus_one` is about its gain.
     [[nodiscard]] static H modulated_layer_norm(const H& x, const H& gain, const H& bias, const H& scale,
                                                 const H& shift, NormOptions options) {
-        options.to_operand = false;
-        return B::multiply_add(B::layer_norm(x, gain, bias, options), per_row(scale, x), per_row(shift, x), true);
+        return B::multiply_add(B::layer_norm(x, gain, bias, options), per_row(scale, x), per_row(shift, x),
+                               FactorKind::plus_one);
     }
 
    protected:

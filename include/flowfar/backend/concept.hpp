@@ -40,7 +40,7 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::unary(Unary{}, h) } -> std::same_as<typename B::Handle>;
     { B::binary(BinaryOp::add, h, h) } -> std::same_as<typename B::Handle>;
     { B::where(h, h, h) } -> std::same_as<typename B::Handle>;
-    { B::reduce(ReduceOp::sum, h, Axes{}, true) } -> std::same_as<typename B::Handle>;
+    { B::reduce(ReduceOp::sum, h, Axes{}, ReducedAxes::keep) } -> std::same_as<typename B::Handle>;
     { B::softmax(h) } -> std::same_as<typename B::Handle>;
     { B::log_softmax(h) } -> std::same_as<typename B::Handle>;
     // linear algebra, indexing
@@ -49,12 +49,12 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
     { B::gather_rows(h, h) } -> std::same_as<typename B::Handle>;
     { B::scatter_add_rows(h, h, Index{1}) } -> std::same_as<typename B::Handle>;
     // fused
-    { B::multiply_add(h, h, h, false) } -> std::same_as<typename B::Handle>;
+    { B::multiply_add(h, h, h, FactorKind::plain) } -> std::same_as<typename B::Handle>;
     { B::layer_norm(h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::rms_norm(h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
     { B::gemm_add(h, h, h, h, h, GemmOptions{}) } -> std::same_as<typename B::Handle>;
     { B::modulated_layer_norm(h, h, h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
-    { B::rope(h, h, h, false) } -> std::same_as<typename B::Handle>;
+    { B::rope(h, h, h, Rotation::forward) } -> std::same_as<typename B::Handle>;
     {B::attention(h, h, h, 1.0, MaskKind::full)};
     // images
     { B::conv2d(h, h, h, ConvOptions{}) } -> std::same_as<typename B::Handle>;
@@ -75,7 +75,7 @@ concept PlainBackend = Backend<B> && requires(typename B::Handle& target, const 
     { B::square_sums(std::span<const typename B::Handle>{}) } -> std::same_as<typename B::Handle>;
     {B::multiply_each(std::span<const typename B::Handle>{}, h)};
     { B::unary_backward(Unary{}, h, h, h) } -> std::same_as<typename B::Handle>;
-    { B::binary_backward(BinaryOp::add, true, h, h, h, h) } -> std::same_as<typename B::Handle>;
+    { B::binary_backward(BinaryOp::add, Operand::first, h, h, h, h) } -> std::same_as<typename B::Handle>;
     { B::softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
     { B::log_softmax_backward(h, h) } -> std::same_as<typename B::Handle>;
     { B::layer_norm_backward(h, h, h, h, NormOptions{}) } -> std::same_as<NormGradients<typename B::Handle>>;

@@ -10,6 +10,7 @@
 #include "flowfar/backend/host_memory.hpp"
 #include "flowfar/backend/rows.hpp"
 #include "flowfar/backend/views.hpp"
+#include "flowfar/core/shapes/reduce_shape.hpp"
 
 namespace flowfar {
 
@@ -78,8 +79,8 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         });
         return make(left, extents, a.dtype);
     }
-    /// dL/da (`first`) or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
-    [[nodiscard]] static Handle binary_backward(BinaryOp op, bool first, const Handle& a, const Handle& b,
+    /// dL/da or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
+    [[nodiscard]] static Handle binary_backward(BinaryOp op, Operand operand, const Handle& a, const Handle& b,
                                                 const Handle& y, const Handle& g) {
         const std::vector<double> left = values(expand(a, g.extents()));
         const std::vector<double> right = values(expand(b, g.extents()));
@@ -87,8 +88,8 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         std::vector<double> out = values(g);
         visit_binary(op, [&]<BinaryOp Op>() {
             for (std::size_t i = 0; i < out.size(); ++i) {
-                out[i] = first ? BinaryFunctor<Op>::grad_a(left[i], right[i], result[i], out[i])
-                               : BinaryFunctor<Op>::grad_b(left[i], right[i], result[i], out[i]);
+                out[i] = operand == Operand::first ? BinaryFunctor<Op>::grad_a(left[i], right[i], result[i], out[i])
+                                                   : BinaryFunctor<Op>::grad_b(left[i], right[i], result[i], out[i]);
             }
         });
         return make(out, g.extents(), g.dtype);
@@ -104,39 +105,23 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
         return make(left, extents, a.dtype);
     }
 
-    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
-        Extents kept;
-        Extents result;
-        Extents order;
-        Index reduced = 1;
-        for (int axis = 0; axis < x.rank(); ++axis) {
-            const bool gone = axes.contains(axis);
-            kept.push_back(gone ? 1 : x.extents()[axis]);
-            if (!gone) {
-                result.push_back(x.extents()[axis]);
-                order.push_back(axis);
-            } else {
-                reduced *= x.extents()[axis];
-            }
-        }
-        for (int axis = 0; axis < x.rank(); ++axis) {
-            if (axes.contains(axis)) {
-                order.push_back(axis);
-            }
-        }
-        const std::vector<double> v = values(permute(x, order));
-        std::vector<double> out(static_cast<std::size_t>(result.count()));
+    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced) {
+        const ReduceShape shape = ReduceShape::of(x.extents(), axes, reduced);
+        const std::vector<double> v = values(shape.order.rank() == 0 ? x : permute(x, shape.order));
+        std::vector<double> out(static_cast<std::size_t>(shape.outer * shape.inner));
         for (std::size_t i = 0; i < out.size(); ++i) {
+            const Index from = static_cast<Index>(i) / shape.inner * shape.middle * shape.inner;
             double total = op == ReduceOp::max ? -std::numeric_limits<double>::infinity() : 0.0;
-            for (Index j = 0; j < reduced; ++j) {
-                const double value = v[i * static_cast<std::size_t>(reduced) + static_cast<std::size_t>(j)];
+            for (Index m = 0; m < shape.middle; ++m) {
+                const double value =
+                    v[static_cast<std::size_t>(from + m * shape.inner + static_cast<Index>(i) % shape.inner)];
                 total = op == ReduceOp::max           ? std::max(total, value)
                         : op == ReduceOp::sum_squares ? total + value * value
                                                       : total + value;
             }
-            out[i] = op == ReduceOp::mean ? total / static_cast<double>(reduced) : total;
+            out[i] = op == ReduceOp::mean ? total / static_cast<double>(shape.middle) : total;
         }
-        return make(out, keep ? kept : result, x.dtype);
+        return make(out, shape.result, x.dtype);
     }
     /// Softmax over the last axis.
     [[nodiscard]] static Handle softmax(const Handle& x) {

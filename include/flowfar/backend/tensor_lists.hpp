@@ -29,7 +29,7 @@ struct TensorLists {
     [[nodiscard]] static H square_sums(std::span<const H> tensors) {
         PoolVector<H> sums;
         for (const H& x : tensors) {
-            const H sum = B::reduce(ReduceOp::sum_squares, x, Axes::all(B::extents(x).rank()), false);
+            const H sum = B::reduce(ReduceOp::sum_squares, x, Axes::all(B::extents(x).rank()), ReducedAxes::drop);
             sums.push_back(B::reshape(B::cast(sum, DType::f64), {1}));
         }
         return sums.empty() ? B::empty({0}, DType::f64) : B::concat(std::span<const H>(sums), 0);

@@ -16,6 +16,18 @@ enum class Activation : std::uint8_t { none, silu, gelu_tanh, gelu_erf };
 /// Which keys a query may see. `causal`: key j is visible to query i if j <= i + (keys - queries).
 enum class MaskKind : std::uint8_t { full, causal };
 
+/// Whether a reduction leaves its axes with extent 1.
+enum class ReducedAxes : std::uint8_t { drop, keep };
+
+/// Whether a product takes a factor as it is or one more: adaptive modulation scales by 1 + scale.
+enum class FactorKind : std::uint8_t { plain, plus_one };
+
+/// Which way a rotary embedding turns.
+enum class Rotation : std::uint8_t { forward, inverse };
+
+/// An operand of a function of two tensors.
+enum class Operand : std::uint8_t { first, second };
+
 /// A set of axes as a bit mask.
 struct Axes {
     unsigned bits = 0;
@@ -28,21 +40,28 @@ struct Axes {
 
 /// y = act(alpha · a b + bias).
 ///
-/// With `to_operand` an f32 result is nothing but the left operand of products with `from_operand`: where those round
-/// it to bf16, a backend may give it in bf16, in the order in which they read it. Their results are f32 again.
+/// With `pack_result` an f32 result is nothing but the left operand of products with `packed_input`: where those round
+/// it to bf16, a backend that packs_linear_inputs may give it in bf16, in the order in which they read it. Their
+/// results are f32 again. Other backends are never asked for it.
 struct GemmOptions {
     double alpha = 1.0;
     Activation activation = Activation::none;
-    bool to_operand = false;
-    bool from_operand = false;
+    bool pack_result = false;
+    bool packed_input = false;
 };
 
-/// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `to_operand` is that
-/// of GemmOptions.
+/// Whether a backend can give the input of linear layers in the form that its products read.
+template <class B>
+inline constexpr bool packs_linear_inputs = requires {
+    requires B::packs_linear_inputs;
+};
+
+/// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `pack_result` is
+/// that of GemmOptions.
 struct NormOptions {
     double epsilon = 1e-6;
     bool plus_one = false;
-    bool to_operand = false;
+    bool pack_result = false;
 };
 
 /// Gradients of a normalization; `scale` and `shift` are undefined where the operand was.

@@ -31,7 +31,7 @@ template <AnyTensor A, AnyTensor B>
 }
 
 template <AnyTensor X, AnyTensor F, AnyTensor A>
-[[nodiscard]] auto multiply_add(const X& x, const F& factor, const A& addend, bool plus_one) {
+[[nodiscard]] auto multiply_add(const X& x, const F& factor, const A& addend, FactorKind kind) {
     static_assert(std::is_same_v<typename X::Backend, typename F::Backend> &&
                       std::is_same_v<typename X::Backend, typename A::Backend>,
                   "multiply_add: the operands live on different backends");
@@ -40,7 +40,7 @@ template <AnyTensor X, AnyTensor F, AnyTensor A>
                   "multiply_add: the operands have different element types; cast one of them");
     constexpr auto product = shape_algebra::broadcast<typename X::Shape, typename F::Shape>();
     using S = ShapeOf<shape_algebra::broadcast<ShapeOf<product>, typename A::Shape>()>;
-    return WithShape<X, S>(X::Backend::multiply_add(x.handle(), factor.handle(), addend.handle(), plus_one));
+    return WithShape<X, S>(X::Backend::multiply_add(x.handle(), factor.handle(), addend.handle(), kind));
 }
 
 }  // namespace detail
@@ -86,16 +86,18 @@ template <AnyTensor X> [[nodiscard]] X operator-(const X& x) { return affine(x, 
 /// Sum, mean and sum of squares over all elements.
 template <AnyTensor X>
 [[nodiscard]] auto sum(const X& x) {
-    return WithShape<X, Shape<>>(X::Backend::reduce(ReduceOp::sum, x.handle(), Axes::all(X::Shape::rank), false));
+    return WithShape<X, Shape<>>(
+        X::Backend::reduce(ReduceOp::sum, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
 }
 template <AnyTensor X>
 [[nodiscard]] auto mean(const X& x) {
-    return WithShape<X, Shape<>>(X::Backend::reduce(ReduceOp::mean, x.handle(), Axes::all(X::Shape::rank), false));
+    return WithShape<X, Shape<>>(
+        X::Backend::reduce(ReduceOp::mean, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
 }
 template <AnyTensor X>
 [[nodiscard]] auto sum_squares(const X& x) {
     return WithShape<X, Shape<>>(
-        X::Backend::reduce(ReduceOp::sum_squares, x.handle(), Axes::all(X::Shape::rank), false));
+        X::Backend::reduce(ReduceOp::sum_squares, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
 }
 
 /// Reduction over one axis, which stays with extent 1.
@@ -104,7 +106,7 @@ template <int Axis, AnyTensor X>
     static_assert(Axis >= -X::Shape::rank && Axis < X::Shape::rank, "reduce: the tensor has no such axis");
     constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, 1>()>;
-    return WithShape<X, S>(X::Backend::reduce(op, x.handle(), Axes::only(axis), true));
+    return WithShape<X, S>(X::Backend::reduce(op, x.handle(), Axes::only(axis), ReducedAxes::keep));
 }
 template <int Axis, AnyTensor X>
 [[nodiscard]] auto sum(const X& x) {
@@ -140,15 +142,16 @@ template <AnyTensor A, AnyTensor B>
     return WithShape<A, S>(A::Backend::gemm(a.handle(), b.handle(), {}, {.alpha = alpha}));
 }
 
-/// A tensor like X that only `linear` reads, as its input: made by functions that end in `_input`. The backend may keep
-/// it in the form that its products read; the result of `linear` is the same to the last bit.
+/// A tensor like X that only `linear` reads, as its input: made by functions that end in `_packed`. The backend may
+/// keep it in the form that its products read; the result of `linear` is the same to the last bit.
 template <AnyTensor X>
-class LinearInput {
+class PackedInput {
    public:
     /// What the backend is told about an operation that gives one, or about a product that reads one.
-    static constexpr bool marked = std::is_same_v<typename X::Element, float>;
+    static constexpr bool packed =
+        std::is_same_v<typename X::Element, float> && packs_linear_inputs<typename X::Backend>;
 
-    explicit LinearInput(typename X::Backend::Handle handle) : handle_(std::move(handle)) {}
+    explicit PackedInput(typename X::Backend::Handle handle) : handle_(std::move(handle)) {}
     [[nodiscard]] const typename X::Backend::Handle& handle() const { return handle_; }
 
    private:
@@ -162,17 +165,17 @@ struct LinearOperand {};
 template <AnyTensor X>
 struct LinearOperand<X> {
     using Tensor = X;
-    static constexpr bool marked = false;
+    static constexpr bool packed = false;
 };
 template <AnyTensor X>
-struct LinearOperand<LinearInput<X>> {
+struct LinearOperand<PackedInput<X>> {
     using Tensor = X;
-    static constexpr bool marked = LinearInput<X>::marked;
+    static constexpr bool packed = PackedInput<X>::packed;
 };
 
 }  // namespace detail
 
-/// What linear layers read: a tensor or a LinearInput.
+/// What linear layers read: a tensor or a PackedInput.
 template <class X>
 concept AnyLinearInput = requires {
     typename detail::LinearOperand<X>::Tensor;
@@ -198,26 +201,24 @@ template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 using LinearResult = typename decltype(linear_result<X, W, V>())::type;
 
-template <AnyLinearInput X, AnyTensor W, AnyTensor V>
-[[nodiscard]] typename W::Backend::Handle linear(const X& x, const W& weight, const V& bias, Activation activation,
-                                                 bool to_operand) {
-    using B = typename W::Backend;
-    return B::gemm(x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
-                   {.activation = activation, .to_operand = to_operand, .from_operand = LinearOperand<X>::marked});
-}
-
 }  // namespace detail
 
-/// act(x Wᵀ + bias): x […, In], a tensor or a LinearInput, W [Out, In], bias [Out] or absent → […, Out].
+/// act(x Wᵀ + bias): x […, In], a tensor or a PackedInput, W [Out, In], bias [Out] or absent → […, Out].
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
-    return detail::LinearResult<X, W, V>(detail::linear(x, weight, bias, activation, false));
+    using B = typename W::Backend;
+    return detail::LinearResult<X, W, V>(
+        B::gemm(x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
+                {.activation = activation, .packed_input = detail::LinearOperand<X>::packed}));
 }
-/// The same as the input of another linear layer.
+/// `linear` as the input of another linear layer.
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
-[[nodiscard]] auto linear_input(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
-    using Y = LinearInput<detail::LinearResult<X, W, V>>;
-    return Y(detail::linear(x, weight, bias, activation, Y::marked));
+[[nodiscard]] auto linear_packed(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
+    using B = typename W::Backend;
+    using Y = PackedInput<detail::LinearResult<X, W, V>>;
+    return Y(B::gemm(
+        x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
+        {.activation = activation, .pack_result = Y::packed, .packed_input = detail::LinearOperand<X>::packed}));
 }
 /// residual + gate ∘ (x Wᵀ + bias) in one pass: gate absent (1), [Out] or, for x [batch, …, In], [batch, Out].
 template <AnyTensor R, AnyTensor G, AnyLinearInput X, AnyTensor W, AnyTensor V>
@@ -230,7 +231,7 @@ template <AnyTensor R, AnyTensor G, AnyLinearInput X, AnyTensor W, AnyTensor V>
     static_assert(G::Shape::rank <= 2 && compatible(G::Shape::at(-1), Y::Shape::at(-1)),
                   "linear_add: the gate must be as wide as the result");
     return Y(B::gemm_add(residual.handle(), gate.handle(), x.handle(), B::permute(weight.handle(), {1, 0}),
-                         bias.handle(), {.from_operand = detail::LinearOperand<X>::marked}));
+                         bias.handle(), {.packed_input = detail::LinearOperand<X>::packed}));
 }
 
 /// (x − mean) / sqrt(var + ε) over the last axis (Ba et al. 2016), without gain and bias.
@@ -248,28 +249,28 @@ template <AnyTensor X, AnyTensor G>
 }
 /// Both as the input of a linear layer; scale and shift may be absent.
 template <AnyTensor X>
-[[nodiscard]] auto layer_norm_input(const X& x) {
-    return LinearInput<X>(X::Backend::layer_norm(x.handle(), {}, {}, {.to_operand = LinearInput<X>::marked}));
+[[nodiscard]] auto layer_norm_packed(const X& x) {
+    return PackedInput<X>(X::Backend::layer_norm(x.handle(), {}, {}, {.pack_result = PackedInput<X>::packed}));
 }
 template <AnyTensor X, AnyTensor G>
-[[nodiscard]] auto layer_norm_input(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
+[[nodiscard]] auto layer_norm_packed(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
     static_assert(same_backend<X, G>, "layer_norm: the operands live on different backends");
     static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
                   "layer_norm: scale and shift must be as wide as the input");
-    options.to_operand = LinearInput<X>::marked;
-    return LinearInput<X>(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
+    options.pack_result = PackedInput<X>::packed;
+    return PackedInput<X>(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
 }
 /// LN(x) ∘ (1 + scale) + shift as the input of a linear layer: the norm has gain and bias [C]; scale and shift are [C]
 /// or, for x [batch, …, C], [batch, C].
 template <AnyTensor X, AnyTensor G, AnyTensor M>
-[[nodiscard]] auto modulated_layer_norm_input(const X& x, const G& gain, const G& bias, const M& scale, const M& shift,
-                                              double epsilon = 1e-6) {
+[[nodiscard]] auto modulated_layer_norm_packed(const X& x, const G& gain, const G& bias, const M& scale, const M& shift,
+                                               double epsilon = 1e-6) {
     static_assert(same_backend<X, G, M>, "modulated_layer_norm: the operands live on different backends");
     static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)) && compatible(X::Shape::at(-1), M::Shape::at(-1)),
                   "modulated_layer_norm: gain, bias, scale and shift must be as wide as the input");
-    return LinearInput<X>(X::Backend::modulated_layer_norm(x.handle(), gain.handle(), bias.handle(), scale.handle(),
-                                                           shift.handle(),
-                                                           {.epsilon = epsilon, .to_operand = LinearInput<X>::marked}));
+    return PackedInput<X>(
+        X::Backend::modulated_layer_norm(x.handle(), gain.handle(), bias.handle(), scale.handle(), shift.handle(),
+                                         {.epsilon = epsilon, .pack_result = PackedInput<X>::packed}));
 }
 /// x / sqrt(mean x² + ε) · scale over the last axis (Zhang & Sennrich 2019); scale [C].
 template <AnyTensor X, AnyTensor G>
@@ -288,7 +289,7 @@ template <AnyTensor X, AnyTensor C>
     static_assert(depth == dyn || pairs == dyn || depth == 2 * pairs,
                   "rope: the table must hold half as many angles as the head has channels");
     require(x.extent(-2) == cos.extent(0), "rope: ", x.extent(-2), " tokens, but angles for ", cos.extent(0));
-    return X(X::Backend::rope(x.handle(), cos.handle(), sin.handle(), false));
+    return X(X::Backend::rope(x.handle(), cos.handle(), sin.handle(), Rotation::forward));
 }
 
 /// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, heads, keys, D] → q's shape.
@@ -319,12 +320,12 @@ template <AnyTensor X, AnyTensor R>
 /// x ∘ factor + addend in one pass, broadcast, in the shape of the result of these two operations.
 template <AnyTensor X, AnyTensor F, AnyTensor A>
 [[nodiscard]] auto multiply_add(const X& x, const F& factor, const A& addend) {
-    return detail::multiply_add(x, factor, addend, false);
+    return detail::multiply_add(x, factor, addend, FactorKind::plain);
 }
 /// x ∘ (1 + scale) + shift in one pass (adaptive modulation).
 template <AnyTensor X, AnyTensor F, AnyTensor A>
 [[nodiscard]] auto modulate(const X& x, const F& scale, const A& shift) {
-    return detail::multiply_add(x, scale, shift, true);
+    return detail::multiply_add(x, scale, shift, FactorKind::plus_one);
 }
 
 /// a where condition is not zero, else b.

@@ -1,7 +1,7 @@
 #pragma once
 
 /// DDPM training and sampling on tensors with a learned variance range: rows [rows, channels] of an ε-predicting
-/// network whose output is [rows, 2·channels], ε then v. diffusion/gaussian_reference.hpp is the same in scalar double.
+/// network whose output is [rows, 2·channels], ε then v.
 
 #include <cmath>
 #include <span>

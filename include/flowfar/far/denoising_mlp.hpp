@@ -23,8 +23,8 @@ struct DenoisingBlock {
     /// x and `activated`, SiLU of the condition: [rows, width] each.
     [[nodiscard]] Rows operator()(const Rows& x, const Rows& activated) const {
         const auto m = modulation(activated);  // shift, scale, gate
-        const auto h = modulated_layer_norm_input(x, in_ln.weight, in_ln.bias, slice<1, Width, 2 * Width>(m),
-                                                  slice<1, 0, Width>(m), in_ln.epsilon);
+        const auto h = modulated_layer_norm_packed(x, in_ln.weight, in_ln.bias, slice<1, Width, 2 * Width>(m),
+                                                   slice<1, 0, Width>(m), in_ln.epsilon);
         return mlp.add(x, slice<1, 2 * Width, 3 * Width>(m), h);
     }
     void initialize(std::uint64_t seed) {
@@ -88,7 +88,7 @@ struct DenoisingMlp {
             h = block(h, activated);
         }
         const auto m = modulation(activated);  // shift, scale
-        return linear(layer_norm_input(h, slice<1, Width, 2 * Width>(m), slice<1, 0, Width>(m), {.plus_one = true}));
+        return linear(layer_norm_packed(h, slice<1, Width, 2 * Width>(m), slice<1, 0, Width>(m), {.plus_one = true}));
     }
 
     /// Weights xavier uniform, biases 0, time embedding N(0, 0.02²), modulations and output 0.

@@ -13,7 +13,7 @@ namespace flowfar {
 /// script): AdamW with weight decay on matrices, gradient norm limited to 3, an average of every step. The published
 /// learning rate is 1e-4 · batch / 256 after a linear warm-up of 100 epochs.
 struct FarTrainOptions {
-    AdamSettings adam{1e-4, 0.9, 0.95, 1e-8, 0.02, true};
+    AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.02, true};
     RateSchedule rate;  ///< constant, no warm-up
     double clip = 3.0;  ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
@@ -60,7 +60,7 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
         for (const auto& p : all_) {
             (has_weight_decay(p) ? decayed : others).push_back(p);
         }
-        AdamSettings without = options_.adam;
+        AdamOptions without = options_.adam;
         without.weight_decay = 0.0;
         adam_.add_group(std::move(decayed), options_.adam);
         adam_.add_group(std::move(others), without);

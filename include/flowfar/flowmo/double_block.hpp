@@ -59,7 +59,7 @@ struct Stream {
     [[nodiscard]] Chunks modulation(const Vector& vec) const { return vec.defined() ? mod(vec) : Chunks{}; }
 
     [[nodiscard]] static auto normalize(const Sequence& x, const Vector& shift, const Vector& scale) {
-        return layer_norm_input(x, scale, shift, {.plus_one = shift.defined()});
+        return layer_norm_packed(x, scale, shift, {.plus_one = shift.defined()});
     }
     /// Normalized queries and keys and plain values of this stream, before rotation.
     [[nodiscard]] auto heads(const Sequence& x, const Chunks& m) const {

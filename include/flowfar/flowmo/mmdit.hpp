@@ -24,7 +24,7 @@ struct FinalLayer {
     template <AnyTensor X>
     [[nodiscard]] auto operator()(const X& x, const Vector& vec) const {
         if (!vec.defined()) {
-            return linear(layer_norm_input(x));
+            return linear(layer_norm_packed(x));
         }
         return modulated(x, modulation(silu(vec)));
     }
@@ -32,7 +32,7 @@ struct FinalLayer {
     template <AnyTensor X, AnyTensor M>
     [[nodiscard]] auto modulated(const X& x, const M& m) const {
         const X y = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
-        return linear(layer_norm_input(y));
+        return linear(layer_norm_packed(y));
     }
     void initialize(std::uint64_t seed) {
         linear.initialize(fold(seed, "linear"));

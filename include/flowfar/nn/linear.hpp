@@ -19,10 +19,10 @@ struct Linear {
     [[nodiscard]] auto operator()(const X& x, Activation activation = Activation::none) const {
         return linear(x, weight, bias, activation);
     }
-    /// The same as the input of another linear layer.
+    /// Its result as the input of another linear layer only.
     template <AnyLinearInput X>
-    [[nodiscard]] auto input(const X& x, Activation activation = Activation::none) const {
-        return linear_input(x, weight, bias, activation);
+    [[nodiscard]] auto packed(const X& x, Activation activation = Activation::none) const {
+        return linear_packed(x, weight, bias, activation);
     }
     /// residual + gate ∘ (x Wᵀ + b); the gate may be absent (1), [Out] or [batch, Out].
     template <AnyTensor R, AnyTensor G, AnyLinearInput X>

@@ -14,12 +14,12 @@ struct Mlp {
 
     template <AnyLinearInput X>
     [[nodiscard]] auto operator()(const X& x) const {
-        return down(up.input(x, Act));
+        return down(up.packed(x, Act));
     }
     /// residual + gate ∘ of it; the gate may be absent (1), [Width] or [batch, Width].
     template <AnyTensor R, AnyTensor G, AnyLinearInput X>
     [[nodiscard]] auto add(const R& residual, const G& gate, const X& x) const {
-        return down.add(residual, gate, up.input(x, Act));
+        return down.add(residual, gate, up.packed(x, Act));
     }
     void initialize(std::uint64_t seed) {
         up.initialize(fold(seed, 0U));

@@ -17,10 +17,10 @@ struct LayerNorm {
     [[nodiscard]] X operator()(const X& x) const {
         return layer_norm(x, weight, bias, {.epsilon = epsilon});
     }
-    /// The same as the input of a linear layer.
+    /// Its result as the input of a linear layer only.
     template <AnyTensor X>
-    [[nodiscard]] auto input(const X& x) const {
-        return layer_norm_input(x, weight, bias, {.epsilon = epsilon});
+    [[nodiscard]] auto packed(const X& x) const {
+        return layer_norm_packed(x, weight, bias, {.epsilon = epsilon});
     }
     void initialize(std::uint64_t /*seed*/) {
         init::constant(weight, 1.0);

@@ -37,7 +37,7 @@ struct VitBlock {
     /// own results are not computed.
     [[nodiscard]] Sequence operator()(const Sequence& x, Index skip = 0, const BlockDropout& dropout = {}) const {
         const Index tokens = x.extent(1);
-        auto heads = split_heads<HeadCount>(qkv(norm1.input(x)));
+        auto heads = split_heads<HeadCount>(qkv(norm1.packed(x)));
         if (skip > 0) {
             heads.query = slice<2>(heads.query, skip, tokens);
         }
@@ -47,7 +47,7 @@ struct VitBlock {
         if (!drop.active()) {
             const Tensor<B, Shape<Hidden>, T> gate;  // absent
             const Sequence y = proj.add(kept, gate, attended);
-            return fc2.add(y, gate, fc1.input(norm2.input(y), Activation::gelu_erf));
+            return fc2.add(y, gate, fc1.packed(norm2.packed(y), Activation::gelu_erf));
         }
         const Sequence y = kept + drop.at("proj")(proj(attended));
         const auto inner = drop.at("fc1")(fc1(norm2(y), Activation::gelu_erf));

@@ -9,16 +9,6 @@
 
 namespace flowfar {
 
-/// Settings of one parameter group. `decoupled` chooses AdamW's weight decay (Loshchilov & Hutter 2019).
-struct AdamSettings {
-    double learning_rate = 1e-3;
-    double beta1 = 0.9;
-    double beta2 = 0.999;
-    double epsilon = 1e-8;
-    double weight_decay = 0.0;
-    bool decoupled = true;
-};
-
 /// Adam and AdamW (Kingma & Ba 2015) over the parameters of models on Autodiff<B>. Moments appear when a parameter
 /// first has a gradient; parameters without one are left alone, as PyTorch does.
 template <class A>
@@ -36,14 +26,15 @@ class Adam {
         std::int64_t steps = 0;
     };
 
-    /// Adds a group; the references must stay valid as long as the optimizer.
-    void add_group(std::vector<ParameterRef<A>> parameters, AdamSettings settings) {
+    /// Adds a group; its `step` and `gradient_scale` are set by `step`. The references must stay valid as long as the
+    /// optimizer.
+    void add_group(std::vector<ParameterRef<A>> parameters, AdamOptions settings) {
         groups_.push_back(settings);
         for (ParameterRef<A>& p : parameters) {
             slots_.push_back({std::move(p), groups_.size() - 1, {}, {}, 0});
         }
     }
-    [[nodiscard]] std::vector<AdamSettings>& groups() { return groups_; }
+    [[nodiscard]] std::vector<AdamOptions>& groups() { return groups_; }
     [[nodiscard]] std::vector<Slot>& slots() { return slots_; }
 
     /// One step; learning rates are multiplied by `rate` (schedule) and gradients by `gradient_scale` (clipping).
@@ -71,16 +62,17 @@ class Adam {
                 slot.first = B::full(B::extents(value), B::dtype(value), 0.0);
                 slot.second = B::full(B::extents(value), B::dtype(value), 0.0);
             }
-            const AdamSettings& s = groups_[slot.group];
-            const AdamOptions options{s.learning_rate * rate, s.beta1,     s.beta2,      s.epsilon,
-                                      s.weight_decay,         s.decoupled, ++slot.steps, gradient_scale};
+            AdamOptions options = groups_[slot.group];
+            options.learning_rate *= rate;
+            options.step = ++slot.steps;
+            options.gradient_scale = gradient_scale;
             targets.push_back({value, gradient, slot.first, slot.second, options});
             slot.parameter.clear_gradient();
         }
         return targets;
     }
 
-    std::vector<AdamSettings> groups_;
+    std::vector<AdamOptions> groups_;
     std::vector<Slot> slots_;
 };
 

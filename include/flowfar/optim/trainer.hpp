@@ -102,7 +102,7 @@ class Trainer {
         const auto gradients = detail::gradients<A>(all_);
         using B = Plain<A>;
         if constexpr (RunsAhead<B>) {
-            const auto sum = B::reduce(ReduceOp::sum, B::square_sums(gradients), Axes::all(1), false);
+            const auto sum = B::reduce(ReduceOp::sum, B::square_sums(gradients), Axes::all(1), ReducedAxes::drop);
             const auto norm = B::unary({UnaryOp::sqrt}, sum);
             numbers.add(norm);
             adam_.step(rate, GradientLimit<typename B::Handle>{norm, clip});

@@ -23,8 +23,8 @@ template <class B>
     const auto affine = [](double a, double b, const auto& h) { return B::unary({UnaryOp::affine, a, b}, h); };
     const Axes all = Axes::all(B::extents(x).rank());
     // A maximum may pass over NaN; a sum does not.
-    const auto finite = B::reduce(ReduceOp::sum, affine(0.0, 0.0, x), all, false);
-    const auto largest = B::reduce(ReduceOp::max, B::unary({UnaryOp::abs}, x), all, false);
+    const auto finite = B::reduce(ReduceOp::sum, affine(0.0, 0.0, x), all, ReducedAxes::drop);
+    const auto largest = B::reduce(ReduceOp::max, B::unary({UnaryOp::abs}, x), all, ReducedAxes::drop);
     constexpr double infinity = std::numeric_limits<double>::infinity();
     const auto excess = B::unary({UnaryOp::clamp, 0.0, infinity}, affine(1.0, -signed_unit_limit, largest));
     return B::binary(BinaryOp::add, finite, B::unary({UnaryOp::sqrt}, affine(-1.0, 0.0, excess)));
@@ -39,11 +39,12 @@ void check_signed_unit(const X& images, std::string_view what) {
     using Scalar = Tensor<B, Shape<>, typename X::Element>;
     const Axes all = Axes::all(X::Shape::rank);
     const auto magnitudes = B::unary({UnaryOp::abs}, value_of<typename X::Backend>(images.handle()));
-    require(std::isfinite(Scalar(B::reduce(ReduceOp::sum, magnitudes, all, false)).item()), what,
+    require(std::isfinite(Scalar(B::reduce(ReduceOp::sum, magnitudes, all, ReducedAxes::drop)).item()), what,
             ": the images contain NaN or infinity");
-    const auto largest = images.extents().count() == 0
-                             ? 0.0
-                             : static_cast<double>(Scalar(B::reduce(ReduceOp::max, magnitudes, all, false)).item());
+    const auto largest =
+        images.extents().count() == 0
+            ? 0.0
+            : static_cast<double>(Scalar(B::reduce(ReduceOp::max, magnitudes, all, ReducedAxes::drop)).item());
     require(largest <= detail::signed_unit_limit, what, ": expected pixels in [-1, 1], found one of magnitude ",
             largest);
 }

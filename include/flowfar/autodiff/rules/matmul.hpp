@@ -12,14 +12,13 @@ struct Matmul {
 
     /// y = alpha · a b + bias: da = alpha · g bᵀ, db = alpha · aᵀ g, dbias = Σ rows of g.
     [[nodiscard]] static Handle gemm(const Handle& a, const Handle& b, const Handle& bias, GemmOptions options) {
-        options.to_operand = false;  // gradients read it, too
         if (options.activation != Activation::none && (a.node || b.node || bias.node)) {
             const Handle linear = gemm(a, b, bias, {.alpha = options.alpha});
             H y = B::unary({unary_of(options.activation)}, linear.value);
             return record<B>(
                 std::move(y), {&linear},
-                [op = unary_of(options.activation), x = linear.value](const H& g, const Cotangents<B>& out) {
-                    out.add(0, B::unary_backward({op}, x, H{}, g));
+                [op = unary_of(options.activation), x = linear.value](const H& g, const Cotangents<B>& grads) {
+                    grads.add(0, B::unary_backward({op}, x, H{}, g));
                 });
         }
         H y = B::gemm(a.value, b.value, bias.value, options);
@@ -27,21 +26,21 @@ struct Matmul {
         const H vb = a.node != nullptr ? b.value : H{};
         return record<B>(
             std::move(y), {&a, &b, &bias},
-            [va, vb, eb = B::extents(b.value), alpha = options.alpha](const H& g, const Cotangents<B>& out) {
-                if (out.wants(0)) {
-                    out.add(0, B::gemm(g, transposed(vb), H{}, {.alpha = alpha}));
+            [va, vb, eb = B::extents(b.value), alpha = options.alpha](const H& g, const Cotangents<B>& grads) {
+                if (grads.wants(0)) {
+                    grads.add(0, B::gemm(g, transposed(vb), H{}, {.alpha = alpha}));
                 }
-                if (out.wants(1)) {
+                if (grads.wants(1)) {
                     const bool shared = eb.rank() == 2;  // one matrix for all batches: sum over them too
                     const H left = shared ? as_matrix(va) : va;
                     const H right = shared ? as_matrix(g) : g;
                     // Computed as (gᵀ a)ᵀ: the weight of a linear layer is stored transposed, so its
                     // gradient comes out contiguous.
                     const H gb = transposed(B::gemm(transposed(right), left, H{}, {.alpha = alpha}));
-                    out.add(1, detail::sum_to<B>(gb, eb));
+                    grads.add(1, detail::sum_to<B>(gb, eb));
                 }
-                if (out.wants(2)) {
-                    out.add(2, B::reduce(ReduceOp::sum, as_matrix(g), Axes::only(0), false));
+                if (grads.wants(2)) {
+                    grads.add(2, B::reduce(ReduceOp::sum, as_matrix(g), Axes::only(0), ReducedAxes::drop));
                 }
             });
     }

@@ -21,6 +21,7 @@ namespace flowfar {
 /// and small exact computations use, goes to the reference loops.
 struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
     using Handle = flowfar::Handle;
+    static constexpr bool packs_linear_inputs = true;
 
     [[nodiscard]] static std::string_view name() { return "cpu"; }
     [[nodiscard]] static bool available() { return true; }
@@ -51,13 +52,13 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
     [[nodiscard]] static Handle unary(Unary op, const Handle& x);
     [[nodiscard]] static Handle unary_backward(Unary op, const Handle& x, const Handle& y, const Handle& g);
     [[nodiscard]] static Handle binary(BinaryOp op, const Handle& x, const Handle& y);
-    /// dL/da (`first`) or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
-    [[nodiscard]] static Handle binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y,
+    /// dL/da or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
+    [[nodiscard]] static Handle binary_backward(BinaryOp op, Operand operand, const Handle& x, const Handle& y,
                                                 const Handle& z, const Handle& g);
     [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
-                                             bool plus_one);
+                                             FactorKind kind);
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& x, const Handle& y);
-    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep);
+    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced);
     /// Softmax and log-softmax over the last axis.
     [[nodiscard]] static Handle softmax(const Handle& x);
     [[nodiscard]] static Handle log_softmax(const Handle& x);
@@ -79,7 +80,7 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
     [[nodiscard]] static Handle rms_norm(const Handle& x, const Handle& scale, NormOptions options);
     [[nodiscard]] static NormGradients<Handle> rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
                                                                  NormOptions options);
-    [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse);
+    [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation);
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
                                                            double scale, MaskKind mask);
     [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,

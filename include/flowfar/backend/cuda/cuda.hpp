@@ -77,11 +77,11 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static Handle unary(Unary op, const Handle& x);
     [[nodiscard]] static Handle unary_backward(Unary op, const Handle& x, const Handle& y, const Handle& g);
     [[nodiscard]] static Handle binary(BinaryOp op, const Handle& x, const Handle& y);
-    /// dL/da (`first`) or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
-    [[nodiscard]] static Handle binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y,
+    /// dL/da or dL/db of y = op(a, b) in y's extents: not yet summed over broadcast axes.
+    [[nodiscard]] static Handle binary_backward(BinaryOp op, Operand operand, const Handle& x, const Handle& y,
                                                 const Handle& z, const Handle& g);
     [[nodiscard]] static Handle where(const Handle& condition, const Handle& x, const Handle& y);
-    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, bool keep);
+    [[nodiscard]] static Handle reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced);
     /// Softmax and log-softmax over the last axis.
     [[nodiscard]] static Handle softmax(const Handle& x);
     [[nodiscard]] static Handle log_softmax(const Handle& x);
@@ -97,7 +97,7 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
 
     /// The fused operations: backend/composite.hpp says what each computes.
     [[nodiscard]] static Handle multiply_add(const Handle& x, const Handle& factor, const Handle& addend,
-                                             bool plus_one);
+                                             FactorKind kind);
     [[nodiscard]] static Handle layer_norm(const Handle& x, const Handle& scale, const Handle& shift,
                                            NormOptions options);
     [[nodiscard]] static NormGradients<Handle> layer_norm_backward(const Handle& x, const Handle& scale,
@@ -106,7 +106,7 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static Handle rms_norm(const Handle& x, const Handle& scale, NormOptions options);
     [[nodiscard]] static NormGradients<Handle> rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
                                                                  NormOptions options);
-    [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse);
+    [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation);
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
                                                            double scale, MaskKind mask);
     [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,

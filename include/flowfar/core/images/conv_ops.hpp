@@ -55,7 +55,7 @@ template <AnyTensor X>
     static_assert(X::Shape::rank == 4, "spatial_mean: the input is [batch, channels, height, width]");
     const Axes pixels = Axes::only(2) | Axes::only(3);
     using S = Shape<X::Shape::at(0), X::Shape::at(1)>;
-    return WithShape<X, S>(X::Backend::reduce(ReduceOp::mean, x.handle(), pixels, false));
+    return WithShape<X, S>(X::Backend::reduce(ReduceOp::mean, x.handle(), pixels, ReducedAxes::drop));
 }
 
 }  // namespace flowfar

@@ -15,27 +15,26 @@ struct ReduceShape {
     Index middle = 1;
     Index inner = 1;
 
-    /// `keep` leaves the reduced axes with extent 1.
-    [[nodiscard]] static ReduceShape of(const Extents& x, Axes axes, bool keep) {
+    [[nodiscard]] static ReduceShape of(const Extents& x, Axes axes, ReducedAxes reduced) {
         ReduceShape shape;
         int first = x.rank();
         int last = -1;
-        int reduced = 0;
+        int count = 0;
         for (int axis = 0; axis < x.rank(); ++axis) {
             if (!axes.contains(axis)) {
                 shape.result.push_back(x[axis]);
                 continue;
             }
-            if (keep) {
+            if (reduced == ReducedAxes::keep) {
                 shape.result.push_back(1);
             }
             first = std::min(first, axis);
             last = axis;
-            ++reduced;
+            ++count;
         }
-        const bool apart = last - first + 1 > reduced;
+        const bool apart = last - first + 1 > count;
         for (int axis = 0; axis < x.rank(); ++axis) {
-            const bool before = apart || (reduced > 0 && axis < first);
+            const bool before = apart || (count > 0 && axis < first);
             (axes.contains(axis) ? shape.middle : (before ? shape.outer : shape.inner)) *= x[axis];
         }
         if (apart) {  // the reduced axes come last

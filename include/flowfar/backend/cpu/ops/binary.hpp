@@ -15,16 +15,16 @@ FLOWFAR_INLINE Handle Cpu::binary(BinaryOp op, const Handle& x, const Handle& y)
         [&] { return Reference::binary(op, x, y); }, x, y);
 }
 
-FLOWFAR_INLINE Handle Cpu::binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y, const Handle& z,
-                                           const Handle& g) {
+FLOWFAR_INLINE Handle Cpu::binary_backward(BinaryOp op, Operand operand, const Handle& x, const Handle& y,
+                                           const Handle& z, const Handle& g) {
     return cpu::route(
-        [op, first](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
+        [op, operand](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
             const Extents& extents = cotangent.extents();
-            return cpu::Elementwise::binary_backward(empty(extents, cotangent.dtype), op, first,
+            return cpu::Elementwise::binary_backward(empty(extents, cotangent.dtype), op, operand == Operand::first,
                                                      contiguous(expand(a, extents)), contiguous(expand(b, extents)),
                                                      contiguous(result), contiguous(cotangent));
         },
-        [&] { return Reference::binary_backward(op, first, x, y, z, g); }, x, y, z, g);
+        [&] { return Reference::binary_backward(op, operand, x, y, z, g); }, x, y, z, g);
 }
 
 FLOWFAR_INLINE Handle Cpu::where(const Handle& condition, const Handle& x, const Handle& y) {
@@ -37,14 +37,14 @@ FLOWFAR_INLINE Handle Cpu::where(const Handle& condition, const Handle& x, const
         [&] { return Reference::where(choice, x, y); }, x, y, choice);
 }
 
-FLOWFAR_INLINE Handle Cpu::multiply_add(const Handle& x, const Handle& factor, const Handle& addend, bool plus_one) {
+FLOWFAR_INLINE Handle Cpu::multiply_add(const Handle& x, const Handle& factor, const Handle& addend, FactorKind kind) {
     return cpu::route(
-        [plus_one](const Handle& a, const Handle& b, const Handle& c) {
+        [kind](const Handle& a, const Handle& b, const Handle& c) {
             const Extents product = broadcast(a.extents(), b.extents(), "multiply_add");
             const Extents extents = broadcast(product, c.extents(), "multiply_add");
-            return cpu::Elementwise::multiply_add(empty(extents, a.dtype), a, b, c, plus_one);
+            return cpu::Elementwise::multiply_add(empty(extents, a.dtype), a, b, c, kind == FactorKind::plus_one);
         },
-        [&] { return Reference::multiply_add(x, factor, addend, plus_one); }, x, factor, addend);
+        [&] { return Reference::multiply_add(x, factor, addend, kind); }, x, factor, addend);
 }
 
 FLOWFAR_INLINE void Cpu::add_into(const Handle& target, const Handle& source) {

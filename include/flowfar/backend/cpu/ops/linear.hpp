@@ -25,8 +25,8 @@ namespace cpu {
     const GemmShape shape = GemmShape::of(a, b, bias);
     require(!residual.defined() || residual.extents() == shape.result, "gemm_add: adding ", residual.extents(), " to ",
             shape.result);
-    const DType dtype = options.from_operand || residual.defined() ? DType::f32 : a.dtype;
-    const Handle out = options.to_operand ? empty_operand(shape.result, dtype) : Cpu::empty(shape.result, dtype);
+    const DType dtype = options.packed_input || residual.defined() ? DType::f32 : a.dtype;
+    const Handle out = options.pack_result ? empty_packed(shape.result, dtype) : Cpu::empty(shape.result, dtype);
     const Handle offset = Cpu::dense(bias);
     const Handle added = Cpu::dense(residual);
     const Handle factor = Cpu::dense_rows(gate);
@@ -43,7 +43,7 @@ namespace cpu {
         return out;
     }
     if (multiplies_bf16(a.dtype)) {
-        const bool in_place = options.from_operand && a.dtype == DType::bf16 && b.rank() == 2 &&
+        const bool in_place = options.packed_input && a.dtype == DType::bf16 && b.rank() == 2 &&
                               bf16_product::can_be_operand(a.extents().back());
         Bf16Gemm::run(out, a, right, epilogue, options.alpha, in_place, &Cpu::contiguous);
         return out;

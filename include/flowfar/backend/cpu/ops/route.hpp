@@ -45,9 +45,9 @@ template <class... Rest>
            ((rest.dtype == DType::bf16 || rest.dtype == DType::f32) && ...);
 }
 
-/// A new tensor for the left operand of products (GemmOptions::to_operand): bf16 rows as they read them, if they round
+/// A new tensor for the left operand of products (GemmOptions::pack_result): bf16 rows as they read them, if they round
 /// such operands.
-[[nodiscard]] inline Handle empty_operand(const Extents& extents, [[maybe_unused]] DType dtype) {
+[[nodiscard]] inline Handle empty_packed(const Extents& extents, [[maybe_unused]] DType dtype) {
 #if defined(FLOWFAR_AVX512_BF16)
     if (extents.rank() > 1 && multiplies_bf16(dtype) && !ProductPrecision::current().quantized &&
         bf16_product::can_be_operand(extents.back())) {

@@ -22,7 +22,7 @@ namespace cpu {
 /// Layer norm (`center`) or RMS norm of f32, followed by these scales and shifts.
 template <std::size_t N>
 [[nodiscard]] Handle norm(const Handle& x, const std::array<Norm::Affine, N>& steps, NormOptions options, bool center) {
-    const Handle out = options.to_operand ? empty_operand(x.extents(), x.dtype) : Cpu::empty(x.extents(), x.dtype);
+    const Handle out = options.pack_result ? empty_packed(x.extents(), x.dtype) : Cpu::empty(x.extents(), x.dtype);
     Norm::forward(Cpu::dense_rows(x), steps, out, options.epsilon, center);
     return out;
 }
@@ -44,16 +44,16 @@ template <std::size_t N>
 
 }  // namespace cpu
 
-FLOWFAR_INLINE Handle Cpu::reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
+FLOWFAR_INLINE Handle Cpu::reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced) {
     return cpu::route(
         [=](const Handle& h) {
-            const ReduceShape shape = ReduceShape::of(h.extents(), axes, keep);
+            const ReduceShape shape = ReduceShape::of(h.extents(), axes, reduced);
             const Handle source = contiguous(shape.order.rank() == 0 ? h : permute(h, shape.order));
             const Handle out = empty(shape.result, h.dtype);
             cpu::Reduce::block(source.data<float>(), out.data<float>(), shape.outer, shape.middle, shape.inner, op);
             return out;
         },
-        [&] { return Reference::reduce(op, x, axes, keep); }, x);
+        [&] { return Reference::reduce(op, x, axes, reduced); }, x);
 }
 
 FLOWFAR_INLINE Handle Cpu::softmax(const Handle& x) {
@@ -115,17 +115,17 @@ FLOWFAR_INLINE NormGradients<Handle> Cpu::rms_norm_backward(const Handle& x, con
                       [&] { return Reference::rms_norm_backward(x, scale, g, options); }, x, scale, g);
 }
 
-FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {
     return cpu::route(
         [=](const Handle& hx, const Handle& hc, const Handle& hs) {
             const Extents table{hx.extents()[hx.rank() - 2], hx.extents().back() / 2};
             require(hc.extents() == table && hs.extents() == table && hx.extents().back() % 2 == 0, "rope: input ",
                     hx.extents(), ", tables ", hc.extents(), " and ", hs.extents());
             const Handle out = empty(hx.extents(), hx.dtype);
-            cpu::Norm::rope(dense_rows(hx), contiguous(hc), contiguous(hs), out, inverse);
+            cpu::Norm::rope(dense_rows(hx), contiguous(hc), contiguous(hs), out, rotation == Rotation::inverse);
             return out;
         },
-        [&] { return Reference::rope(x, cos, sin, inverse); }, x, cos, sin);
+        [&] { return Reference::rope(x, cos, sin, rotation); }, x, cos, sin);
 }
 
 }  // namespace flowfar

@@ -17,12 +17,12 @@ Handle Cuda::binary(BinaryOp op, const Handle& x, const Handle& y) {
         x, y);
 }
 
-Handle Cuda::binary_backward(BinaryOp op, bool first, const Handle& x, const Handle& y, const Handle& z,
+Handle Cuda::binary_backward(BinaryOp op, Operand operand, const Handle& x, const Handle& y, const Handle& z,
                              const Handle& g) {
     return cuda::route(
-        [op, first](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
+        [op, operand](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
             const Handle out = empty(cotangent.extents(), cotangent.dtype);
-            cuda::BinaryLoops::binary_backward(out, op, first, a, b, result, cotangent);
+            cuda::BinaryLoops::binary_backward(out, op, operand == Operand::first, a, b, result, cotangent);
             return out;
         },
         x, y, z, g);
@@ -39,12 +39,12 @@ Handle Cuda::where(const Handle& condition, const Handle& x, const Handle& y) {
         x, y, cast(condition, x.dtype));
 }
 
-Handle Cuda::multiply_add(const Handle& x, const Handle& factor, const Handle& addend, bool plus_one) {
+Handle Cuda::multiply_add(const Handle& x, const Handle& factor, const Handle& addend, FactorKind kind) {
     return cuda::route(
-        [plus_one](const Handle& a, const Handle& b, const Handle& c) {
+        [kind](const Handle& a, const Handle& b, const Handle& c) {
             const Extents product = broadcast(a.extents(), b.extents(), "multiply_add");
             const Handle out = empty(broadcast(product, c.extents(), "multiply_add"), a.dtype);
-            cuda::BinaryLoops::multiply_add(out, a, b, c, plus_one);
+            cuda::BinaryLoops::multiply_add(out, a, b, c, kind == FactorKind::plus_one);
             return out;
         },
         x, factor, addend);

@@ -55,10 +55,10 @@ inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale,
 
 }  // namespace cuda
 
-Handle Cuda::reduce(ReduceOp op, const Handle& x, Axes axes, bool keep) {
+Handle Cuda::reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced) {
     return cuda::route(
         [=](const Handle& h) {
-            const ReduceShape shape = ReduceShape::of(h.extents(), axes, keep);
+            const ReduceShape shape = ReduceShape::of(h.extents(), axes, reduced);
             const Handle source = contiguous(shape.order.rank() == 0 ? h : permute(h, shape.order));
             const Handle out = empty(shape.result, h.dtype);
             visit_float(h.dtype, "reduce", [&]<class T>() {
@@ -118,14 +118,14 @@ NormGradients<Handle> Cuda::rms_norm_backward(const Handle& x, const Handle& sca
         x, scale, g);
 }
 
-Handle Cuda::rope(const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+Handle Cuda::rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {
     const Extents table{x.extents()[x.rank() - 2], x.extents().back() / 2};
     require(cos.extents() == table && sin.extents() == table && x.extents().back() % 2 == 0, "rope: input ",
             x.extents(), ", tables ", cos.extents(), " and ", sin.extents());
     return cuda::route(
-        [inverse](const Handle& hx, const Handle& hc, const Handle& hs) {
+        [rotation](const Handle& hx, const Handle& hc, const Handle& hs) {
             const Handle out = empty(hx.extents(), hx.dtype);
-            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), inverse);
+            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), rotation == Rotation::inverse);
             return out;
         },
         x, cos, sin);
