@@ -27,6 +27,7 @@ set_target_properties(flowfar_cuda PROPERTIES EXPORT_NAME cuda)
 target_sources(flowfar_cuda INTERFACE FILE_SET HEADERS BASE_DIRS include FILES ${flowfar_cuda_headers})
 # The CUDA runtime comes with the language, linked as CMAKE_CUDA_RUNTIME_LIBRARY says: statically unless told otherwise.
 target_link_libraries(flowfar_cuda INTERFACE flowfar CUDA::toolkit CUDA::cublasLt)
+target_compile_definitions(flowfar_cuda INTERFACE FLOWFAR_WITH_CUDA)  # for flowfar/devices.hpp
 # CMake 3.25 does not know CUDA C++20, so the standard is passed as a plain option. Device code may contract a*b+c: random
 # numbers spell out their roundings. Host code of a .cu file gets the same option as elsewhere.
 target_compile_options(flowfar_cuda INTERFACE

@@ -1,0 +1,63 @@
+#pragma once
+
+// The network of 03_train: two convolutions, the mean over pixels, and a linear layer.
+
+#include <algorithm>
+#include <flowfar/autodiff.hpp>
+#include <flowfar/io.hpp>
+#include <flowfar/nn.hpp>
+#include <vector>
+
+template <class B>
+struct Network {
+    using Backend = B;  // a model names its backend and lists its parameters in `visit`
+    using Images = flowfar::Tensor<B, flowfar::Shape<flowfar::dyn, 3, 32, 32>>;
+    using Scores = flowfar::Tensor<B, flowfar::Shape<flowfar::dyn, 10>>;
+
+    flowfar::StridedConv2d<B, 3, 16, 3, 2, 1> first;
+    flowfar::StridedConv2d<B, 16, 32, 3, 2, 1> second;
+    flowfar::Linear<B, 32, 10> head;
+
+    /// The scores of ten classes.
+    Scores operator()(const Images& images) const {
+        return head(flowfar::spatial_mean(flowfar::relu(second(flowfar::relu(first(images))))));
+    }
+    void initialise(std::uint64_t seed) {
+        first.initialise(flowfar::fold(seed, 1U));
+        second.initialise(flowfar::fold(seed, 2U));
+        head.initialise(flowfar::fold(seed, 3U));
+    }
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& v) {
+        v("first", self.first);
+        v("second", self.second);
+        v("head", self.head);
+    }
+};
+
+/// The mean of -log p(right class) over a batch.
+template <class B>
+flowfar::Tensor<B, flowfar::Shape<>> cross_entropy(const Network<B>& network, const flowfar::io::Batch& batch) {
+    using Scores = typename Network<B>::Scores;
+    const auto count = static_cast<flowfar::Index>(batch.labels.size());
+    std::vector<float> right(batch.labels.size() * 10);
+    for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+        right[i * 10 + static_cast<std::size_t>(batch.labels[i])] = 10.0F;  // times the mean over ten classes: 1
+    }
+    const auto images = Network<B>::Images::from_host(batch.images, {count, 3, 32, 32});
+    return -flowfar::mean(flowfar::log_softmax(network(images)) * Scores::from_host(right, {count, 10}));
+}
+
+/// The share of held-back pictures whose class has the largest score.
+template <class Device>
+double accuracy(const Network<Device>& network, const flowfar::io::ImageDataset& data) {
+    flowfar::io::ImageLoader loader(data, {.batch = data.size(), .size = 32, .shuffle = false});
+    const flowfar::io::Batch all = loader.next();
+    const auto scores = network(Network<Device>::Images::from_host(all.images, {data.size(), 3, 32, 32})).to_host();
+    double right = 0;
+    for (std::size_t i = 0; i < all.labels.size(); ++i) {
+        const auto row = scores.begin() + static_cast<std::ptrdiff_t>(10 * i);
+        right += std::max_element(row, row + 10) - row == all.labels[i] ? 1 : 0;
+    }
+    return right / static_cast<double>(all.labels.size());
+}

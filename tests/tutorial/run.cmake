@@ -1,0 +1,11 @@
+# Runs a program and fails unless it ends well and its output matches every regular expression of `expected`.
+execute_process(COMMAND "${program}" ${arguments} OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE status)
+message("${output}${errors}")
+if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${program} ended with ${status}")
+endif()
+foreach(regex IN LISTS expected)
+    if(NOT output MATCHES "${regex}")
+        message(FATAL_ERROR "the output does not match \"${regex}\"")
+    endif()
+endforeach()
