@@ -63,13 +63,13 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
                 Model::side - 1, " pixels, found ", options.shift);
         std::vector<ParameterRef<Autodiff<B>>> decayed;
         std::vector<ParameterRef<Autodiff<B>>> others;
-        for (const auto& p : all_) {
+        for (const auto& p : this->trained()) {
             (p.extents().rank() > 1 ? decayed : others).push_back(p);
         }
         AdamOptions without = options.adam;
         without.weight_decay = 0.0;
-        adam_.add_group(std::move(decayed), options.adam);
-        adam_.add_group(std::move(others), without);
+        this->adam().add_group(std::move(decayed), options.adam);
+        this->adam().add_group(std::move(others), without);
     }
 
     /// One optimizer step on planes [batch, 3, 32, 32] in [-1, 1] with labels 0..9.
@@ -81,7 +81,7 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
         const typename Model::Images x(tracked(Plain::Images::from_host(moved, {batch, 3, Model::side, Model::side})));
         const typename Model::Logits wanted(
             tracked(Plain::Logits::from_host(one_hot(labels), {batch, Model::classes})));
-        const auto logits = (*model_)(x);
+        const auto logits = this->model()(x);
         const auto loss = sum(log_softmax(logits) * wanted) * (-1.0 / static_cast<double>(batch));
         backward(loss);
         typename Base::Numbers numbers;
@@ -92,14 +92,9 @@ class ClassifierTrainer : public Trainer<Network<Autodiff<B>>, Network<B>> {
     }
 
    private:
-    using Base::adam_;
-    using Base::all_;
-    using Base::model_;
-    using Base::step_;
-
     [[nodiscard]] std::vector<float> move(std::span<const float> images, std::size_t count) const {
         const std::size_t size = images.size() / count;
-        const std::uint64_t seed = fold(fold(options_.seed, "shift"), static_cast<std::uint64_t>(step_));
+        const std::uint64_t seed = fold(fold(options_.seed, "shift"), static_cast<std::uint64_t>(this->step_count()));
         const auto draw = [&](std::uint64_t number) {
             return static_cast<Index>(io::pick_below(fold(seed, number), 2 * options_.shift + 1)) - options_.shift;
         };

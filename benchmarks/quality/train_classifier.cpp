@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
     return run_program(argc, argv, spec, [&] {
-        const ProductPrecision products = arguments.compute.apply();
+        const program::ProductPrecision products = arguments.compute.apply();
         arguments.network == PlainClassifier<Cpu>::name ? run<PlainClassifier>(arguments)
                                                         : run<FeatureClassifier>(arguments);
     });

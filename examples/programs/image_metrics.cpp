@@ -28,7 +28,7 @@ Spec make_spec(Arguments& a) {
     Spec spec("image_metrics",
               "Compares images with reference images: pair by pair (PSNR, SSIM, LPIPS), and as sets in the features of "
               "the Inception network (FID, sFID, Inception Score, precision, recall). Networks are read from files. "
-              "PSNR and SSIM are those of 8-bit RGB values 0..255 (scikit-image with data_range=255). The mean PSNR "
+              "PSNR and SSIM are computed on 8-bit RGB values 0..255 (scikit-image with data_range=255). The mean PSNR "
               "is infinite as soon as one pair is equal; the mean of the others is then given, too.");
     spec.positional("REFERENCE", a.reference, "folder or tar of images, or their statistics (.npz: mu, sigma)");
     spec.positional("IMAGES", a.images, "folder or tar of the images to judge");

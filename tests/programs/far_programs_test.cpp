@@ -1,10 +1,12 @@
 // far_train, far_generate and frequency_pyramid as a user meets them.
 
+#include <algorithm>
 #include <csignal>
 #include <doctest/doctest.h>
 
-#include "flowfar/io/images/image.hpp"
-#include "flowfar/io/tensors/safetensors.hpp"
+#include "flowfar/cpu.hpp"
+#include "flowfar/far.hpp"
+#include "flowfar/io.hpp"
 
 #include "photos.hpp"
 #include "process.hpp"
@@ -161,6 +163,24 @@ TEST_CASE("far_train: masked models, and what it refuses") {
     CHECK(has(needless.err, "generates pixels and needs no tokenizer"));
     CHECK(testing::run("far_train", {"--help"}).code == 0);
     CHECK(testing::run("far_train", {"--data", f.photos, "--out", f.at("refused"), "--label-drop", "2"}).code == 2);
+}
+
+TEST_CASE("far_generate's pictures are those of the library's natural call") {
+    const fs::path file = fs::path(FLOWFAR_SOURCE_DIR) / "examples" / "models" / "far_tiny.safetensors";
+    const auto model = load<Far<FarTiny, Cpu>>(file);
+    const auto latents = model.generate({1, 7}, {.seed = 7});
+    const std::vector<Image> expected = to_images(PixelTokenizer<Cpu, FarTiny::side>().decode(latents));
+    const TempDir folder;
+    const Outcome made =
+        testing::run("far_generate", {"--classes", "1,7", "--count", "1", "--seed", "7", "--out",
+                                      (folder / "sheet.png").string(), "--folder", folder.path().string()});
+    REQUIRE(made.code == 0);
+    CHECK(io::read_image(folder / "class_1" / "0.png") == expected[0]);
+    CHECK(io::read_image(folder / "class_7" / "1.png") == expected[1]);
+    for (const Image& image : expected) {  // not the saturated noise that a model without a limit runs away to
+        const auto extremes = std::ranges::count_if(image.pixels, [](int value) { return value == 0 || value == 255; });
+        CHECK(extremes < std::ssize(image.pixels) / 10);
+    }
 }
 
 TEST_CASE("far_generate: images depend on the seed and their number alone") {

@@ -15,8 +15,8 @@ namespace flowfar::io {
 /// Lets the parameters of a model on a backend that can borrow memory (`Cpu`) lie in a mapped safetensors file,
 /// wherever it has them in the model's element type and suitably aligned; others are loaded. As strict as
 /// `load_parameters`. The mapping lives as long as one of the parameters uses it. Training in place changes this
-/// process's copy of the pages concerned, not the file. Gives the number of bytes that were not copied. Whoever
-/// shortens the file while it is in use causes SIGBUS (see `MappedFile`).
+/// process's copy of the pages concerned, not the file. Gives the number of bytes that were not copied. A
+/// process that shortens the file while it is in use causes SIGBUS (see `MappedFile`).
 template <class Model>
 requires requires(std::byte* memory) {
     Model::Backend::borrow(memory, Extents(), DType::f32, nullptr);

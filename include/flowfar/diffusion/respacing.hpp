@@ -120,7 +120,7 @@ namespace detail {
 
 }  // namespace detail
 
-/// The same from text: "100" (one section), "10,15,20" (three sections), "ddim50" (the first integer stride that gives
+/// Steps by a text: "100" (one section), "10,15,20" (three sections), "ddim50" (the first integer stride that gives
 /// exactly 50 steps, from step 0 on), "" (all steps). Throws `Error` for anything else and for impossible counts.
 [[nodiscard]] inline std::vector<Index> spaced_steps(int steps, std::string_view specification) {
     require(steps >= 1, "spaced_steps: expected a process of at least 1 step, found ", steps);

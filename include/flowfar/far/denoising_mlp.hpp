@@ -80,7 +80,7 @@ struct DenoisingMlp {
 
     /// x [rows, channels] at condition y [rows, width], the sum of `condition` and `times`.
     [[nodiscard]] Output operator()(const Rows& x, const Hidden& y) const { return projected(project(x), y); }
-    /// The same from `project(x)`.
+    /// The output for `project(x)`.
     [[nodiscard]] Output projected(const Hidden& x, const Hidden& y) const {
         const Hidden activated = silu(y);
         Hidden h = x;

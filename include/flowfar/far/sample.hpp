@@ -8,8 +8,8 @@
 
 namespace flowfar {
 
-/// The random numbers of a sampling run, counter-based: those of sample i depend on (seed, i) alone, so neither the
-/// batch size nor the number of threads changes them.
+/// The random numbers of a sampling run, counter-based: sample i's depend on (seed, i) alone, so neither the batch
+/// size nor the number of threads changes them.
 template <class Model>
 class FarSampleDraws {
    public:

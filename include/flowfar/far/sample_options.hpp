@@ -26,7 +26,7 @@ struct FarSampleOptions {
                                  ///< predict the next level
     std::uint64_t seed = 0;
     std::uint64_t first_sample = 0;  ///< number of the first sample in the stream of `seed`
-    /// Asked before every diffusion step; true cancels: the result is that of the last finished autoregressive step, or
+    /// Asked before every diffusion step; true cancels: the result is the last finished autoregressive step's, or
     /// zeros if there is none.
     std::function<bool()> stop = {};
 };

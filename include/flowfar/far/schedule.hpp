@@ -15,7 +15,7 @@ namespace flowfar {
 /// How many diffusion steps each autoregressive step takes: a schedule policy over k = 0 … n − 1, coarse to fine.
 class DiffusionSteps {
    public:
-    /// The same number everywhere.
+    /// An equal number everywhere.
     [[nodiscard]] static DiffusionSteps constant(int count) { return DiffusionSteps(Kind::linear, {count, count}); }
     /// round(lo + (hi − lo)·k/(n − 1)): arXiv 2503.05305 spends fewer steps on low frequencies, 40 to 100.
     [[nodiscard]] static DiffusionSteps linear(int lo = 40, int hi = 100) {
@@ -33,7 +33,7 @@ class DiffusionSteps {
     [[nodiscard]] static DiffusionSteps list(std::vector<int> counts) {
         return DiffusionSteps(Kind::list, std::move(counts));
     }
-    /// The same steps everywhere, in the words of `spaced_steps`: "100", "10,15,20", "ddim50".
+    /// Equal steps everywhere, in the words of `spaced_steps`: "100", "10,15,20", "ddim50".
     [[nodiscard]] static DiffusionSteps spaced(std::string specification) {
         DiffusionSteps out(Kind::text, {});
         out.text_ = std::move(specification);

@@ -61,7 +61,7 @@ class TokenMask {
         }
         return rows;
     }
-    /// The same mask for the batch twice over (conditional and null rows of guidance).
+    /// This mask for the batch twice over (conditional and null rows of guidance).
     [[nodiscard]] TokenMask doubled() const {
         TokenMask out = *this;
         out.batch_ *= 2;

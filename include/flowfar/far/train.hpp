@@ -57,15 +57,15 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
                 "FarTrainer: label_drop must lie in [0, 1], found ", options_.loss.label_drop);
         std::vector<ParameterRef<Autodiff<B>>> decayed;
         std::vector<ParameterRef<Autodiff<B>>> others;
-        for (const auto& p : all_) {
+        for (const auto& p : this->trained()) {
             (has_weight_decay(p) ? decayed : others).push_back(p);
         }
         AdamOptions without = options_.adam;
         without.weight_decay = 0.0;
-        adam_.add_group(std::move(decayed), options_.adam);
-        adam_.add_group(std::move(others), without);
+        this->adam().add_group(std::move(decayed), options_.adam);
+        this->adam().add_group(std::move(others), without);
         if (options_.ema_every > 0) {
-            ema_.emplace(all_, options_.ema_decay, options_.ema_every);
+            this->ema().emplace(this->trained(), options_.ema_decay, options_.ema_every);
         }
     }
 
@@ -98,20 +98,14 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
     }
 
    private:
-    using Base::adam_;
-    using Base::all_;
-    using Base::ema_;
-    using Base::model_;
-    using Base::step_;
-
     void queue_gradients(const Latents& latents, std::span<const Index> labels, Numbers& numbers) {
         const FarLossOptions& o = options_.loss;
-        const auto draws = FarDraws::make<C>(latents.extent(0), o, model_->head.process.steps(),
-                                             fold(options_.seed, static_cast<std::uint64_t>(step_)));
+        const auto draws = FarDraws::make<C>(latents.extent(0), o, this->model().head.process.steps(),
+                                             fold(options_.seed, static_cast<std::uint64_t>(this->step_count())));
         const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
         const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
-        const auto loss = far_loss(*model_, typename Model::Latents(Autodiff<B>::constant(latents.handle())), labels,
-                                   draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
+        const auto loss = far_loss(this->model(), typename Model::Latents(Autodiff<B>::constant(latents.handle())),
+                                   labels, draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
         backward(loss.total);
         for (const auto& part : {loss.total, loss.mse, loss.vb}) {
             numbers.add(value_of<Autodiff<B>>(part.handle()));

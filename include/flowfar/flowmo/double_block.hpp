@@ -113,7 +113,7 @@ struct DoubleBlock {
                                                            Streams want = {}) const {
         return modulated(image_in, code_in, image.modulation(vec), code.modulation(vec), table, want);
     }
-    /// The same with given modulation vectors, [batch, hidden] each.
+    /// Applies the block with given modulation vectors, [batch, hidden] each.
     [[nodiscard]] std::pair<Sequence, Sequence> modulated(const Sequence& image_in, const Sequence& code_in,
                                                           const typename Side::Chunks& mi,
                                                           const typename Side::Chunks& mc, const Table& table,

@@ -28,7 +28,7 @@ struct FinalLayer {
         }
         return modulated(x, modulation(silu(vec)));
     }
-    /// The same with a given modulation m, [batch, 2·hidden]: shift, scale.
+    /// Reads out with a given modulation m, [batch, 2·hidden]: shift, scale.
     template <AnyTensor X, AnyTensor M>
     [[nodiscard]] auto modulated(const X& x, const M& m) const {
         const X y = layer_norm(x, slice<1, Hidden, 2 * Hidden>(m), slice<1, 0, Hidden>(m), {.plus_one = true});
@@ -57,8 +57,7 @@ struct Mmdit {
     using Patches = Tensor<B, Shape<dyn, dyn, ImageIn>, T>;
     using CodeInput = Tensor<B, Shape<dyn, dyn, CodeIn>, T>;
     using CodeOutput = Tensor<B, Shape<dyn, dyn, CodeOut>, T>;
-    /// Modulation vectors [n, modulation_width()]: of each block those of the image, then of the code; last the image
-    /// read-out's.
+    /// Modulation vectors [n, depth × (image 6·hidden, code 6·hidden) + final 2·hidden].
     using Modulations = Tensor<B, Shape<dyn, dyn>, T>;
 
     /// The streams that were asked for; the other is absent.
@@ -86,8 +85,8 @@ struct Mmdit {
     [[nodiscard]] Index modulation_width() const {
         return 12 * Hidden * static_cast<Index>(double_blocks.size()) + 2 * Hidden;
     }
-    /// All modulation vectors at time vectors [n, hidden]. They depend on nothing else, so those of a whole schedule
-    /// are computed at once.
+    /// All modulation vectors at time vectors [n, hidden]. They depend on nothing else, so a whole schedule's are
+    /// computed at once.
     [[nodiscard]] Modulations modulations(const Vector& vec) const {
         const Vector activated = silu(vec);
         PoolVector<typename B::Handle> parts;

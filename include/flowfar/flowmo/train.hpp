@@ -89,19 +89,19 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
         require(options.sample_steps >= 0 && options.sample_code_dropout >= 0.0 && options.sample_code_dropout <= 1.0,
                 "FlowMoTrainer: expected sample_steps of at least 0 and sample_code_dropout in [0, 1], found ",
                 options.sample_steps, " and ", options.sample_code_dropout);
-        model_->checkpoint_blocks = options.checkpoint_blocks;
-        adam_.add_group(all_, options.adam);
+        this->model().checkpoint_blocks = options.checkpoint_blocks;
+        this->adam().add_group(this->trained(), options.adam);
         std::vector<ParameterRef<Autodiff<B>>> fixed;
-        for (const auto& p : all_) {
+        for (const auto& p : this->trained()) {
             if (is_block_weight(p)) {
                 fixed.push_back(p);
             }
         }
         if (options.fixed_norms) {
-            norms_.emplace(std::move(fixed));
+            this->norms().emplace(std::move(fixed));
         }
         if (options.ema_every > 0) {
-            ema_.emplace(all_, options.ema_decay, options.ema_every);
+            this->ema().emplace(this->trained(), options.ema_decay, options.ema_every);
         }
     }
 
@@ -132,7 +132,7 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
 
     [[nodiscard]] bool encoder_frozen() const {
         return options_.sample_steps > 0 ||
-               (options_.freeze_encoder_after >= 0 && step_ >= options_.freeze_encoder_after);
+               (options_.freeze_encoder_after >= 0 && this->step_count() >= options_.freeze_encoder_after);
     }
     [[nodiscard]] const FlowMoTrainOptions& options() const { return options_; }
 
@@ -142,12 +142,6 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
     }
 
    private:
-    using Base::adam_;
-    using Base::all_;
-    using Base::ema_;
-    using Base::model_;
-    using Base::norms_;
-    using Base::step_;
     using ModelImages = typename Model::Images;
 
     [[nodiscard]] static ModelImages tracked(const Images& x) { return ModelImages(Autodiff<B>::constant(x.handle())); }
@@ -158,8 +152,8 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
                 chunks, " chunks");
         const Index size = images.extent(0) / chunks;
         for (int chunk = 0; chunk < chunks; ++chunk) {
-            const std::uint64_t seed =
-                fold(fold(options_.seed, static_cast<std::uint64_t>(step_)), static_cast<std::uint64_t>(chunk));
+            const std::uint64_t seed = fold(fold(options_.seed, static_cast<std::uint64_t>(this->step_count())),
+                                            static_cast<std::uint64_t>(chunk));
             const auto draws = FlowMoDraws<T>::make(size, options_.times, options_.code_dropout, seed);
             const Images part = slice<0>(images, chunk * size, (chunk + 1) * size);
             const Images noise = Images::normal(part.extents(), draws.noise_seed);
@@ -173,7 +167,7 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
         }
     }
     void queue_gradients(const Images& images, const Images& noise, const FlowMoDraws<T>& draws, Numbers& numbers) {
-        queue_backward(flowmo_loss(*model_, tracked(images), tracked(noise), draws, perceptual_, encoder_frozen(),
+        queue_backward(flowmo_loss(this->model(), tracked(images), tracked(noise), draws, perceptual_, encoder_frozen(),
                                    options_.quantizer),
                        numbers);
     }
@@ -183,8 +177,8 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
             fail("FlowMoTrainer: stage 1B (sample_steps ", options_.sample_steps, ") needs a perceptual loss");
         } else {
             const Images start = Images::normal(images.extents(), chain.noise_seed);
-            auto loss = flowmo_posttrain_loss(*model_, tracked(images), tracked(noise), draws, tracked(start), chain,
-                                              perceptual_, options_.quantizer);
+            auto loss = flowmo_posttrain_loss(this->model(), tracked(images), tracked(noise), draws, tracked(start),
+                                              chain, perceptual_, options_.quantizer);
             loss.flow.total = loss.total;
             loss.flow.perceptual = loss.perceptual;
             queue_backward(loss.flow, numbers);

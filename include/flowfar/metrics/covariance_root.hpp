@@ -45,7 +45,7 @@ inline std::complex<double> product_root_trace(const Eigen::MatrixXd& a, const E
     return sum;
 }
 
-/// The same for definite matrices, much faster: a b has the eigenvalues of the symmetric L^T b L, where a = L L^T.
+/// The trace for definite matrices, much faster: a b has the eigenvalues of the symmetric L^T b L, where a = L L^T.
 /// Nothing if a is not definite, or if the eigenvalues' rounding errors, once under a root, could move the distance by
 /// more than 1e-9 of the covariances' traces.
 inline std::optional<double> definite_root_trace(const ConstMatrix& a, const ConstMatrix& b) {

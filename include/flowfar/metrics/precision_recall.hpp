@@ -12,7 +12,7 @@ namespace flowfar::metrics {
 
 struct PrecisionRecall {
     double precision = 0;  ///< share of generated samples inside the estimated manifold of the real ones
-    double recall = 0;     ///< share of real samples inside that of the generated ones
+    double recall = 0;     ///< share of real samples inside the generated manifold
 };
 
 struct PrecisionRecallOptions {

@@ -43,7 +43,7 @@ class Adam {
         const PoolVector<AdamTarget<H>> targets = next_targets(rate, gradient_scale);
         B::adam_steps(std::span<const AdamTarget<H>>(targets));
     }
-    /// The same with gradients whose norm only the device knows.
+    /// One step with gradients whose norm only the device knows.
     void step(double rate, const GradientLimit<H>& limit) {
         const PoolVector<AdamTarget<H>> targets = next_targets(rate, 1.0);
         B::adam_steps(std::span<const AdamTarget<H>>(targets), limit);

@@ -44,8 +44,8 @@ class PendingReport {
 };
 
 /// What every training run holds, whatever it trains: a model on the tape, its optimizer, an optional average, optional
-/// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the same model on B. A trainer derives
-/// from it, fills `adam_`, `ema_` and `norms_`, adds up gradients and calls `optimize`.
+/// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the one on B. A trainer derives from it
+/// for these members' interface, sets up `adam()`, `ema()` and `norms()`, adds up gradients and calls `optimise`.
 template <class M, class PlainM>
 class Trainer {
    public:
@@ -94,6 +94,9 @@ class Trainer {
 
     using Numbers = Readout<Plain<A>>;
 
+    /// All parameters of the model.
+    [[nodiscard]] const std::vector<ParameterRef<A>>& trained() const { return all_; }
+
     /// `apply` at the schedule's rate, with the gradient limited to the norm `clip` (0: not), which is added to the
     /// numbers. Gives the rate. Throws `Error` if the gradient is not finite; nothing has been changed then. If the
     /// device runs ahead, parameters and moments are left alone then, and the norm among the numbers tells.
@@ -110,7 +113,7 @@ class Trainer {
         } else {
             const double norm = detail::joint_norm<B>(gradients);
             if (!std::isfinite(norm)) {
-                clear_gradients(all_);  // whoever goes on after the error must not add to them
+                clear_gradients(all_);  // a caller that goes on after the error must not add to them
                 fail("training: the gradient is not finite at step ", step_, "; lower the learning rate or clip");
             }
             numbers.add(B::full({}, DType::f64, norm));
@@ -127,13 +130,6 @@ class Trainer {
         return {std::move(numbers), step, options.adam.learning_rate * rate};
     }
 
-    std::unique_ptr<Model> model_;  // optimizer and average refer to its parameters
-    std::vector<ParameterRef<A>> all_;
-    Adam<A> adam_;
-    std::optional<FixedNorms<A>> norms_;
-    std::optional<Ema<A>> ema_;
-    std::int64_t step_ = 0;
-
    private:
     void finish() {
         if (norms_) {
@@ -144,6 +140,13 @@ class Trainer {
         }
         ++step_;
     }
+
+    std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
+    std::vector<ParameterRef<A>> all_;
+    Adam<A> adam_;
+    std::optional<FixedNorms<A>> norms_;
+    std::optional<Ema<A>> ema_;
+    std::int64_t step_ = 0;
 };
 
 }  // namespace flowfar

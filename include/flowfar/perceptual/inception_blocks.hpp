@@ -35,7 +35,7 @@ template <AnyTensor X>
 [[nodiscard]] auto around_pixels(const X& x, PoolKind kind) {
     return pool2d(x, PoolOptions::square(kind, 3, 1, 1));
 }
-/// The same size divided by two.
+/// Maxima at half the size.
 template <AnyTensor X>
 [[nodiscard]] auto halved(const X& x) {
     return pool2d(x, PoolOptions::square(PoolKind::max, 3, 2));

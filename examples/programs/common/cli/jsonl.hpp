@@ -56,7 +56,7 @@ using Json = nlohmann::ordered_json;  // keys stay in the order they were writte
     return lines;
 }
 
-/// The same from a file; throws Error if it cannot be read.
+/// Reads the lines of a file; throws Error if it cannot be read.
 [[nodiscard]] inline std::vector<Json> read_jsonl(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     require(file.is_open(), path.string(), ": cannot be opened");

@@ -90,7 +90,7 @@ struct Quality {
 using EstimateCallback = std::function<void(Index first, const FlowMoEstimate&)>;
 
 /// Tokens -> planes [images, 3, height, width] in [-1, 1], in bounded batches; each batch has noise of its own, and a
-/// single one that of the seed itself. Throws `Error` if the model's weights make values that are not finite.
+/// single one the seed's own. Throws `Error` if the model's weights make values that are not finite.
 [[nodiscard]] inline std::vector<float> decode_planes(const AnyFlowMo& model, const Tokens& tokens,
                                                       const FlowMoDecodeOptions& options,
                                                       const EstimateCallback& callback = {}) {

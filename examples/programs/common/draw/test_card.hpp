@@ -205,7 +205,7 @@ inline Light card_pattern(double u, double v, double aspect) {
 }  // namespace detail
 
 /// The card at any size of 8 to 4096 pixels a side. Each pixel is the average light of many points, so lines too fine
-/// for the size turn gray instead of into false patterns. The same size gives the same picture.
+/// for the size turn gray instead of into false patterns. One size always gives one picture.
 [[nodiscard]] inline Image draw_test_card(int height = 256, int width = 256) {
     require(std::min(height, width) >= 8 && std::max(height, width) <= 4096,
             "test card: expected 8 to 4096 pixels a side, found ", height, " x ", width);

@@ -68,7 +68,7 @@ struct CopyReport {
     }
 };
 
-/// Copies the tensors to `writer`, one after another; those of floating-point numbers as `floating`, if it is given.
+/// Copies the tensors to `writer`, one after another; floating-point ones become `floating`, if it is given.
 template <class Writer>
 CopyReport copy_tensors(const io::Weights& weights, std::optional<DType> floating, Writer& writer) {
     const auto new_type = [&](DType type) { return floating && is_floating(type) ? *floating : type; };

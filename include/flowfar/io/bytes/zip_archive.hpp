@@ -207,7 +207,7 @@ class ZipArchive {
         return entry;
     }
 
-    /// Nothing is unpacked here, but whoever lists names may use them as paths.
+    /// Nothing is unpacked here, but callers that list names may use them as paths.
     void check_name(const ZipEntry& entry) const {
         const std::string_view name = entry.name;
         bool climbs =

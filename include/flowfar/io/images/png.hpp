@@ -197,7 +197,7 @@ struct PngSource {
                : apply_orientation(std::move(image), exif_orientation(detail::png_exif(bytes)));
 }
 
-/// Encodes as 8-bit RGB. The same image gives the same bytes (with the same libpng and zlib).
+/// Encodes as 8-bit RGB. One image always gives the same bytes (with one version of libpng and zlib).
 [[nodiscard]] inline std::vector<std::byte> encode_png(const Image& image) {
     check_image(image, "encode_png");
     struct Sink {

@@ -71,8 +71,8 @@ class SafetensorsFile {
     void release(const std::string& name) const;
     /// A view of the file. Throws `Error` if there is no such tensor, or if its element type (say I32) has no `DType`.
     [[nodiscard]] TensorView at(const std::string& name) const;
-    /// The same, but integers and booleans that have no `DType` are widened into `scratch`, as in PyTorch's files (see
-    /// `ElementType`); the view is then valid until the next use of `scratch`.
+    /// A view of the file, except that integers and booleans without a `DType` are widened into `scratch`, as in
+    /// PyTorch's files (see `ElementType`); the view is then valid until the next use of `scratch`.
     [[nodiscard]] TensorView at(const std::string& name, Scratch& scratch) const;
 
    private:

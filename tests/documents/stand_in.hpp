@@ -1,0 +1,60 @@
+#pragma once
+
+// What stands in for large files when the code of the documents is compiled and run: the names of published
+// configurations mean small ones with the same sizes of pictures, codes and latents, and files of the names that the
+// documents read hold random weights and a drawn photo.
+
+#include <flowfar/cpu.hpp>
+#include <flowfar/far.hpp>
+#include <flowfar/flowmo.hpp>
+#include <flowfar/io.hpp>
+
+namespace flowfar {
+
+/// 256 × 256 pixels to 256 tokens of 18 bits, as FlowMoLo.
+struct StandInLo : FlowMoLo {
+    static constexpr Index patch = 32;
+    static constexpr MmditConfig encoder{32, 2, 1, {4, 6, 6}};
+    static constexpr MmditConfig decoder{32, 2, 1, {4, 6, 6}};
+};
+/// Latents [16, 16, 16] of 1000 classes, as FarB.
+struct StandInB : FarB {
+    static constexpr Index patch = 4;
+    static constexpr Index buffer = 2;
+    static constexpr Index hidden = 32;
+    static constexpr Index heads = 2;
+    static constexpr Index encoder_depth = 1;
+    static constexpr Index decoder_depth = 1;
+    static constexpr Index head_width = 32;
+    static constexpr Index head_depth = 1;
+    static constexpr int diffusion_steps = 4;
+};
+/// 16 channels at a sixteenth of the size, as Kl16.
+struct StandInKl16 : Kl16 {
+    static constexpr Index width = 8;
+    static constexpr std::array<Index, 5> multipliers{1, 1, 1, 1, 1};
+    static constexpr Index blocks = 1;
+    static constexpr Index groups = 4;
+};
+
+}  // namespace flowfar
+
+#define FlowMoLo StandInLo
+#define FarB StandInB
+#define Kl16 StandInKl16
+
+/// Writes the files that the documents read into the current folder.
+inline void make_stand_ins() {
+    namespace ff = flowfar;
+    ff::Image photo = ff::make_image(300, 400);
+    for (std::size_t i = 0; i < photo.pixels.size(); ++i) {
+        photo.pixels[i] = static_cast<std::uint8_t>(i * 7 % 251);
+    }
+    ff::io::write_image("photo.jpg", photo);
+    const auto flowmo = ff::FlowMo<ff::FlowMoLo, ff::Cpu>::random(1);
+    ff::io::save_torch_parameters(flowmo, "flowmo_lo.pth", ff::DType::f32, "model_ema_state_dict");
+    const auto far = ff::Far<ff::FarB, ff::Cpu>::random(2);
+    ff::io::save_torch_parameters(far, "checkpoint-last.pth", ff::DType::f32, "model_ema");
+    const auto vae = ff::Vae<ff::Kl16, ff::Cpu>::random(3);
+    ff::io::save_torch_parameters(vae, "kl16.ckpt", ff::DType::f32, "model");
+}
