@@ -4,15 +4,21 @@
     .cmake/rooms.py > examples/pictures/rooms.svg
 
 A room stands above all that it includes. Arrows that follow from others are left out: where a includes b and c, and b
-includes c, only a -> b and b -> c are drawn.
+includes c, only a -> b and b -> c are drawn. The front headers include everything and have no arrows.
 """
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "include" / "flowfar"
 WIDTH, ROW, HEIGHT = 1060, 92, 46
+# Where a room stands from left to right, in sixths; a room without a place here shares out what is left.
+COLUMNS = {
+    "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 2.5, "flowmo": 3.9, "optim": 3.3, "perceptual": 1.5,
+    "diffusion": 2.2, "nn": 3.3, "quantize": 4.4, "autodiff": 3.1, "backend/cpu": 4.3, "backend/cuda": 5.4,
+    "backend": 4.0, "frequency": 2.7, "metrics": 1.6, "io": 0.5, "core": 3,
+}
 NOTES = {
-    "front": "flowfar.hpp tensor.hpp … flowmo.hpp far.hpp io.hpp",
+    "front": "flowfar.hpp tensor.hpp … flowmo.hpp far.hpp io.hpp include everything below",
     "checkpoints": "load, save, token files",
     "samplers_cuda": "CUDA graphs",
     "backend/cpu": "ops → kernels → runtime",
@@ -46,6 +52,7 @@ def arrows():
     for source, targets in found.items():
         targets.discard(source)
         targets.discard("front")
+    found["front"] = {max((name for name in found if name != "front"), key=lambda name: height_of(found)[name])}
     return found
 
 
@@ -85,8 +92,9 @@ def main():
     for level in range(top + 1):
         names = sorted(name for name in heights if heights[name] == level)
         for i, name in enumerate(names):
-            wide = 380 if name in ("front", "core") else 170
-            place[name] = ((i + 0.5) * WIDTH / len(names), 10 + (top - level) * ROW, wide)
+            wide = {"front": 560, "core": 380}.get(name, 170)
+            column = COLUMNS.get(name, 6 * (i + 0.5) / len(names))
+            place[name] = (column * WIDTH / 6, 10 + (top - level) * ROW, wide)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {(top + 1) * ROW}" font-family="sans-serif">',
         '<style>rect{fill:#f4f6fa;stroke:#3b5b92}path{fill:none;stroke:#8a94a6}text{text-anchor:middle;fill:#1c2738}</style>',
@@ -95,6 +103,8 @@ def main():
         f'<rect x="0" y="0" width="{WIDTH}" height="{(top + 1) * ROW}" style="fill:#fff;stroke:none"/>',
     ]
     for source, target in needed(graph):
+        if source == "front":
+            continue
         x1, y1, _ = place[source]
         x2, y2, _ = place[target]
         y1 += HEIGHT

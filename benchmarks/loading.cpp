@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/state_dict.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 #include "flowfar/nn/blocks.hpp"
@@ -66,7 +66,7 @@ void safetensors_load(benchmark::State& state) {
 BENCHMARK(safetensors_load)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 void safetensors_share(benchmark::State& state) {
-    run(state, false, [](Model& model, const fs::path& path) { io::share_parameters(model, path); });
+    run(state, false, [](Model& model, const fs::path& path) { io::map_parameters(model, path); });
 }
 BENCHMARK(safetensors_share)->UseRealTime()->Unit(benchmark::kMillisecond);
 

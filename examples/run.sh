@@ -15,6 +15,5 @@ cd "$from" # images may be named relative to where the user is; results go there
 "$programs/flowmo_demo" "$@"
 if [[ " $* " != *" --help "* && " $* " != *" --version "* ]]; then
     mkdir -p far_demo_out
-    "$programs/far_generate" --guidance 1.5 --guidance-schedule constant --temperature-schedule constant --steps 25 \
-        --out far_demo_out/classes.png --progressive far_demo_out/levels.png
+    "$programs/far_generate" --steps 25 --out far_demo_out/classes.png --progressive far_demo_out/levels.png
 fi

@@ -20,7 +20,8 @@ using namespace flowfar::program;
 struct Arguments : TrainingArguments {
     std::string tokenizer, cache, mask_policy = "truncated_normal";
     Index multiplier = 4;
-    double label_drop = 0.1, dropout = 0.1, weight_decay = 0.02, guidance = 3.0;
+    double label_drop = 0.1, dropout = 0.1, weight_decay = 0.02;
+    std::optional<double> guidance;
     bool masked = false, level_per_sample = false, frequency_weights = false, simplified = true,
          checkpoint_blocks = false;
 
@@ -61,7 +62,8 @@ Spec make_spec(Arguments& a) {
     spec.option("mask-policy", a.mask_policy, "how many tokens --masked hides: as the released code or as the paper")
         .choices({"truncated_normal", "linear"});
     add_report_options(spec, a, "validations (loss), loss.png and samples.png");
-    spec.option("guidance", a.guidance, "guidance of the samples in samples.png").range(-100, 100);
+    spec.option("guidance", a.guidance, "guidance of the samples in samples.png; default: 3, FarTiny 1.5")
+        .range(-100, 100);
     spec.example(
         "--data photos.tar --out run --steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
         "trains FarTiny on the classes of an archive; Ctrl-C saves, and the same command with --resume continues");

@@ -20,7 +20,7 @@ int run(const char* file, const char* out) {
                     step.steps, step.guidance);
         return true;
     };
-    const auto latents = model.generate({1, 7}, {.guidance = 3.0, .seed = 7}, progress);
+    const auto latents = model.generate({1, 7}, {.seed = 7}, progress);
 
     // This model's latents are pixels times two. Published models have an autoencoder instead: Vae<Kl16, Device>.
     const ff::PixelTokenizer<Device, ff::FarTiny::side> pixels;

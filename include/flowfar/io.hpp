@@ -7,7 +7,7 @@
 #include "flowfar/checkpoints/flowmo.hpp"
 #include "flowfar/checkpoints/latent_cache.hpp"
 #include "flowfar/checkpoints/load.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/checkpoints/vae.hpp"

@@ -27,7 +27,7 @@ struct StandInB : FarB {
     static constexpr Index decoder_depth = 1;
     static constexpr Index head_width = 32;
     static constexpr Index head_depth = 1;
-    static constexpr int diffusion_steps = 4;
+    static constexpr FarSampling sampling{.diffusion_steps = 4};
 };
 /// 16 channels at a sixteenth of the size, as Kl16.
 struct StandInKl16 : Kl16 {

@@ -48,7 +48,10 @@ Model make(std::uint64_t seed = 1) {
 }
 
 FarSampleOptions quick(std::vector<Index> levels = {0, 2, 4}) {
-    FarSampleOptions options{.limit = 0.0};
+    FarSampleOptions options{.guidance = 3.0,
+                             .guidance_schedule = FarGuidance::linear,
+                             .temperature_schedule = FarTemperature::published,
+                             .limit = 0.0};
     options.levels = std::move(levels);
     options.steps = DiffusionSteps::list(std::vector<int>(options.levels.size(), 4));
     options.seed = 7;
@@ -207,7 +210,7 @@ TEST_CASE("wrong input is named") {
         return options;
     };
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    CHECK_THROWS_WITH_AS(sampler(with([](auto& o) { o.guidance = nan; })),
+    CHECK_THROWS_WITH_AS(sampler(with([&](auto& o) { o.guidance = nan; })),
                          "guidance: expected a finite number, found nan", Error);
     CHECK_THROWS_AS(sampler(with([](auto& o) { o.temperature = -1.0; })), Error);
     CHECK_THROWS_WITH_AS(sampler(with([](auto& o) {

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/nn/linear.hpp"
 
 #include "io_support.hpp"
@@ -161,11 +161,11 @@ TEST_CASE("shared parameters lie in the file's mapping; changes stay with the pr
     io::save_parameters(model, path, DType::f32, {});
     Pair other(2);
     const Index values = 3 * 2 + 2 + 2 * 4 + 4;
-    CHECK(io::share_parameters(other, path) == static_cast<std::uint64_t>(values) * sizeof(float));
+    CHECK(io::map_parameters(other, path) == static_cast<std::uint64_t>(values) * sizeof(float));
     CHECK(values_of(other) == values_of(model));
     const auto first_weight = [](const Pair& m) { return m.first.weight.handle(); };
     Pair third(3);
-    io::share_parameters(third, path);
+    io::map_parameters(third, path);
     Cpu::add_into(first_weight(other), first_weight(model));
     CHECK(values_of(other) != values_of(model));
     CHECK(values_of(third) == values_of(model));  // another mapping: not the other's copy
@@ -188,11 +188,11 @@ TEST_CASE("weights are shared where format and backend permit it, else loaded") 
     for (const char* name : {"m.safetensors", "m.pth"}) {
         Pair other(2);
         bool loaded = false;
-        io::share_or_load_parameters(other, folder / name, [&](std::uint64_t, std::uint64_t) { loaded = true; });
+        io::map_or_load_parameters(other, folder / name, [&](std::uint64_t, std::uint64_t) { loaded = true; });
         CHECK(loaded == (std::string(name) == "m.pth"));
         CHECK(values_of(other) == values_of(model));
     }
-    CHECK_THROWS_AS(io::share_or_load_parameters(model, folder / "none.safetensors"), Error);
+    CHECK_THROWS_AS(io::map_or_load_parameters(model, folder / "none.safetensors"), Error);
 
     // The same weights as `load_parameters` takes: the averaged ones, if there are any.
     Pair average(3);
@@ -201,7 +201,7 @@ TEST_CASE("weights are shared where format and backend permit it, else loaded") 
     for (const bool share : {false, true}) {
         Pair other(2);
         if (share) {
-            io::share_or_load_parameters(other, folder / "both.safetensors");
+            io::map_or_load_parameters(other, folder / "both.safetensors");
         } else {
             io::load_parameters(other, folder / "both.safetensors");
         }
@@ -216,11 +216,11 @@ TEST_CASE("what cannot be shared is loaded, and what does not fit refused") {
     io::save_parameters(model, path, DType::bf16, {});
     Pair shared(2);
     Pair loaded(2);
-    CHECK(io::share_parameters(shared, path) == 0);
+    CHECK(io::map_parameters(shared, path) == 0);
     io::load_parameters(loaded, path);
     CHECK(values_of(shared) == values_of(loaded));
     const Values before = values_of(shared);
-    CHECK_THROWS_WITH_AS(io::share_parameters(shared, path, "nothing."),
+    CHECK_THROWS_WITH_AS(io::map_parameters(shared, path, "nothing."),
                          doctest::Contains("missing nothing.first.weight"), Error);
     CHECK(values_of(shared) == before);
 }

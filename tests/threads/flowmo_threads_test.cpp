@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/flowmo/sample.hpp"
 
 #include "at_once.hpp"
@@ -67,6 +67,6 @@ TEST_CASE("FlowMoTiny with its weights in a file encodes and decodes in several 
     auto source = fresh<float>();
     io::save_parameters(source, path, DType::f32);
     Model<float> model;
-    REQUIRE(io::share_parameters(model, path) > 0);
+    REQUIRE(io::map_parameters(model, path) > 0);
     check<float>(model);
 }

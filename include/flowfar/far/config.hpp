@@ -1,10 +1,34 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "flowfar/frequency/pyramid.hpp"
 
 namespace flowfar {
+
+/// How guidance grows over the autoregressive steps.
+enum class FarGuidance : std::uint8_t {
+    linear,   ///< 1 + (g − 1)·k/n: none at the first step
+    constant  ///< g
+};
+
+/// How the temperature of the diffusion noise moves over the autoregressive steps; T is the option's value.
+enum class FarTemperature : std::uint8_t {
+    published,  ///< cosine without, linear with hidden tokens
+    cosine,     ///< T·(0.8 + 0.2·(1 − cos(π/2·(k + 1)/n)))
+    linear,     ///< 0.85 + (T − 0.85)·k/n
+    constant    ///< T
+};
+
+/// How a configuration is sampled unless the options say otherwise. The defaults are the published ones.
+struct FarSampling {
+    int diffusion_steps = 100;  ///< of each autoregressive step
+    double guidance = 3.0;
+    FarGuidance guidance_schedule = FarGuidance::linear;
+    FarTemperature temperature_schedule = FarTemperature::published;
+    double limit = 0.0;  ///< bound of the clean latents that a diffusion step may predict; 0: none
+};
 
 /// FAR configurations are named types; derive from one to change a member. B: 207.9M parameters, 256×256 images in the
 /// latent space of the KL-16 autoencoder (arXiv 2503.05305, table 1).
@@ -24,9 +48,7 @@ struct FarB {
     static constexpr bool masked = false;  ///< trained and sampled with hidden tokens
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 2, 3, 4, 5, 6, 7, 8, 9, 10>;  ///< levels of the autoregressive steps
-    static constexpr int diffusion_steps = 100;              ///< of each autoregressive step when sampling
-    /// Bound of the clean latents that a diffusion step may predict when sampling; 0: none, as published.
-    static constexpr double limit = 0.0;
+    static constexpr FarSampling sampling{};
 };
 
 /// 450.6M parameters.
@@ -71,8 +93,12 @@ struct FarTiny {
     static constexpr bool masked = false;
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24>;
-    static constexpr int diffusion_steps = 50;
-    static constexpr double limit = 2.0;  ///< of pixels as latents (PixelTokenizer); without it small models run away
+    /// The limit bounds pixels as latents (PixelTokenizer); without it small models run away to saturated noise.
+    static constexpr FarSampling sampling{.diffusion_steps = 50,
+                                          .guidance = 1.5,
+                                          .guidance_schedule = FarGuidance::constant,
+                                          .temperature_schedule = FarTemperature::constant,
+                                          .limit = 2.0};
 };
 
 /// For tests that must end within seconds: 16×16 pixels as 4×4 tokens.
@@ -94,7 +120,7 @@ struct FarTinyCode : FarTiny {
     static constexpr Index channels = 36;
     static constexpr Index side = 8;
     static constexpr Index patch = 1;
-    static constexpr double limit = 0.0;
+    static constexpr FarSampling sampling{.diffusion_steps = 50};
 };
 
 /// A configuration trained and sampled with hidden tokens. The parameters are the same.
@@ -114,7 +140,7 @@ struct CheckedFarConfig : C {
     static_assert(C::patch >= 1 && C::side % C::patch == 0, "Far: the patch size must divide the latent's side");
     static_assert(C::buffer >= 0, "Far: the number of buffer positions must not be negative");
     static_assert(C::hidden % C::heads == 0, "Far: the number of heads must divide the hidden width");
-    static_assert(C::diffusion_steps >= 1 && C::limit >= 0.0,
+    static_assert(C::sampling.diffusion_steps >= 1 && C::sampling.limit >= 0.0,
                   "Far: a positive number of diffusion steps, and a limit that is not negative");
     static constexpr Index tokens = (C::side / C::patch) * (C::side / C::patch);
     static constexpr Index token_dim = C::channels * C::patch * C::patch;

@@ -71,12 +71,13 @@ class FarSampler {
         }
         check_far_levels(options_.levels, C::side, C::masked);
         if (!options_.steps) {
-            options_.steps = DiffusionSteps::constant(C::diffusion_steps);
+            options_.steps = DiffusionSteps::constant(C::sampling.diffusion_steps);
         }
-        if (!options_.limit) {
-            options_.limit = C::limit;
-        }
-        check_guidance(options_.guidance);
+        options_.guidance = options_.guidance.value_or(C::sampling.guidance);
+        options_.guidance_schedule = options_.guidance_schedule.value_or(C::sampling.guidance_schedule);
+        options_.temperature_schedule = options_.temperature_schedule.value_or(C::sampling.temperature_schedule);
+        options_.limit = options_.limit.value_or(C::sampling.limit);
+        check_guidance(*options_.guidance);
         ddpm::check_step_options({.temperature = options_.temperature, .clip = *options_.limit});
         for (int k = 0; k < count(); ++k) {
             prepare_step(k);
@@ -111,9 +112,9 @@ class FarSampler {
         Latents estimate;
         const int n = count();
         for (int k = 0; k < n; ++k) {
-            const double guidance = guidance_at(options_.guidance_schedule, options_.guidance, k, n);
+            const double guidance = guidance_at(*options_.guidance_schedule, *options_.guidance, k, n);
             const double temperature =
-                temperature_at(options_.temperature_schedule, options_.temperature, C::masked, k, n);
+                temperature_at(*options_.temperature_schedule, options_.temperature, C::masked, k, n);
             const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
             const Index level = options_.levels[static_cast<std::size_t>(k)];
             const typename Head::Rows rows = chain(

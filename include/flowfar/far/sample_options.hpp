@@ -10,14 +10,14 @@
 
 namespace flowfar {
 
-/// How labels become latents. Without options a model is sampled as its configuration says and as published.
+/// How labels become latents. What is absent is as the configuration says (`FarSampling`).
 struct FarSampleOptions {
     std::vector<Index> levels = {};            ///< increasing, below the latent's side; empty: the configuration's
     std::optional<DiffusionSteps> steps = {};  ///< of each autoregressive step; absent: the configuration's number
-    double guidance = 3.0;                     ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
-    FarGuidance guidance_schedule = FarGuidance::linear;
+    std::optional<double> guidance = {};       ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
+    std::optional<FarGuidance> guidance_schedule = {};
     double temperature = 1.0;
-    FarTemperature temperature_schedule = FarTemperature::published;
+    std::optional<FarTemperature> temperature_schedule = {};
     /// Limits the clean token that every diffusion step predicts to [−limit, limit]; 0: no limit, as published; absent:
     /// the configuration's. Where the tokenizer has a bound, as pixels have, it keeps the first steps of small models
     /// from running away: there a small error of ε is a large one of the token.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/far/config.hpp"
 #include "flowfar/frequency/pyramid.hpp"
 
 namespace flowfar {
@@ -76,20 +77,6 @@ class DiffusionSteps {
     double low_ = 0.0;
     double high_ = 0.0;
     std::string text_;
-};
-
-/// How guidance grows over the autoregressive steps.
-enum class FarGuidance : std::uint8_t {
-    linear,   ///< 1 + (g − 1)·k/n: none at the first step
-    constant  ///< g
-};
-
-/// How the temperature of the diffusion noise moves over the autoregressive steps; T is the option's value.
-enum class FarTemperature : std::uint8_t {
-    published,  ///< cosine without, linear with hidden tokens
-    cosine,     ///< T·(0.8 + 0.2·(1 − cos(π/2·(k + 1)/n)))
-    linear,     ///< 0.85 + (T − 0.85)·k/n
-    constant    ///< T
 };
 
 [[nodiscard]] inline double guidance_at(FarGuidance schedule, double guidance, int k, int n) {

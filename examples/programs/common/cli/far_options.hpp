@@ -20,9 +20,9 @@ struct FarSamplingArguments {
     std::vector<Index> levels;
     int autoregressive_steps = 0;
     ComputeArguments compute;
-    std::string steps, guidance_schedule = "linear", temperature_schedule = "published";
-    double guidance = 3.0, temperature = 1.0;
-    std::optional<double> limit;
+    std::string steps, guidance_schedule, temperature_schedule;
+    double temperature = 1.0;
+    std::optional<double> guidance, limit;
     bool filter_between = true;
     std::uint64_t seed = 0;
 
@@ -40,12 +40,16 @@ struct FarSamplingArguments {
             o.steps = diffusion_steps();
         }
         o.guidance = guidance;
-        o.guidance_schedule = guidance_schedule == "constant" ? FarGuidance::constant : FarGuidance::linear;
+        if (!guidance_schedule.empty()) {
+            o.guidance_schedule = guidance_schedule == "constant" ? FarGuidance::constant : FarGuidance::linear;
+        }
         o.temperature = temperature;
-        o.temperature_schedule = temperature_schedule == "cosine"     ? FarTemperature::cosine
-                                 : temperature_schedule == "linear"   ? FarTemperature::linear
-                                 : temperature_schedule == "constant" ? FarTemperature::constant
-                                                                      : FarTemperature::published;
+        if (!temperature_schedule.empty()) {
+            o.temperature_schedule = temperature_schedule == "cosine"     ? FarTemperature::cosine
+                                     : temperature_schedule == "linear"   ? FarTemperature::linear
+                                     : temperature_schedule == "constant" ? FarTemperature::constant
+                                                                          : FarTemperature::published;
+        }
         o.limit = limit;
         o.filter_between = filter_between;
         o.seed = seed;
@@ -89,18 +93,21 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
     spec.option(
         "steps", a.steps,
         "diffusion steps per level: N, LOW-HIGH rising linearly, one number per level with colons between them, "
-        "or sections of the 1000 steps such as 10,15,20 or ddim50; default: what the configuration says (FarTiny 50, "
-        "published sizes 100)");
-    spec.option("guidance", a.guidance, "how far to exaggerate what the label says; 1: not at all").range(-100, 100);
-    spec.option("guidance-schedule", a.guidance_schedule, "linear rises from 1 over the levels")
+        "or sections of the 1000 steps such as 10,15,20 or ddim50; default: 100, FarTiny 50");
+    spec.option("guidance", a.guidance,
+                "how far to exaggerate what the label says; 1: not at all; default: 3, FarTiny 1.5")
+        .range(-100, 100);
+    spec.option("guidance-schedule", a.guidance_schedule,
+                "linear rises from 1 over the levels; default: linear, FarTiny constant")
         .choices({"linear", "constant"});
     spec.option("temperature", a.temperature, "factor of the diffusion noise").range(0, 10);
     spec.option("temperature-schedule", a.temperature_schedule,
-                "how the temperature changes over the levels; published: cosine, or linear with --masked")
+                "how the temperature changes over the levels; published: cosine, or linear with --masked; "
+                "default: published, FarTiny constant")
         .choices({"published", "cosine", "linear", "constant"});
     spec.option("limit", a.limit,
-                "largest clean value that a diffusion step may predict; 0: none, as published; default: what the "
-                "configuration says (2 for pixels, else 0)")
+                "largest clean value that a diffusion step may predict; 0: none, as published; default: 2 for "
+                "pixels, else 0")
         .range(0, 1e6);
     spec.flag("filter", a.filter_between,
               "low-pass each level's result before the next; off for models trained with --no-simplified");

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "flowfar/checkpoints/far.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/samplers_cuda/far.hpp"
 
@@ -30,7 +30,7 @@ class FarOn final : public AnyFar {
     void load(const io::Path& path) override {
         const io::WeightsFile file(path);
         CheckpointTraits<Model>::check(io::Weights::find(file, io::parameter_names(model_)));
-        io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));
+        io::map_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "flowfar/checkpoints/flowmo.hpp"
-#include "flowfar/checkpoints/shared.hpp"
+#include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/flowmo/sample.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"
@@ -43,7 +43,7 @@ class FlowMoOn final : public AnyFlowMo {
     void initialize(std::uint64_t seed) override { model_.initialize(seed); }
     void load(const io::Path& path) override {
         samplers_.clear();  // they read the parameters where they were
-        io::share_or_load_parameters(model_, path, ByteProgress("MB loaded"));
+        io::map_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";

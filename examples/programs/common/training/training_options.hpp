@@ -142,7 +142,7 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
     return out;
 }
 
-/// Throws Error with all options that differ from those of the saved run.
+/// Throws Error with all options that differ from the saved run's.
 inline void check_options(const io::Path& path, const TrainingOptions& options) {
     const io::SafetensorsFile file(path);
     std::string report;

@@ -37,7 +37,7 @@ class WeightsFile {
     /// "safetensors", "sharded safetensors", "PyTorch" or "PyTorch (legacy)".
     [[nodiscard]] std::string_view format() const;
     [[nodiscard]] Path path() const;
-    /// All tensor names, in the file's order; those of nested checkpoints are dotted.
+    /// All tensor names, in the file's order; names in nested checkpoints are dotted.
     [[nodiscard]] const std::vector<std::string>& names() const;
     [[nodiscard]] bool contains(const std::string& name) const;
     /// Throws `Error` if there is no such tensor.

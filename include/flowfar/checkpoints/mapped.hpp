@@ -21,7 +21,7 @@ template <class Model>
 requires requires(std::byte* memory) {
     Model::Backend::borrow(memory, Extents(), DType::f32, nullptr);
 }
-std::uint64_t share_parameters(Model& model, const Path& path, const std::string& prefix = "") {
+std::uint64_t map_parameters(Model& model, const Path& path, const std::string& prefix = "") {
     const auto targets = parameters(model);
     const auto file = std::make_shared<const SafetensorsFile>(MappedFile(path, Access::change_copy));
     detail::check_parameters(targets, *file, prefix);
@@ -41,15 +41,15 @@ std::uint64_t share_parameters(Model& model, const Path& path, const std::string
     return shared;
 }
 
-/// `share_parameters` for a backend that can borrow and a safetensors file that holds nothing but the model's
+/// `map_parameters` for a backend that can borrow and a safetensors file that holds nothing but the model's
 /// parameters, under their own names; otherwise `load_parameters`, from any known format. Only what is loaded is told
 /// to `progress`.
 template <class Model>
-void share_or_load_parameters(Model& model, const Path& path, const LoadProgress& progress = {}) {
-    if constexpr (requires { io::share_parameters(model, path, ""); }) {
+void map_or_load_parameters(Model& model, const Path& path, const LoadProgress& progress = {}) {
+    if constexpr (requires { io::map_parameters(model, path, ""); }) {
         const WeightsFile file(path);
         if (file.format() == "safetensors" && Weights::find(file, parameter_names(model)).names() == file.names()) {
-            io::share_parameters(model, path);
+            io::map_parameters(model, path);
             return;
         }
     }
