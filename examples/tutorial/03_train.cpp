@@ -24,7 +24,7 @@ int run(std::filesystem::path path, int steps) {
 
     using Tape = ff::Autodiff<Device>;
     Network<Tape> network;
-    network.initialise(1);
+    network.initialize(1);
     ff::Adam<Tape> adam;
     adam.add_group(ff::parameters(network), {.learning_rate = 3e-3});
     ff::io::ImageLoader loader(parts.train, {.batch = 32, .size = 32, .flip = false});

@@ -34,7 +34,7 @@ int run(int steps, const char* out) {
 
     // The defaults are the published ones; so short a run wants a higher rate and no average of the weights.
     ff::FlowMoTrainOptions options{.adam = {.learning_rate = 2e-3}, .ema_every = 0, .seed = 1};
-    ff::FlowMoTrainer<MyFlowMo, Device> trainer(options, [](auto& model) { model.initialise(1); });
+    ff::FlowMoTrainer<MyFlowMo, Device> trainer(options, [](auto& model) { model.initialize(1); });
     for (int step = 0; step < steps; ++step) {
         const ff::FlowMoTrainReport report = trainer.step(images);
         if (step % 10 == 0 || step + 1 == steps) {

@@ -22,10 +22,10 @@ struct Network {
     Scores operator()(const Images& images) const {
         return head(flowfar::spatial_mean(flowfar::relu(second(flowfar::relu(first(images))))));
     }
-    void initialise(std::uint64_t seed) {
-        first.initialise(flowfar::fold(seed, 1U));
-        second.initialise(flowfar::fold(seed, 2U));
-        head.initialise(flowfar::fold(seed, 3U));
+    void initialize(std::uint64_t seed) {
+        first.initialize(flowfar::fold(seed, 1U));
+        second.initialize(flowfar::fold(seed, 2U));
+        head.initialize(flowfar::fold(seed, 3U));
     }
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& v) {

@@ -9,7 +9,7 @@
 #include <flowfar/tensor.hpp>
 #include <string>
 
-/// Waves of ten directions and colours with random phases and noise.
+/// Waves of ten directions and colors with random phases and noise.
 inline flowfar::Image draw_picture(int kind, flowfar::Random& random) {
     flowfar::Image image = flowfar::make_image(32, 32);
     const double phase = 6.28 * random.uniform();

@@ -45,7 +45,7 @@ class PendingReport {
 
 /// What every training run holds, whatever it trains: a model on the tape, its optimizer, an optional average, optional
 /// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the one on B. A trainer derives from it
-/// for these members' interface, sets up `adam()`, `ema()` and `norms()`, adds up gradients and calls `optimise`.
+/// for these members' interface, sets up `adam()`, `ema()` and `norms()`, adds up gradients and calls `optimize`.
 template <class M, class PlainM>
 class Trainer {
    public:
@@ -141,7 +141,7 @@ class Trainer {
         ++step_;
     }
 
-    std::unique_ptr<Model> model_;  // optimiser and average refer to its parameters
+    std::unique_ptr<Model> model_;  // optimizer and average refer to its parameters
     std::vector<ParameterRef<A>> all_;
     Adam<A> adam_;
     std::optional<FixedNorms<A>> norms_;
