@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/checkpoints/load.hpp"
 #include "flowfar/checkpoints/state_dict.hpp"
 
 namespace flowfar::io {
@@ -42,18 +43,20 @@ std::uint64_t map_parameters(Model& model, const Path& path, const std::string& 
 }
 
 /// `map_parameters` for a backend that can borrow and a safetensors file that holds nothing but the model's
-/// parameters, under their own names; otherwise `load_parameters`, from any known format. Only what is loaded is told
-/// to `progress`.
+/// parameters, under their own names; otherwise `load_parameters`, from any known format. `progress` hears only of what
+/// is loaded. Sizes are checked as by `load`.
 template <class Model>
 void map_or_load_parameters(Model& model, const Path& path, const LoadProgress& progress = {}) {
+    const WeightsFile file(path);
+    const Weights weights = Weights::find(file, parameter_names(model));
+    CheckpointTraits<Model>::check(weights);
     if constexpr (requires { io::map_parameters(model, path, ""); }) {
-        const WeightsFile file(path);
-        if (file.format() == "safetensors" && Weights::find(file, parameter_names(model)).names() == file.names()) {
+        if (file.format() == "safetensors" && weights.names() == file.names()) {
             io::map_parameters(model, path);
             return;
         }
     }
-    load_parameters(model, path, "", progress);
+    load_parameters(model, weights, "", progress);
 }
 
 }  // namespace flowfar::io

@@ -28,8 +28,6 @@ class FarOn final : public AnyFar {
     }
     void initialize(std::uint64_t seed) override { model_.initialize(seed); }
     void load(const io::Path& path) override {
-        const io::WeightsFile file(path);
-        CheckpointTraits<Model>::check(io::Weights::find(file, io::parameter_names(model_)));
         io::map_or_load_parameters(model_, path, ByteProgress("MB loaded"));
     }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
