@@ -8,6 +8,7 @@
 #include "flowfar/far.hpp"
 #include "flowfar/io.hpp"
 
+#include "folders.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
@@ -166,7 +167,7 @@ TEST_CASE("far_train: masked models, and what it refuses") {
 }
 
 TEST_CASE("far_generate's pictures are those of the library's natural call") {
-    const fs::path file = fs::path(FLOWFAR_SOURCE_DIR) / "examples" / "models" / "far_tiny.safetensors";
+    const fs::path file = source_folder() / "examples" / "models" / "far_tiny.safetensors";
     const auto model = load<Far<FarTiny, Cpu>>(file);
     const auto latents = model.generate({1, 7}, {.seed = 7});
     const std::vector<Image> expected = to_images(PixelTokenizer<Cpu, FarTiny::side>().decode(latents));
