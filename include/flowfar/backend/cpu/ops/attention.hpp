@@ -72,6 +72,7 @@ namespace cpu {
 FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                       MaskKind mask) {
     if (k.extents()[2] > 0 && cpu::takes_bf16(q, k, v)) {
+        const cpu::FlushSubnormals flush;
         return cpu::attend(q, k, v, scale, mask);
     }
     return cpu::route(

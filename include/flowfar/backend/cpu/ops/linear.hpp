@@ -58,6 +58,7 @@ namespace cpu {
 
 FLOWFAR_INLINE Handle Cpu::gemm(const Handle& x, const Handle& y, const Handle& bias, GemmOptions options) {
     if (cpu::takes_bf16(x, y)) {
+        const cpu::FlushSubnormals flush;
         return cpu::matrix_product({}, {}, x, y, cpu::widen(bias), options);
     }
     return cpu::route([&](const Handle& a, const Handle& b,
@@ -71,6 +72,7 @@ FLOWFAR_INLINE Handle Cpu::gemm_add(const Handle& residual, const Handle& gate, 
         return Composite::gemm_add(residual, gate, x, y, bias, options);
     }
     if (cpu::takes_bf16(x, y)) {
+        const cpu::FlushSubnormals flush;
         return cpu::matrix_product(residual, gate, x, y, bias, options);
     }
     return cpu::route([&](const Handle& r, const Handle& f, const Handle& a, const Handle& b,

@@ -4,6 +4,7 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
+#include "flowfar/backend/cpu/runtime/subnormals.hpp"
 #include "flowfar/backend/narrow.hpp"
 #include "flowfar/backend/reference.hpp"
 
@@ -16,12 +17,13 @@ namespace flowfar::cpu {
 
 /// Calls `f32(operands…)` with f32 operands: bf16 ones are widened, beside f32 ones or not, and the results rounded.
 /// For f64 operands it calls `f64()`, which is the reference's loops. All operands have the first one's type or, beside
-/// bf16, f32.
+/// bf16, f32. f32 is computed without subnormal numbers, also where a loop is too short for the thread pool.
 template <class F32, class F64, class... Rest>
 auto route(F32&& f32, F64&& f64, const Handle& first, const Rest&... rest) {
     [[maybe_unused]] const auto is = [](const Handle& h, DType dtype) { return !h.defined() || h.dtype == dtype; };
     if (first.dtype == DType::bf16) {
         require(((is(rest, DType::bf16) || is(rest, DType::f32)) && ...), "cpu: expected F32 elements beside BF16");
+        const FlushSubnormals flush;
         return Narrow<Cpu>::of(f32(widen(first), widen(rest)...));
     }
     require((is(rest, first.dtype) && ...), "cpu: operands have different element types; the first has ",
@@ -30,6 +32,7 @@ auto route(F32&& f32, F64&& f64, const Handle& first, const Rest&... rest) {
         return f64();
     }
     require(first.dtype == DType::f32, "cpu: expected F32, F64 or BF16 elements, found ", name_of(first.dtype));
+    const FlushSubnormals flush;
     return f32(first, rest...);
 }
 

@@ -9,12 +9,14 @@
 #include <thread>
 #include <vector>
 
+#include "flowfar/backend/cpu/runtime/subnormals.hpp"
 #include "flowfar/core/dtype.hpp"
 
 namespace flowfar::cpu {
 
 /// A small pool of worker threads that runs index ranges. One loop runs at a time; a loop that starts inside another,
-/// or while another thread's loop runs, is executed by its caller alone, so any thread may use the backend.
+/// or while another thread's loop runs, is executed by its caller alone, so any thread may use the backend. Loops
+/// compute without subnormal numbers (FlushSubnormals) on whichever thread they run.
 class ThreadPool {
    public:
     static ThreadPool& instance() {
@@ -42,6 +44,7 @@ class ThreadPool {
         if (count <= 0) {
             return;
         }
+        const FlushSubnormals flush;
         const Index chunks = (count + grain - 1) / grain;
         std::unique_lock busy(busy_, std::defer_lock);
         if (chunks == 1 || threads() == 1 || inside() || !busy.try_lock()) {
@@ -122,6 +125,7 @@ class ThreadPool {
         workers_.clear();
     }
     void loop(std::uint64_t seen) {
+        const FlushSubnormals flush;
         std::unique_lock lock(mutex_);
         while (true) {
             wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
