@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+
 #include "flowfar/backend/cpu/kernels/gemm/gemm_avx512.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/gemm_block.hpp"
 #include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
@@ -52,7 +54,8 @@ void multiply_parts(const Operands& p, Index wanted) {
     Index least = -1;
     for (Index n = 1; n <= std::min(wanted, column_units); ++n) {
         const Index m = std::min((wanted + n - 1) / n, row_units);
-        const Index copies = m * p.inner * p.columns + std::max(n, p.columns / column_block) * p.inner * p.rows;
+        const Index blocks = std::max(n, (p.columns + column_block() - 1) / column_block());
+        const Index copies = m * p.inner * p.columns + blocks * p.inner * p.rows;
         if (n * m >= std::min(wanted, row_units * column_units) && (least < 0 || copies < least)) {
             least = copies;
             row_parts = m;
@@ -71,6 +74,55 @@ void multiply_parts(const Operands& p, Index wanted) {
     });
 }
 
+/// Calls `f(i)` for i = 0, …, count - 1, each on the next thread that is free: for long tasks, of which the pool would
+/// give a thread several at once.
+template <class F>
+void for_each_task(Index count, F&& f) {
+    std::atomic<Index> next{0};
+    parallel_for(std::min<Index>(count, ThreadPool::instance().threads()), 1, [&](Index, Index) {
+        for (Index i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
+            f(i);
+        }
+    });
+}
+
+/// Rows of c per task of a large product: with `column_block()` columns they stay in the second-level cache while the
+/// blocks of `depth_block` products are added to them.
+template <class Isa>
+inline constexpr Index task_rows = 280 / tile_rows<Isa>* tile_rows<Isa>;
+
+/// A large product: b is packed once for all tasks.
+template <class Isa>
+void multiply_large(const Operands& p) {
+    const Index block = block_length(p.columns, column_block(), 2 * Isa::lanes);
+    const Index blocks = (p.columns + block - 1) / block;
+    const auto columns_of = [&](Index n) { return std::min(block, p.columns - n * block); };
+    const std::shared_ptr<std::byte> memory =
+        BlockCache::instance().allocate(static_cast<std::size_t>(p.inner * padded<Isa>(p.columns)) * sizeof(float));
+    auto* const packed = reinterpret_cast<float*>(memory.get());
+    const Index depths = (p.inner + depth_block - 1) / depth_block;
+    constexpr Index strip = 8 * Isa::lanes;
+    const Index strips = (block + strip - 1) / strip;
+    for_each_task(blocks * depths * strips, [&](Index i) {
+        const Index n = i / strips / depths;
+        const Index k = i / strips % depths * depth_block;
+        const Index depth = std::min(depth_block, p.inner - k);
+        const Index first = i % strips * strip;
+        pack_right<Isa>(p, n * block + first, std::min(strip, columns_of(n) - first), k, depth, 2,
+                        packed + n * block * p.inner + k * padded<Isa>(columns_of(n)) + first * depth);
+    });
+    const Index row_units = (p.rows + tile_rows<Isa> - 1) / tile_rows<Isa>;
+    const Index wanted = (4 * ThreadPool::instance().threads() + blocks - 1) / blocks;
+    const Index row_parts = std::max((p.rows + task_rows<Isa> - 1) / task_rows<Isa>, std::min(wanted, row_units));
+    for_each_task(blocks * row_parts, [&](Index i) {
+        const Index n = i / row_parts;
+        const Index m = i % row_parts;
+        const Index row = p.rows * m / row_parts;
+        multiply_part<Isa>(p, row, p.rows * (m + 1) / row_parts - row, n * block, columns_of(n),
+                           packed + n * block * p.inner);
+    });
+}
+
 }  // namespace product
 
 /// The same with the same bits on all threads, for a c without gaps between its rows.
@@ -79,12 +131,16 @@ inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, 
     constexpr Index task = Index{1} << 19;  // multiply-adds that are worth a task
     const Index threads = ThreadPool::instance().threads();
     const Index wanted = std::min(rows * inner * columns / task, 4 * threads);
-    if (threads == 1 || wanted <= 1) {
-        multiply(a, b, c, columns, rows, inner, columns, alpha);
-        return;
-    }
+    constexpr Index large = Index{1} << 26;  // multiply-adds beside which waking the threads twice costs nothing
     with_product_kernels([&]<class Isa>() {
-        product::multiply_parts<Isa>({a, b, c, columns, rows, inner, columns, alpha, false}, wanted);
+        const product::Operands operands{a, b, c, columns, rows, inner, columns, alpha, false};
+        if (rows * inner * columns >= large && rows >= 2 * product::task_rows<Isa>) {
+            product::multiply_large<Isa>(operands);
+        } else if (threads == 1 || wanted <= 1) {
+            product::multiply_part<Isa>(operands, 0, rows, 0, columns);
+        } else {
+            product::multiply_parts<Isa>(operands, wanted);
+        }
     });
 }
 

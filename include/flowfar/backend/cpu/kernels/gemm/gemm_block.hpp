@@ -47,11 +47,13 @@ class Workspace {
 
    private:
     static constexpr Index left_size = (tile_rows<Isa> + Isa::lanes) * left_stride;
-    static constexpr Index right_size = depth_block * (column_block + Isa::lanes);
 
-    Workspace()
-        : block_(BlockCache::instance().allocate(static_cast<std::size_t>(left_size + right_size) * sizeof(float))),
-          data_(reinterpret_cast<float*>(block_.get())) {}
+    static std::size_t bytes() {
+        const Index right_size = depth_block * (column_block() + Isa::lanes);
+        return static_cast<std::size_t>(left_size + right_size) * sizeof(float);
+    }
+
+    Workspace() : block_(BlockCache::instance().allocate(bytes())), data_(reinterpret_cast<float*>(block_.get())) {}
 
     std::shared_ptr<std::byte> block_;
     float* data_;
@@ -119,6 +121,12 @@ void pack_right(const Operands& p, Index column, Index columns, Index k, Index d
     }
 }
 
+/// Columns that panels of two vectors take.
+template <class Isa>
+[[nodiscard]] constexpr Index padded(Index columns) {
+    return (columns + Isa::lanes - 1) / Isa::lanes * Isa::lanes;
+}
+
 /// c[rows, columns] (+)= … by a tile that is `width` wide; a partial one goes through a buffer.
 template <class Isa>
 void run_tile(Tile tile, const float* a, const float* b, Index ldb, Index depth, float alpha, bool add, float* c,
@@ -137,9 +145,11 @@ void run_tile(Tile tile, const float* a, const float* b, Index ldb, Index depth,
     }
 }
 
-/// The rectangle of the result at (row, column) on one thread.
+/// The rectangle of the result at (row, column) on one thread. `packed` is null or has the rectangle's columns of b in
+/// panels for the whole of its height, the next block of `depth_block` rows after the whole of one.
 template <class Isa>
-void multiply_part(const Operands& p, Index row, Index rows, Index column, Index columns) {
+void multiply_part(const Operands& p, Index row, Index rows, Index column, Index columns,
+                   const float* packed = nullptr) {
     if (rows <= 0 || columns <= 0) {
         return;
     }
@@ -147,10 +157,13 @@ void multiply_part(const Operands& p, Index row, Index rows, Index column, Index
     const Workspace<Isa>& workspace = Workspace<Isa>::instance();
     const Index tiles = (rows + tile_rows<Isa> - 1) / tile_rows<Isa>;  // of as equal heights as possible
     // Packing would cost more than it saves for a single tile of a row-major b, or very few rows of the other.
-    const bool thin = !p.b.row_major && rows <= thin_rows;
-    const bool direct = thin || (p.b.row_major && tiles == 1);
-    const Index vectors = thin ? 2 : panel_vectors<Isa>((rows + tiles - 1) / tiles);
-    const Index whole_block = thin ? 2 * lanes : column_block;  // thin: the rows of bᵀ are read from end to end
+    const bool thin = packed == nullptr && !p.b.row_major && rows <= thin_rows;
+    const bool direct = thin || (packed == nullptr && p.b.row_major && tiles == 1);
+    const Index vectors = packed != nullptr || thin ? 2 : panel_vectors<Isa>((rows + tiles - 1) / tiles);
+    // thin: the rows of bᵀ are read from end to end
+    const Index whole_block = packed != nullptr ? columns
+                              : thin            ? 2 * lanes
+                                                : block_length(columns, column_block(), vectors * lanes);
     const Index ldb = p.b.ld;
     for (Index j = 0; j < columns; j += whole_block) {
         const Index block = std::min(whole_block, columns - j);
@@ -159,7 +172,12 @@ void multiply_part(const Operands& p, Index row, Index rows, Index column, Index
             const Index depth = std::min(depth_block, p.inner - k);
             const bool add = p.accumulate || k > 0;
             const float* const b = p.b.data + (p.b.row_major ? k * ldb + column + j : (column + j) * ldb + k);
-            pack_right<Isa>(p, column + j + unpacked, block - unpacked, k, depth, vectors, workspace.right());
+            const float* right = workspace.right();
+            if (packed != nullptr) {
+                right = packed + k * padded<Isa>(block);
+            } else {
+                pack_right<Isa>(p, column + j + unpacked, block - unpacked, k, depth, vectors, workspace.right());
+            }
             for (Index t = 0; t < tiles; ++t) {
                 const Index first = row + rows * t / tiles;
                 const Index height = row + rows * (t + 1) / tiles - first;
@@ -169,9 +187,8 @@ void multiply_part(const Operands& p, Index row, Index rows, Index column, Index
                     const Index left = (n < unpacked ? unpacked : block) - n;
                     const Index width = panel_width<Isa>(vectors, left);
                     if (n >= unpacked) {
-                        run_tile<Isa>(tile_of<Isa>(height, width / lanes), a,
-                                      workspace.right() + (n - unpacked) * depth, width, depth, p.alpha, add, c + n,
-                                      p.ldc, height, std::min(width, left), width);
+                        run_tile<Isa>(tile_of<Isa>(height, width / lanes), a, right + (n - unpacked) * depth, width,
+                                      depth, p.alpha, add, c + n, p.ldc, height, std::min(width, left), width);
                     } else if (thin) {
                         thin_tile_of<Isa>(height, width / lanes)(a, b + n * ldb, ldb, depth, p.alpha, add, c + n,
                                                                  p.ldc);

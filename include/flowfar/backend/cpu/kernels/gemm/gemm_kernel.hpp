@@ -18,6 +18,10 @@
 #include <array>
 #include <utility>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
 #include "flowfar/backend/cpu/runtime/instruction_set.hpp"
 #include "flowfar/core/dtype.hpp"
 
@@ -25,8 +29,25 @@ namespace flowfar::cpu::product {
 
 /// Products per chain. The rounding depends on it, so it is the same on all machines.
 inline constexpr Index depth_block = 384;
-/// Columns of b that are packed at a time: with `depth_block` rows they take 384 KiB, for the second-level cache.
-inline constexpr Index column_block = 256;
+/// Most columns of b that a thread works on at a time: with `depth_block` rows they take less than half of the
+/// second-level cache, beside the rows of c that they belong to. Results do not depend on it.
+[[nodiscard]] inline Index column_block() {
+    static const Index columns = [] {
+        constexpr Index unit = 64;
+        Index bytes = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+        bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);  // not positive where unknown
+#endif
+        const auto row = static_cast<Index>(depth_block * sizeof(float));
+        return std::clamp<Index>(bytes * 7 / 16 / row / unit * unit, 256, 1024);
+    }();
+    return columns;
+}
+/// Length of the blocks into which `count` is divided: multiples of `unit`, as equal as can be, at most `most` long.
+[[nodiscard]] constexpr Index block_length(Index count, Index most, Index unit) {
+    const Index blocks = (count + most - 1) / most;
+    return ((count + blocks - 1) / blocks + unit - 1) / unit * unit;
+}
 /// Distance of the rows of a packed tile of a: whole cache lines, and not a power of two of them.
 inline constexpr Index left_stride = depth_block + 16;
 
