@@ -61,7 +61,7 @@ std::vector<Handle> subnormal_results(Index count) {
     return {B::binary(BinaryOp::mul, small, filled<B>(count, 1e-10)),
             B::binary(BinaryOp::add, smaller, smaller),
             B::unary({UnaryOp::exp}, filled<B>(count, -95.0)),
-            B::reduce(ReduceOp::sum, B::reshape(smaller, {1, count}), Axes::only(0), false),
+            B::reduce(ReduceOp::sum, B::reshape(smaller, {1, count}), Axes::only(0), ReducedAxes::drop),
             B::softmax(row),
             B::gemm(square(1e-20), square(1e-20), {}, {}),
             average,

@@ -22,7 +22,12 @@ struct HostMemory {
     }
     [[nodiscard]] static Handle full(const Extents& extents, DType dtype, double value) {
         const Handle out = empty(extents, dtype);
-        visit_dtype(dtype, [&]<class T>() { std::fill_n(out.data<T>(), out.count(), convert<T>(value)); });
+        visit_dtype(dtype, [&]<class T>() {
+            const auto element = convert<T>(value);
+            B::parallel(out.count(), Index{1} << 16, [&](Index begin, Index end) {
+                std::fill(out.data<T>() + begin, out.data<T>() + end, element);
+            });
+        });
         return out;
     }
     [[nodiscard]] static Handle from_host(const void* data, const Extents& extents, DType dtype) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -68,6 +69,7 @@ class ThreadPool {
         }
         wake_.notify_all();
         work(job);
+        spin([&] { return active_ == 0; });
         std::unique_lock lock(mutex_);
         done_.wait(lock, [&] { return active_ == 0; });
         job_ = nullptr;
@@ -106,11 +108,30 @@ class ThreadPool {
         }
         inside() = outer;
     }
+    /// Waits a little for `ready()` without sleeping: loops mostly follow each other within microseconds, and to wake a
+    /// thread takes longer. Not where threads would spin on processors that others of them need.
+    template <class F>
+    void spin(F&& ready) const {
+        if (!spins_) {
+            return;
+        }
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(30);
+        while (!ready() && std::chrono::steady_clock::now() < end) {
+            for (int i = 0; i < 4; ++i) {
+#if defined(__x86_64__)
+                __builtin_ia32_pause();
+#elif defined(__aarch64__)
+                asm volatile("yield");
+#endif
+            }
+        }
+    }
     void start(int count) {
         threads_ = count;
+        spins_ = count <= static_cast<int>(std::thread::hardware_concurrency());
         stopping_ = false;
         for (int i = 1; i < count; ++i) {
-            workers_.emplace_back([this, seen = generation_]() mutable { loop(seen); });
+            workers_.emplace_back([this, seen = generation_.load()]() mutable { loop(seen); });
         }
     }
     void stop() {
@@ -128,6 +149,9 @@ class ThreadPool {
         const FlushSubnormals flush;
         std::unique_lock lock(mutex_);
         while (true) {
+            lock.unlock();
+            spin([&] { return stopping_ || generation_ != seen; });
+            lock.lock();
             wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
             if (stopping_) {
                 return;
@@ -153,10 +177,12 @@ class ThreadPool {
     std::condition_variable done_;
     std::vector<std::thread> workers_;
     std::atomic<int> threads_{1};
-    std::uint64_t generation_ = 0;
     Job* job_ = nullptr;
-    int active_ = 0;
-    bool stopping_ = false;
+    bool spins_ = false;
+    // Changed under the mutex, and also read without it while spinning.
+    std::atomic<std::uint64_t> generation_{0};
+    std::atomic<int> active_{0};
+    std::atomic<bool> stopping_{false};
 };
 
 /// Calls `f(begin, end)` on the pool's threads over ranges that cover [0, count).

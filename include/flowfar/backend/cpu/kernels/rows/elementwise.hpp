@@ -15,7 +15,17 @@ namespace flowfar::cpu {
 /// Elements that one task of an elementwise loop should have at least.
 inline constexpr Index elementwise_grain = 16384;
 
-/// Calls `f(row, offsets)` for all rows of N merged views, in parallel.
+/// Whether these are the strides of a row; comparing arrays would call memcmp for every row.
+template <std::size_t N>
+[[nodiscard]] constexpr bool are(const std::array<Index, N>& strides, const std::array<Index, N>& expected) {
+    bool equal = true;
+    for (std::size_t i = 0; i < N; ++i) {
+        equal = equal && strides[i] == expected[i];
+    }
+    return equal;
+}
+
+/// Calls `f(offsets)` for all rows of N merged views, in parallel.
 template <std::size_t N, class F>
 void parallel_rows(const Extents& extents, const std::array<const Layout*, N>& layouts, F&& f) {
     const Index length = std::max<Index>(extents.rank() == 0 ? 1 : extents.back(), 1);
@@ -315,7 +325,7 @@ struct Elementwise {
    private:
     static void multiply_add_row(float* out, const float* x, const float* factor, const float* addend, float extra,
                                  Index count, const std::array<Index, 4>& strides) {
-        if (strides == std::array<Index, 4>{1, 1, 1, 1}) {
+        if (are(strides, std::array<Index, 4>{1, 1, 1, 1})) {
             with_instructions([=]() __attribute__((always_inline)) {
                 for (Index i = 0; i < count; ++i) {
                     out[i] = x[i] * (factor[i] + extra) + addend[i];
@@ -329,13 +339,13 @@ struct Elementwise {
     }
     template <BinaryOp Op>
     static void binary_row(float* o, const float* x, const float* y, Index n, const std::array<Index, 3>& strides) {
-        if (strides == std::array<Index, 3>{1, 1, 1}) {
+        if (are(strides, std::array<Index, 3>{1, 1, 1})) {
             with_instructions([=]() __attribute__((always_inline)) {
                 for (Index i = 0; i < n; ++i) {
                     o[i] = BinaryFunctor<Op>::forward(x[i], y[i]);
                 }
             });
-        } else if (strides == std::array<Index, 3>{1, 1, 0}) {
+        } else if (are(strides, std::array<Index, 3>{1, 1, 0})) {
             with_instructions([ =, constant = *y ]() __attribute__((always_inline)) {
                 for (Index i = 0; i < n; ++i) {
                     o[i] = BinaryFunctor<Op>::forward(x[i], constant);

@@ -195,11 +195,24 @@ struct Norm {
                 sums[lane] += f(i + lane);
             }
         }
-        for (Index lane = 0; i + lane < count; ++lane) {
-            sums[lane] += f(i + lane);
+        Index lane = 0;
+        const auto add = [&]<Index width>(std::integral_constant<Index, width>) __attribute__((always_inline)) {
+            if (i + width <= count) {
+                for (Index k = 0; k < width; ++k) {
+                    sums[lane + k] += f(i + k);
+                }
+                i += width;
+                lane += width;
+            }
+        };
+        add(std::integral_constant<Index, 16>{});  // the rest in lengths that the compiler knows: rows are often short
+        add(std::integral_constant<Index, 8>{});
+        add(std::integral_constant<Index, 4>{});
+        for (; i < count; ++i, ++lane) {
+            sums[lane] += f(i);
         }
         float eight[8];
-        for (Index lane = 0; lane < 8; ++lane) {
+        for (lane = 0; lane < 8; ++lane) {
             eight[lane] = (sums[lane] + sums[lane + 8]) + (sums[lane + 16] + sums[lane + 24]);
         }
         return ((eight[0] + eight[4]) + (eight[1] + eight[5])) + ((eight[2] + eight[6]) + (eight[3] + eight[7]));

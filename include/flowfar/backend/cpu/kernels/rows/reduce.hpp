@@ -37,13 +37,17 @@ struct Reduce {
             }
             return;
         }
-        const Index stripes = (inner + stripe - 1) / stripe;
-        parallel_for(outer * stripes, std::max<Index>(1, elementwise_grain / std::max<Index>(middle * stripe, 1)),
+        // Narrower stripes where there would be too few for the threads; a column's sum does not depend on them.
+        const Index tasks = outer * ((inner + stripe - 1) / stripe);
+        const bool narrow = tasks < 2 * ThreadPool::instance().threads() && middle * inner > elementwise_grain;
+        const Index width = narrow ? stripe / 4 : stripe;
+        const Index stripes = (inner + width - 1) / width;
+        parallel_for(outer * stripes, std::max<Index>(1, elementwise_grain / std::max<Index>(middle * width, 1)),
                      [&](Index begin, Index end) {
                          for (Index task = begin; task < end; ++task) {
-                             const Index first = task % stripes * stripe;
+                             const Index first = task % stripes * width;
                              columns(x + task / stripes * middle * inner + first, out + task / stripes * inner + first,
-                                     middle, inner, std::min(stripe, inner - first), op, divisor);
+                                     middle, inner, std::min(width, inner - first), op, divisor);
                          }
                      });
     }
