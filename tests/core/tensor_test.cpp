@@ -39,6 +39,8 @@ TEST_CASE("making tensors and reading them back") {
     CHECK((x.to_host() == std::vector<float>{0, 1, 2, 3, 4, 5}));
     CHECK((Ref<Shape<dyn>>::full({3}, 1.5).to_host() == std::vector<float>{1.5F, 1.5F, 1.5F}));
     CHECK(Ref<Shape<>>::zeros({}).item() == 0.0F);
+    CHECK((Ref<Shape<dyn, 2>>::full(1.5, 1).to_host() == std::vector<float>{1.5F, 1.5F}));
+    CHECK((Ref<Shape<dyn, 2>>::zeros(3).extents() == Extents{3, 2}));
     CHECK(!Ref<Shape<2>>().defined());
     CHECK(Ref<Shape<2>>::normal({2}, 1).to_host() == Ref<Shape<dyn>>::normal({2}, 1).to_host());
     CHECK(Ref<Shape<2>>::uniform({2}, 1, 5).to_host()[0] == Ref<Shape<dyn>>::uniform({9}, 1).to_host()[5]);
@@ -120,6 +122,9 @@ TEST_CASE("rearrangement") {
     CHECK_THROWS_AS(static_cast<void>(concat<0>(x, middle)), Error);
     CHECK((reshape<Shape<6, 4>>(x, {6, 4}).to_host() == x.to_host()));
     CHECK_THROWS_AS(static_cast<void>(reshape<Shape<6, dyn>>(x, {6, 5})), Error);
+    CHECK((reshape<6, dyn>(x, 4).extents() == Extents{6, 4}));
+    CHECK((reshape<Shape<dyn, 3, dyn>>(x, 2, 4).extents() == Extents{2, 3, 4}));
+    CHECK_THROWS_AS(static_cast<void>(reshape<6, dyn>(x, 5)), Error);
     CHECK_THROWS_AS(static_cast<void>(reshape<Shape<6, dyn>>(x, {4, 6})), Error);
     CHECK(
         (expand<Shape<3, 2>>(counting<Shape<1, 2>>({1, 2}), {3, 2}).to_host() == std::vector<float>{0, 1, 0, 1, 0, 1}));

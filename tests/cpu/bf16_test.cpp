@@ -216,9 +216,7 @@ TEST_CASE("what is made for products gives their bits") {
         const auto up = Tensor<Cpu, Shape<Inner, Width>>::normal({Inner, Width}, 5);
         const auto down = Tensor<Cpu, Shape<Width, Inner>>::normal({Width, Inner}, 6);
         const auto wide = Tensor<Cpu, Shape<Inner>>::normal({Inner}, 7);
-        const auto spread = [](const auto& vector) {
-            return reshape<Shape<dyn, 1, Width>>(vector, {vector.extent(0), 1, Width});
-        };
+        const auto spread = [](const auto& vector) { return reshape<dyn, 1, Width>(vector, vector.extent(0)); };
         const NormOptions modulation{.plus_one = true};
         const auto normal = layer_norm(x, scale, shift, modulation);
         same(linear(layer_norm_packed(x), up, wide), linear(layer_norm(x), up, wide));

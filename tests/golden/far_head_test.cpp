@@ -61,8 +61,8 @@ TEST_CASE("diffusion loss with all gradients") {
     const auto z = leaf(golden->tensor<Head::Conditions>("z"));
     const auto loss = head.loss(golden->tensor<Head::Rows>("target"), z, golden->tensor<Head::Scalars>("index"),
                                 golden->integers("train.t"), filled<Head::Rows>("diffloss.train.1", {12, 16}));
-    golden->close("train.mse", reshape<Shape<dyn>>(loss.mse, {12}), 1e-5);
-    golden->close("train.vb", reshape<Shape<dyn>>(loss.vb, {12}), 5e-5);
+    golden->close("train.mse", reshape<dyn>(loss.mse, 12), 1e-5);
+    golden->close("train.vb", reshape<dyn>(loss.vb, 12), 5e-5);
     const auto total = mean(loss.mse + loss.vb);
     golden->close("train.loss", total, 1e-5);
     backward(total);

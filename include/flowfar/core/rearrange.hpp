@@ -6,12 +6,23 @@
 
 namespace flowfar {
 
-/// The same elements with other extents, which must fit the target shape S.
+/// x with other extents, which must fit the target shape S.
 template <class S, AnyTensor X>
 [[nodiscard]] auto reshape(const X& x, const Extents& extents) {
     static_assert(compatible(shape_algebra::count<S>(), shape_algebra::count<typename X::Shape>()),
                   "reshape: the shapes have different numbers of elements");
     return WithShape<X, S>(X::Backend::reshape(x.handle(), extents));
+}
+
+/// The same elements in the shape <Extent…>, for example `reshape<dyn, 3, dyn>(x, batch, pixels)`: run-time extents are
+/// given for each dyn only.
+template <Index... Extent, AnyTensor X, std::convertible_to<Index>... Dynamic>
+[[nodiscard]] auto reshape(const X& x, Dynamic... dynamic) {
+    return reshape<Shape<Extent...>>(x, extents_of<Shape<Extent...>>(dynamic...));
+}
+template <class S, AnyTensor X, std::convertible_to<Index>... Dynamic>
+[[nodiscard]] auto reshape(const X& x, Dynamic... dynamic) {
+    return reshape<S>(x, extents_of<S>(dynamic...));
 }
 
 /// Axis i of the result is axis Order[i] of x.
@@ -80,6 +91,12 @@ template <int Axis, AnyTensor X, AnyTensor... Rest>
 template <class S, AnyTensor X>
 [[nodiscard]] auto expand(const X& x, const Extents& extents) {
     return WithShape<X, S>(X::Backend::expand(x.handle(), extents));
+}
+
+/// Repeats extents of 1 up to the shape <Extent…>; run-time extents are given for each dyn only.
+template <Index... Extent, AnyTensor X, std::convertible_to<Index>... Dynamic>
+[[nodiscard]] auto expand(const X& x, Dynamic... dynamic) {
+    return expand<Shape<Extent...>>(x, extents_of<Shape<Extent...>>(dynamic...));
 }
 
 /// The same elements under a shape that says more or less about them; checked at run time.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -20,10 +21,24 @@ struct Shape {
     static_assert(((Extent == dyn || Extent >= 0) && ...), "Shape: extents are dyn or not negative");
     static constexpr int rank = static_cast<int>(sizeof...(Extent));
     static constexpr std::array<Index, sizeof...(Extent)> extents{Extent...};
+    static constexpr int dynamic = (0 + ... + (Extent == dyn ? 1 : 0));  ///< extents that are known only at run time
 
     /// Extent of an axis; negative axes count from the back.
     static constexpr Index at(int axis) { return extents[static_cast<std::size_t>(axis < 0 ? axis + rank : axis)]; }
 };
+
+/// The extents of a shape whose dynamic ones are these, in order.
+template <class S, std::convertible_to<Index>... Dynamic>
+[[nodiscard]] Extents extents_of(Dynamic... dynamic) {
+    static_assert(sizeof...(Dynamic) == S::dynamic, "extents_of: expected one extent for each dyn of the shape");
+    const std::array<Index, sizeof...(Dynamic) + 1> given{static_cast<Index>(dynamic)...};
+    Extents out;
+    std::size_t next = 0;
+    for (const Index extent : S::extents) {
+        out.push_back(extent == dyn ? given[next++] : extent);
+    }
+    return out;
+}
 
 /// True if two extents can be the same at run time.
 [[nodiscard]] constexpr bool compatible(Index a, Index b) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -41,6 +42,15 @@ class Tensor {
         return Tensor(B::full(extents, dtype_of<T>, value));
     }
     [[nodiscard]] static Tensor zeros(const Extents& extents) { return full(extents, 0.0); }
+    /// With run-time extents for each dyn of the shape only, for example `Images::full(1.0, batch)`.
+    template <std::floating_point Value, std::integral... Dynamic>
+    [[nodiscard]] static Tensor full(Value value, Dynamic... dynamic) requires(sizeof...(Dynamic) == S::dynamic) {
+        return full(extents_of<S>(dynamic...), static_cast<double>(value));
+    }
+    template <std::integral... Dynamic>
+    [[nodiscard]] static Tensor zeros(Dynamic... dynamic) requires(sizeof...(Dynamic) == S::dynamic) {
+        return zeros(extents_of<S>(dynamic...));
+    }
     /// Copies row-major host data; throws unless there are exactly as many elements as the extents say.
     [[nodiscard]] static Tensor from_host(std::span<const T> data, const Extents& extents) {
         require(static_cast<Index>(data.size()) == extents.count(), "from_host: ", data.size(), " elements for ",

@@ -71,7 +71,7 @@ namespace detail {
 template <AnyTensor X, AnyTensor V>
 [[nodiscard]] auto per_sample(const V& t) {
     static_assert(X::Shape::rank == 4, "rectified_flow: images are [batch, channels, height, width]");
-    return reshape<Shape<dyn, 1, 1, 1>>(t, {t.extent(0), 1, 1, 1});
+    return reshape<dyn, 1, 1, 1>(t, t.extent(0));
 }
 
 }  // namespace detail

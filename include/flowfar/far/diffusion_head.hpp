@@ -123,9 +123,9 @@ struct DiffusionHead {
         }
         constexpr Index width = X::Shape::at(1);
         const Index rows = x.extent(0);
-        const auto once = reshape<Shape<1, dyn, width>>(x, {1, rows, width});
-        const auto all = expand<Shape<dyn, dyn, width>>(once, {count, rows, width});
-        return reshape<Shape<dyn, width>>(all, {count * rows, width});
+        const auto once = reshape<1, dyn, width>(x, rows);
+        const auto all = expand<dyn, dyn, width>(once, count, rows);
+        return reshape<dyn, width>(all, count * rows);
     }
     [[nodiscard]] static Tensor<B, Shape<dyn>, T> step_numbers(std::span<const Index> steps) {
         PoolVector<T> numbers;

@@ -141,8 +141,8 @@ template <class Model>
     out.mse = mean(loss.mse);
     out.vb = mean(loss.vb);
     if (options.frequency_weights) {
-        const auto once = reshape<Shape<1, dyn>>(Scalars::from_host(weights, {rows, 1}), {1, rows});
-        const auto each = reshape<Shape<dyn, dyn>>(loss.mse + loss.vb, {options.multiplier, rows});
+        const auto once = reshape<1, dyn>(Scalars::from_host(weights, {rows, 1}), rows);
+        const auto each = reshape<dyn, dyn>(loss.mse + loss.vb, options.multiplier, rows);
         out.total = mean(Tensor<B, Shape<dyn, dyn>, T>(each * once));
     } else {
         out.total = out.mse + out.vb;

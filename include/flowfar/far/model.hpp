@@ -92,8 +92,8 @@ class Far {
     /// sampler computes them once.
     [[nodiscard]] Sequence embed_classes(const Vectors& classes) const {
         const Index batch = classes.extent(0);
-        const auto one = reshape<Shape<dyn, 1, hidden>>(classes, {batch, 1, hidden});
-        const auto repeated = expand<Shape<dyn, C::buffer, hidden>>(one, {batch, C::buffer, hidden});
+        const auto one = reshape<dyn, 1, hidden>(classes, batch);
+        const auto repeated = expand<dyn, C::buffer, hidden>(one, batch);
         return z_proj_ln(repeated + slice<1, 0, C::buffer>(encoder_positions));
     }
     /// The token positions at the encoder's input, before any are hidden.
@@ -141,21 +141,20 @@ class Far {
         constexpr Index p = C::patch;
         constexpr Index n = C::side / p;
         const Index batch = x.extent(0);
-        const auto six = reshape<Shape<dyn, C::channels, n, p, n, p>>(x, {batch, C::channels, n, p, n, p});
-        return reshape<Shape<dyn, tokens, token_dim>>(permute<0, 2, 4, 1, 3, 5>(six), {batch, tokens, token_dim});
+        const auto six = reshape<dyn, C::channels, n, p, n, p>(x, batch);
+        return reshape<dyn, tokens, token_dim>(permute<0, 2, 4, 1, 3, 5>(six), batch);
     }
     [[nodiscard]] static Latents unpatchify(const Tokens& x) {
         constexpr Index p = C::patch;
         constexpr Index n = C::side / p;
         const Index batch = x.extent(0);
-        const auto six = reshape<Shape<dyn, n, n, C::channels, p, p>>(x, {batch, n, n, C::channels, p, p});
-        return reshape<Shape<dyn, C::channels, C::side, C::side>>(permute<0, 3, 1, 4, 2, 5>(six),
-                                                                  {batch, C::channels, C::side, C::side});
+        const auto six = reshape<dyn, n, n, C::channels, p, p>(x, batch);
+        return reshape<dyn, C::channels, C::side, C::side>(permute<0, 3, 1, 4, 2, 5>(six), batch);
     }
     /// [batch, tokens, C] → [batch·tokens, C]: rows ordered (sample, token).
     template <AnyTensor X>
     [[nodiscard]] static auto flatten(const X& x) {
-        return reshape<Shape<dyn, X::Shape::at(2)>>(x, {x.extent(0) * tokens, X::Shape::at(2)});
+        return reshape<dyn, X::Shape::at(2)>(x, x.extent(0) * tokens);
     }
 
     /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. The body is in
@@ -222,18 +221,17 @@ class Far {
         return Integers::from_host(rows, {static_cast<Index>(rows.size())});
     }
     [[nodiscard]] static Sequence keep_visible(const Conditions& x, const TokenMask& mask) {
-        return reshape<Shape<dyn, dyn, hidden>>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())),
-                                                {mask.batch(), mask.visible(), hidden});
+        return reshape<dyn, dyn, hidden>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())), mask.batch(),
+                                         mask.visible());
     }
     /// Puts the mask token where tokens were hidden: [batch, buffer + visible, hidden] → [batch, positions, hidden].
     [[nodiscard]] Sequence restore_hidden(const Sequence& x, const TokenMask& mask) const {
         const Index batch = mask.batch();
-        const auto visible = reshape<Shape<dyn, hidden>>(slice<1>(x, C::buffer, C::buffer + mask.visible()),
-                                                         {batch * mask.visible(), hidden});
-        const auto all = concat<0>(visible, reshape<Shape<1, hidden>>(mask_token, {1, hidden}));
+        const auto visible =
+            reshape<dyn, hidden>(slice<1>(x, C::buffer, C::buffer + mask.visible()), batch * mask.visible());
+        const auto all = concat<0>(visible, reshape<1, hidden>(mask_token));
         const auto restored = gather_rows(all, rows_tensor(mask.restoring_rows()));
-        return concat<1>(slice<1>(x, 0, C::buffer),
-                         reshape<Shape<dyn, dyn, hidden>>(restored, {batch, tokens, hidden}));
+        return concat<1>(slice<1>(x, 0, C::buffer), reshape<dyn, dyn, hidden>(restored, batch, tokens));
     }
 };
 

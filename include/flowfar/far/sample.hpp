@@ -108,7 +108,7 @@ class FarSampler {
         if constexpr (C::masked) {
             mask.emplace(orders, Model::tokens, Model::tokens);
         }
-        Tokens input = Tokens::zeros({batch, Model::tokens, Model::token_dim});
+        Tokens input = Tokens::zeros(batch);
         Latents estimate;
         const int n = count();
         for (int k = 0; k < n; ++k) {
@@ -122,10 +122,9 @@ class FarSampler {
                 ddpm::StepOptions{.temperature = temperature, .clip = *options_.limit},
                 [&](int draw) { return draws.noise(k, draw); }, options_.stop);
             if (!rows.defined()) {
-                return estimate.defined() ? estimate : Latents::zeros({batch, C::channels, C::side, C::side});
+                return estimate.defined() ? estimate : Latents::zeros(batch);
             }
-            estimate =
-                Model::unpatchify(reshape<typename Tokens::Shape>(rows, {batch, Model::tokens, Model::token_dim}));
+            estimate = Model::unpatchify(reshape<typename Tokens::Shape>(rows, batch));
             const Step step{k + 1,    n,           level, prepared.head.process.steps(),
                             guidance, temperature, input, mask ? &*mask : nullptr,
                             estimate};

@@ -50,13 +50,12 @@ class FlowMoTokenizer {
     [[nodiscard]] Statistics statistics(const Images& images) const {
         const auto code = model_->encode_continuous(images);  // [batch, length, channels]
         const Index batch = images.extent(0);
-        return permute<0, 3, 1, 2>(reshape<Shape<dyn, side, side, channels>>(code, {batch, side, side, channels}));
+        return permute<0, 3, 1, 2>(reshape<dyn, side, side, channels>(code, batch));
     }
     [[nodiscard]] Latents draw(const Statistics& code, std::uint64_t /*seed*/) const { return code * scale_; }
     [[nodiscard]] Images decode(const Latents& latents) const {
         const Index batch = latents.extent(0);
-        const typename Model::Codes code = reshape<typename Model::Codes::Shape>(
-            permute<0, 2, 3, 1>(latents), {batch, C::code_length, C::context_dim});
+        const typename Model::Codes code = reshape<typename Model::Codes::Shape>(permute<0, 2, 3, 1>(latents), batch);
         return model_->decode(
             Tokens::from_code<T>(code.to_host(), batch, C::code_length, C::context_dim, C::codebook_bits), decoding_);
     }

@@ -41,10 +41,9 @@ struct MultiScaleGradientLoss {
         if constexpr (Left == 1) {
             return here;
         } else {
-            const auto six = reshape<Shape<dyn, 3, dyn, 2, dyn, 2>>(
-                difference, {difference.extent(0), 3, height / 2, 2, width / 2, 2});
-            const auto pooled = reshape<Shape<dyn, 3, dyn, dyn>>(mean<3>(mean<5>(six)),
-                                                                 {difference.extent(0), 3, height / 2, width / 2});
+            const auto six = reshape<dyn, 3, dyn, 2, dyn, 2>(difference, difference.extent(0), height / 2, width / 2);
+            const auto pooled =
+                reshape<dyn, 3, dyn, dyn>(mean<3>(mean<5>(six)), difference.extent(0), height / 2, width / 2);
             return here + level<Left - 1>(pooled);
         }
     }

@@ -121,7 +121,7 @@ struct Mmdit {
                                         const Table& table) const {
         constexpr Index part = 6 * Hidden;
         const Index batch = patches.extent(0);
-        const auto all = expand<Shape<dyn, dyn>>(row, {batch, row.extent(1)});
+        const auto all = expand<dyn, dyn>(row, batch, row.extent(1));
         const auto chunks = [&](Index i) {
             return Modulation<B, Hidden, 6, T>::chunks(
                 Tensor<B, Shape<dyn, part>, T>(slice<1>(all, i * part, (i + 1) * part)));

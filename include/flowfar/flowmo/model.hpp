@@ -103,7 +103,7 @@ class FlowMo {
     template <class Observer>
     [[nodiscard]] Codes encode_observed(const Images& images, Observer&& observe) const {
         const Geometry angles = geometry(images.extent(2), images.extent(3));
-        const auto blank = Codes::zeros({images.extent(0), C::code_length, C::context_dim});
+        const auto blank = Codes::zeros(images.extent(0));
         const typename Encoder::Options options{{.image = false, .code = true}, checkpoint_blocks};
         return encoder.run(patchify(images), blank, {}, angles.encoder, options, observe).code;
     }
@@ -126,12 +126,10 @@ class FlowMo {
     /// A ±1 code and the mask channel of ones that tells it from the null code.
     [[nodiscard]] static CodeInputs with_mask(const Codes& code) {
         using Mask = Tensor<B, Shape<dyn, C::code_length, 1>, T>;
-        return concat<2>(code, Mask::full({code.extent(0), C::code_length, 1}, 1.0));
+        return concat<2>(code, Mask::full(1.0, code.extent(0)));
     }
     /// The absent condition of guidance: zeros, mask channel included.
-    [[nodiscard]] static CodeInputs null_code(Index batch) {
-        return CodeInputs::zeros({batch, C::code_length, C::context_dim + 1});
-    }
+    [[nodiscard]] static CodeInputs null_code(Index batch) { return CodeInputs::zeros(batch); }
     [[nodiscard]] static Codes code_of(const Tokens& tokens) {
         require(tokens.length == C::code_length && tokens.context_dim() == C::context_dim, C::name, ": expected ",
                 C::code_length, " tokens of ", C::context_dim, " bits, found ", tokens.length, " of ",
@@ -173,15 +171,14 @@ class FlowMo {
         const Index batch = images.extent(0);
         const Index rows = images.extent(2) / p;
         const Index columns = images.extent(3) / p;
-        const auto six = reshape<Shape<dyn, 3, dyn, p, dyn, p>>(images, {batch, 3, rows, p, columns, p});
-        return reshape<Shape<dyn, dyn, Config::patch_dim>>(permute<0, 2, 4, 3, 5, 1>(six),
-                                                           {batch, rows * columns, Config::patch_dim});
+        const auto six = reshape<dyn, 3, dyn, p, dyn, p>(images, batch, rows, columns);
+        return reshape<dyn, dyn, Config::patch_dim>(permute<0, 2, 4, 3, 5, 1>(six), batch, rows * columns);
     }
     [[nodiscard]] static Images unpatchify(const typename Encoder::Patches& patches, Index height, Index width) {
         constexpr Index p = C::patch;
         const Index batch = patches.extent(0);
-        const auto six = reshape<Shape<dyn, dyn, dyn, p, p, 3>>(patches, {batch, height / p, width / p, p, p, 3});
-        return reshape<Shape<dyn, 3, dyn, dyn>>(permute<0, 5, 1, 3, 2, 4>(six), {batch, 3, height, width});
+        const auto six = reshape<dyn, dyn, dyn, p, p, 3>(patches, batch, height / p, width / p);
+        return reshape<dyn, 3, dyn, dyn>(permute<0, 5, 1, 3, 2, 4>(six), batch, height, width);
     }
 
     template <class Self, class V>

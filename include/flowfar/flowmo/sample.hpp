@@ -42,7 +42,7 @@ class FlowMoSampler {
             const double t = schedule_.times()[static_cast<std::size_t>(i)];
             const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
                 if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
-                    return model_->velocity(state, condition, Model::Times::full({state.extent(0)}, t), angles);
+                    return model_->velocity(state, condition, Model::Times::full(t, state.extent(0)), angles);
                 } else {
                     return model_->velocity_at(state, condition, times.row(i), angles);
                 }

@@ -19,11 +19,11 @@ template <Index Count, AnyTensor X>
     constexpr Index size = X::Shape::at(-1) / (3 * Count);
     const Index batch = packed.extent(0);
     const Index tokens = packed.extent(1);
-    const auto five = reshape<Shape<dyn, dyn, 3, Count, size>>(packed, {batch, tokens, 3, Count, size});
+    const auto five = reshape<dyn, dyn, 3, Count, size>(packed, batch, tokens);
     using Split = WithShape<X, Shape<dyn, Count, dyn, size>>;
     const auto part = [&]<Index Which>() {
         const auto one = slice<2, Which, Which + 1>(five);
-        return permute<0, 2, 1, 3>(reshape<Shape<dyn, dyn, Count, size>>(one, {batch, tokens, Count, size}));
+        return permute<0, 2, 1, 3>(reshape<dyn, dyn, Count, size>(one, batch, tokens));
     };
     return Heads<Split>{part.template operator()<0>(), part.template operator()<1>(), part.template operator()<2>()};
 }
@@ -32,7 +32,7 @@ template <Index Count, AnyTensor X>
 template <AnyTensor X>
 [[nodiscard]] auto merge_heads(const X& x) {
     constexpr Index width = X::Shape::at(1) * X::Shape::at(3);
-    return reshape<Shape<dyn, dyn, width>>(permute<0, 2, 1, 3>(x), {x.extent(0), x.extent(2), width});
+    return reshape<dyn, dyn, width>(permute<0, 2, 1, 3>(x), x.extent(0), x.extent(2));
 }
 
 }  // namespace flowfar

@@ -81,7 +81,7 @@ class FidInception {
    private:
     [[nodiscard]] static Spatial sample(const FeatureMap<B, 192, T>& x) {
         const auto last = permute<0, 2, 3, 1>(slice<1, 0, spatial_channels>(x));
-        return reshape<Shape<dyn, dyn>>(last, {x.extent(0), x.extent(2) * x.extent(3) * spatial_channels});
+        return reshape<dyn, dyn>(last, x.extent(0), x.extent(2) * x.extent(3) * spatial_channels);
     }
 
     InceptionConv<B, 3, 32, 3, 3, T> conv1a_{ConvOptions::square(2, 0)};

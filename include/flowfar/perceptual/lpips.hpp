@@ -80,8 +80,8 @@ struct Lpips {
         Distances total;
         for (std::size_t i = 0; i < xs.size(); ++i) {
             const Map squares = square(unit(xs[i]) - unit(ys[i]));
-            const auto sums = matmul(spatial_mean(squares), reshape<Shape<dyn, 1>>(weights[i], {xs[i].extent(1), 1}));
-            const Distances part = reshape<Shape<dyn>>(sums, {x.extent(0)});
+            const auto sums = matmul(spatial_mean(squares), reshape<dyn, 1>(weights[i], xs[i].extent(1)));
+            const Distances part = reshape<dyn>(sums, x.extent(0));
             total = i == 0 ? part : Distances(total + part);
         }
         return total;

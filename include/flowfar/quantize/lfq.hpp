@@ -67,8 +67,8 @@ struct Lfq {
         const Index tokens = code.extent(0) * code.extent(1);
         require(code.extent(2) % Bits == 0, "Lfq: ", Bits, " bits do not divide ", code.extent(2), " values per token");
         const Index per_token = code.extent(2) / Bits;
-        const auto grouped = reshape<Shape<dyn, Bits, dyn>>(code, {tokens, Bits, per_token});
-        return reshape<Shape<dyn, Bits>>(permute<0, 2, 1>(grouped), {tokens * per_token, Bits});
+        const auto grouped = reshape<dyn, Bits, dyn>(code, tokens, per_token);
+        return reshape<dyn, Bits>(permute<0, 2, 1>(grouped), tokens * per_token);
     }
 
    private:
@@ -88,7 +88,7 @@ struct Lfq {
     }
     template <AnyTensor P>
     [[nodiscard]] static auto ones(const P& p) {
-        return WithShape<P, Shape<dyn, 1>>::full({p.extent(0), 1}, 1.0);
+        return WithShape<P, Shape<dyn, 1>>::full(1.0, p.extent(0));
     }
 };
 

@@ -26,7 +26,7 @@ class FlowMoGraphSampler {
     FlowMoGraphSampler(const Model& model, Index batch)
         : model_(model),
           batch_(batch),
-          state_(Images::zeros({batch, 3, C::image_height, C::image_width})),
+          state_(Images::zeros(batch)),
           code_(Model::null_code(2 * batch)),
           time_(Modulations::zeros({1, model.decoder.modulation_width()})) {}
 

@@ -25,8 +25,8 @@ namespace detail {
 template <Index Width, AnyTensor Map>
 [[nodiscard]] auto pixel_mean(const Map& map) {
     const Index pixels = map.extent(2) * map.extent(3);
-    const auto flat = reshape<Shape<dyn, Width, dyn>>(map, {map.extent(0), Width, pixels});
-    return reshape<Shape<dyn, Width>>(mean<2>(flat), {map.extent(0), Width});
+    const auto flat = reshape<dyn, Width, dyn>(map, map.extent(0), pixels);
+    return reshape<dyn, Width>(mean<2>(flat), map.extent(0));
 }
 
 }  // namespace detail

@@ -264,8 +264,8 @@ struct LatentPosterior {
         const Latents terms = square(mean) + exp(log_variance) - log_variance - 1.0;
         const Index batch = mean.extent(0);
         const Index rest = batch == 0 ? 0 : mean.extents().count() / batch;
-        const auto sums = sum<1>(reshape<Shape<dyn, dyn>>(terms, {batch, rest})) * 0.5;
-        return reshape<Shape<dyn>>(sums, {batch});
+        const auto sums = sum<1>(reshape<dyn, dyn>(terms, batch, rest)) * 0.5;
+        return reshape<dyn>(sums, batch);
     }
 };
 
