@@ -33,8 +33,9 @@ struct MemoryUse {
 /// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, row selection
 /// by indices that were computed on the device, and `from_host` of more than 64 MiB that are not page-locked.
 ///
-/// This header declares only and needs no CUDA headers: any host compiler can build a model over `Cuda`. One unit of
-/// the program, compiled by nvcc, includes flowfar/backend/cuda/ops/all.cuh.
+/// This header declares only and needs no CUDA headers: any host compiler can build a model over `Cuda`. The
+/// CMake target flowfar::cuda_compiled has nvcc compile the operations; without it one unit of the program that nvcc
+/// compiles includes flowfar/backend/cuda/ops/all.cuh.
 struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     using Handle = flowfar::Handle;
 
