@@ -64,6 +64,9 @@ struct NormOptions {
     bool pack_result = false;
 };
 
+/// What rows are divided by: their standard deviation, after their mean was taken away, or their root mean square.
+enum class NormKind : std::uint8_t { layer, rms };
+
 /// Gradients of a normalization; `scale` and `shift` are undefined where the operand was.
 template <class H>
 struct NormGradients {

@@ -19,26 +19,27 @@ namespace cpu {
     return out;
 }
 
-/// Layer norm (`center`) or RMS norm of f32, followed by these scales and shifts.
+/// A norm of f32, followed by these scales and shifts.
 template <std::size_t N>
-[[nodiscard]] Handle norm(const Handle& x, const std::array<Norm::Affine, N>& steps, NormOptions options, bool center) {
+[[nodiscard]] Handle norm(const Handle& x, const std::array<Norm::Affine, N>& steps, NormOptions options,
+                          NormKind kind) {
     const Handle out = options.pack_result ? empty_packed(x.extents(), x.dtype) : Cpu::empty(x.extents(), x.dtype);
-    Norm::forward(Cpu::dense_rows(x), steps, out, options.epsilon, center);
+    Norm::forward(Cpu::dense_rows(x), steps, out, options.epsilon, kind == NormKind::layer);
     return out;
 }
 [[nodiscard]] inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
-                                 bool center) {
+                                 NormKind kind) {
     const Handle factor = Cpu::dense_rows(scale);
     const Handle added = Cpu::dense_rows(shift);
-    return norm(x, std::array{Norm::affine(factor, added, x.extents(), options.plus_one)}, options, center);
+    return norm(x, std::array{Norm::affine(factor, added, x.extents(), options.plus_one)}, options, kind);
 }
 [[nodiscard]] inline NormGradients<Handle> norm_gradients(const Handle& x, const Handle& scale, const Handle& shift,
-                                                          const Handle& g, NormOptions options, bool center) {
+                                                          const Handle& g, NormOptions options, NormKind kind) {
     const NormGradients<Handle> out{Cpu::empty(x.extents(), x.dtype),
                                     scale.defined() ? Cpu::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cpu::empty(shift.extents(), x.dtype) : Handle{}};
     Norm::backward(Cpu::dense_rows(x), Cpu::dense(scale), Cpu::dense_rows(g), out.input, out.scale, out.shift, options,
-                   center);
+                   kind == NormKind::layer);
     return out;
 }
 
@@ -74,16 +75,16 @@ FLOWFAR_INLINE Handle Cpu::log_softmax_backward(const Handle& y, const Handle& g
 }
 
 FLOWFAR_INLINE Handle Cpu::layer_norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options) {
-    return cpu::route(
-        [=](const Handle& hx, const Handle& hs, const Handle& hb) { return cpu::norm(hx, hs, hb, options, true); },
-        [&] { return Reference::layer_norm(x, scale, shift, options); }, x, scale, shift);
+    return cpu::route([=](const Handle& hx, const Handle& hs,
+                          const Handle& hb) { return cpu::norm(hx, hs, hb, options, NormKind::layer); },
+                      [&] { return Reference::layer_norm(x, scale, shift, options); }, x, scale, shift);
 }
 FLOWFAR_INLINE NormGradients<Handle> Cpu::layer_norm_backward(const Handle& x, const Handle& scale, const Handle& shift,
                                                               const Handle& g, NormOptions options) {
     return cpu::route(
         [=](const Handle& hx, const Handle& hs, const Handle& hb, const Handle& hg) {
             const bool alike = !hs.defined() || !hb.defined() || hs.extents() == hb.extents();
-            return alike ? cpu::norm_gradients(hx, hs, hb, hg, options, true)
+            return alike ? cpu::norm_gradients(hx, hs, hb, hg, options, NormKind::layer)
                          : Composite::layer_norm_backward(hx, hs, hb, hg, options);
         },
         [&] { return Reference::layer_norm_backward(x, scale, shift, g, options); }, x, scale, shift, g);
@@ -99,20 +100,23 @@ FLOWFAR_INLINE Handle Cpu::modulated_layer_norm(const Handle& x, const Handle& g
             return cpu::norm(hx,
                              std::array{cpu::Norm::affine(weight, offset, hx.extents(), options.plus_one),
                                         cpu::Norm::affine(factor, added, hx.extents(), true)},
-                             options, true);
+                             options, NormKind::layer);
         },
         [&] { return Reference::modulated_layer_norm(x, gain, bias, scale, shift, options); }, x, gain, bias, scale,
         shift);
 }
 FLOWFAR_INLINE Handle Cpu::rms_norm(const Handle& x, const Handle& scale, NormOptions options) {
-    return cpu::route([=](const Handle& hx, const Handle& hs) { return cpu::norm(hx, hs, Handle{}, options, false); },
-                      [&] { return Reference::rms_norm(x, scale, options); }, x, scale);
+    return cpu::route(
+        [=](const Handle& hx, const Handle& hs) { return cpu::norm(hx, hs, Handle{}, options, NormKind::rms); },
+        [&] { return Reference::rms_norm(x, scale, options); }, x, scale);
 }
 FLOWFAR_INLINE NormGradients<Handle> Cpu::rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
                                                             NormOptions options) {
-    return cpu::route([=](const Handle& hx, const Handle& hs,
-                          const Handle& hg) { return cpu::norm_gradients(hx, hs, Handle{}, hg, options, false); },
-                      [&] { return Reference::rms_norm_backward(x, scale, g, options); }, x, scale, g);
+    return cpu::route(
+        [=](const Handle& hx, const Handle& hs, const Handle& hg) {
+            return cpu::norm_gradients(hx, hs, Handle{}, hg, options, NormKind::rms);
+        },
+        [&] { return Reference::rms_norm_backward(x, scale, g, options); }, x, scale, g);
 }
 
 FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {

@@ -6,7 +6,7 @@
 #include "flowfar/backend/composite.hpp"
 #include "flowfar/backend/cuda/kernels/attention/attention_hopper.cuh"
 #include "flowfar/backend/cuda/kernels/attention/attention_scalar.cuh"
-#include "flowfar/core/handle.hpp"
+#include "flowfar/core/shapes/attention_shape.hpp"
 
 namespace flowfar::cuda {
 
@@ -65,13 +65,11 @@ template <class T>
     return static_cast<int>(value);
 }
 
-inline void check_attention(const Handle& q, const Handle& k, const Handle& v) {
-    const Extents& a = q.extents();
-    const Extents& b = k.extents();
-    require(q.rank() == 4 && k.rank() == 4 && v.extents() == b && a[0] == b[0] && a[1] == b[1] && a[3] == b[3],
-            "attention: queries ", a, ", keys ", b, " and values ", v.extents(), " do not fit");
+/// Throws unless the operands fit together and have one element type.
+[[nodiscard]] inline AttentionShape attention_shape(const Handle& q, const Handle& k, const Handle& v, MaskKind mask) {
     require(q.dtype == k.dtype && q.dtype == v.dtype, "attention: queries of ", name_of(q.dtype), ", keys of ",
             name_of(k.dtype), " and values of ", name_of(v.dtype));
+    return AttentionShape::of(q, k, v, mask);
 }
 
 }  // namespace detail
@@ -81,14 +79,13 @@ inline void check_attention(const Handle& q, const Handle& k, const Handle& v) {
 template <class B>
 [[nodiscard]] AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                 MaskKind mask) {
-    detail::check_attention(q, k, v);
-    const Extents& e = q.extents();
-    const AttentionEngine engine = attention_engine(q.dtype, e[3]);
+    const AttentionShape shape = detail::attention_shape(q, k, v, mask);
+    const AttentionEngine engine = attention_engine(q.dtype, shape.width);
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention(q, k, v, scale, mask);
     }
-    const Handle out = B::token_major(e, q.dtype);
-    const Handle log_sum_exp = B::empty({e[0], e[1], e[2], 1}, DType::f32);
+    const Handle out = B::token_major(q.extents(), q.dtype);
+    const Handle log_sum_exp = B::empty(shape.row_extents(), DType::f32);
     const auto run = [&]<class T>(auto&& start) {
         const bool pieces = engine == AttentionEngine::tensor_core;
         const Handle rows_q = detail::attention_rows<B>(q, q.dtype, pieces);
@@ -100,23 +97,23 @@ template <class B>
         arguments.value = detail::head_rows<const T>(rows_v);
         arguments.output = detail::head_rows<T>(out);
         arguments.log_sum_exp = log_sum_exp.data<float>();
-        arguments.heads = detail::attention_extent(e[1]);
-        arguments.queries = detail::attention_extent(e[2]);
-        arguments.keys = detail::attention_extent(k.extents()[2]);
-        arguments.width = detail::attention_extent(e[3]);
+        arguments.heads = detail::attention_extent(shape.heads);
+        arguments.queries = detail::attention_extent(shape.queries);
+        arguments.keys = detail::attention_extent(shape.keys);
+        arguments.width = detail::attention_extent(shape.width);
         arguments.scale = static_cast<float>(scale);
         arguments.causal = mask == MaskKind::causal;
         start(arguments);
     };
     if (engine == AttentionEngine::tensor_core) {
-        const bool warpgroups = warpgroup_attention_fits(e[3], scale);
+        const bool warpgroups = warpgroup_attention_fits(shape.width, scale);
         run.template operator()<bf16>([&](const auto& arguments) {
-            warpgroups ? launch_attention_hopper(arguments, e[0]) : launch_attention(arguments, e[0]);
+            warpgroups ? launch_attention_hopper(arguments, shape.batch) : launch_attention(arguments, shape.batch);
         });
     } else if (q.dtype == DType::bf16) {
-        run.template operator()<bf16>([&](const auto& arguments) { launch_attention_scalar(arguments, e[0]); });
+        run.template operator()<bf16>([&](const auto& arguments) { launch_attention_scalar(arguments, shape.batch); });
     } else {
-        run.template operator()<float>([&](const auto& arguments) { launch_attention_scalar(arguments, e[0]); });
+        run.template operator()<float>([&](const auto& arguments) { launch_attention_scalar(arguments, shape.batch); });
     }
     return {out, log_sum_exp};
 }
@@ -127,17 +124,16 @@ template <class B>
 [[nodiscard]] AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                             const AttentionResult<Handle>& y, const Handle& g,
                                                             double scale, MaskKind mask) {
-    detail::check_attention(q, k, v);
-    const Extents& e = q.extents();
-    require(g.extents() == e && y.output.extents() == e, "attention: queries ", e, ", output ", y.output.extents(),
-            " and its gradient ", g.extents(), " do not fit");
-    const AttentionEngine engine = attention_engine(q.dtype, e[3]);
+    const AttentionShape shape = detail::attention_shape(q, k, v, mask);
+    require(g.extents() == q.extents() && y.output.extents() == q.extents(), "attention: queries ", q.extents(),
+            ", output ", y.output.extents(), " and its gradient ", g.extents(), " do not fit");
+    const AttentionEngine engine = attention_engine(q.dtype, shape.width);
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention_backward(q, k, v, y, g, scale, mask);
     }
-    const AttentionGradients<Handle> out{B::token_major(e, q.dtype), B::token_major(k.extents(), q.dtype),
+    const AttentionGradients<Handle> out{B::token_major(q.extents(), q.dtype), B::token_major(k.extents(), q.dtype),
                                          B::token_major(k.extents(), q.dtype)};
-    const Handle row_dots = B::empty({e[0], e[1], e[2]}, DType::f32);
+    const Handle row_dots = B::empty({shape.batch, shape.heads, shape.queries}, DType::f32);
     const Handle log_sum_exp = B::contiguous(B::cast(y.log_sum_exp, DType::f32));
     const auto run = [&]<class T>(auto&& start) {
         const bool pieces = engine == AttentionEngine::tensor_core;
@@ -157,22 +153,23 @@ template <class B>
         arguments.query_gradient = detail::head_rows<T>(out.query);
         arguments.key_gradient = detail::head_rows<T>(out.key);
         arguments.value_gradient = detail::head_rows<T>(out.value);
-        arguments.heads = detail::attention_extent(e[1]);
-        arguments.queries = detail::attention_extent(e[2]);
-        arguments.keys = detail::attention_extent(k.extents()[2]);
-        arguments.width = detail::attention_extent(e[3]);
+        arguments.heads = detail::attention_extent(shape.heads);
+        arguments.queries = detail::attention_extent(shape.queries);
+        arguments.keys = detail::attention_extent(shape.keys);
+        arguments.width = detail::attention_extent(shape.width);
         arguments.scale = static_cast<float>(scale);
         arguments.causal = mask == MaskKind::causal;
         start(arguments);
     };
     if (engine == AttentionEngine::tensor_core) {
-        run.template operator()<bf16>([&](const auto& arguments) { launch_attention_backward(arguments, e[0]); });
+        run.template operator()<bf16>(
+            [&](const auto& arguments) { launch_attention_backward(arguments, shape.batch); });
     } else if (q.dtype == DType::bf16) {
         run.template operator()<bf16>(
-            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, e[0]); });
+            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, shape.batch); });
     } else {
         run.template operator()<float>(
-            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, e[0]); });
+            [&](const auto& arguments) { launch_attention_scalar_backward(arguments, shape.batch); });
     }
     return out;
 }

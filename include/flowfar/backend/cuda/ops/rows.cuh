@@ -33,22 +33,23 @@ inline Handle softmax_gradient(const Handle& y, const Handle& g, bool logarithm)
         y, g);
 }
 
-/// Layer norm (`center`) or RMS norm.
-inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, bool center) {
+/// Both norms.
+inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, NormKind kind) {
     const Handle out = Cuda::empty(x.extents(), x.dtype);
     visit_native(x.dtype, [&]<class T>() {
-        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, center);
+        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options,
+                         kind == NormKind::layer);
     });
     return out;
 }
 inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale, const Handle& shift, const Handle& g,
-                                           NormOptions options, bool center) {
+                                           NormOptions options, NormKind kind) {
     const NormGradients<Handle> out{Cuda::empty(x.extents(), x.dtype),
                                     scale.defined() ? Cuda::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cuda::empty(shift.extents(), x.dtype) : Handle{}};
     visit_native(x.dtype, [&]<class T>() {
         Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense_rows(g),
-                          options, center);
+                          options, kind == NormKind::layer);
     });
     return out;
 }
@@ -87,7 +88,7 @@ Handle Cuda::layer_norm(const Handle& x, const Handle& scale, const Handle& shif
     return cuda::route(
         [options](const Handle& hx, const Handle& hs, const Handle& hb) {
             return hx.dtype == DType::f64 ? Composite::layer_norm(hx, hs, hb, options)
-                                          : cuda::norm(hx, hs, hb, options, true);
+                                          : cuda::norm(hx, hs, hb, options, NormKind::layer);
         },
         x, scale, shift);
 }
@@ -96,7 +97,7 @@ NormGradients<Handle> Cuda::layer_norm_backward(const Handle& x, const Handle& s
     return cuda::route(
         [options](const Handle& hx, const Handle& hs, const Handle& hb, const Handle& hg) {
             return hx.dtype == DType::f64 ? Composite::layer_norm_backward(hx, hs, hb, hg, options)
-                                          : cuda::norm_gradient(hx, hs, hb, hg, options, true);
+                                          : cuda::norm_gradient(hx, hs, hb, hg, options, NormKind::layer);
         },
         x, scale, shift, g);
 }
@@ -104,7 +105,7 @@ Handle Cuda::rms_norm(const Handle& x, const Handle& scale, NormOptions options)
     return cuda::route(
         [options](const Handle& hx, const Handle& hs) {
             return hx.dtype == DType::f64 ? Composite::rms_norm(hx, hs, options)
-                                          : cuda::norm(hx, hs, Handle{}, options, false);
+                                          : cuda::norm(hx, hs, Handle{}, options, NormKind::rms);
         },
         x, scale);
 }
@@ -113,7 +114,7 @@ NormGradients<Handle> Cuda::rms_norm_backward(const Handle& x, const Handle& sca
     return cuda::route(
         [options](const Handle& hx, const Handle& hs, const Handle& hg) {
             return hx.dtype == DType::f64 ? Composite::rms_norm_backward(hx, hs, hg, options)
-                                          : cuda::norm_gradient(hx, hs, Handle{}, hg, options, false);
+                                          : cuda::norm_gradient(hx, hs, Handle{}, hg, options, NormKind::rms);
         },
         x, scale, g);
 }
