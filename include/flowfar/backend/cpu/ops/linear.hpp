@@ -14,12 +14,12 @@ namespace cpu {
 
 /// residual + gate ∘ act(alpha · a b + bias), where residual and gate may be absent. The first kernel that fits:
 ///
-///     operands                                                        kernel
-///     f32, one right matrix, Int8Products, a CPU that adds bytes      Int8Gemm
-///     bf16, or f32 under Bf16Products, a CPU that adds bf16 pairs     Bf16Gemm, with AMX tiles where there are any
-///     f32                                                             Gemm: AVX-512, AVX2 or plain loops, the same
-///     bits bf16 without such a CPU                                         Gemm, operands widened by route f64
-///     Reference, by route
+///     operands                                                       kernel
+///     f32, one right matrix, Int8Products, a CPU that adds bytes     Int8Gemm
+///     bf16, or f32 under Bf16Products, a CPU that adds bf16 pairs    Bf16Gemm, with AMX tiles where there are any
+///     f32                                                            Gemm: the widest instructions, the same bits
+///     bf16 without such a CPU                                        Gemm, operands widened by route
+///     f64                                                            Reference, by route
 [[nodiscard]] inline Handle matrix_product(const Handle& residual, const Handle& gate, const Handle& a, const Handle& b,
                                            const Handle& bias, const GemmOptions& options) {
     const GemmShape shape = GemmShape::of(a, b, bias);
