@@ -21,8 +21,8 @@ int run() {
     double offset = 0.0;
     double error = 0.0;
     for (int step = 0; step < 60; ++step) {
-        const auto a = ff::leaf(Number::full({}, slope));
-        const auto b = ff::leaf(Number::full({}, offset));
+        const auto a = ff::leaf(Number::full(slope));
+        const auto b = ff::leaf(Number::full(offset));
         const auto loss = ff::mean(ff::square(x * a + b - y));
         ff::backward(loss);  // fills the gradients of the leaves and consumes the graph
 
