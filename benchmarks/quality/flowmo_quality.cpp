@@ -86,7 +86,7 @@ std::string cells(const io::Path& file, std::span<const Image> originals, std::s
 
 void judge(const Arguments& a) {
     const Computing computing = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     const FlowMoFacts& facts = model->facts();
     require(facts.height == QualityJudge::side && facts.width == QualityJudge::side, a.model,
             ": the classifiers see 32 x 32 pixels, ", facts.name, " makes ", facts.height, " x ", facts.width);

@@ -21,6 +21,7 @@
 #include "common/cli/tensor_listing.hpp"
 #include "common/cli/tensor_statistics.hpp"
 #include "common/models/tensor_copy.hpp"
+#include "common/models/unread_tensors.hpp"
 
 namespace {
 
@@ -137,6 +138,9 @@ std::uint64_t stored_size(const io::WeightsFile& file, const std::vector<std::st
 
 void list(const Arguments& a) {
     const io::WeightsFile file(a.file);
+    if (!a.notes) {
+        file.require_tensors();
+    }
     const std::vector<std::string> names = selected_names(file, a.root, a.filter);
     TensorSums all;
     for (const std::string& name : names) {
@@ -156,6 +160,8 @@ void list(const Arguments& a) {
                         std::string(info.type).c_str(), format_bytes(info.size).c_str());
         }
     }
+    std::fflush(stdout);
+    static_cast<void>(report_unread(file, a.root, a.filter));
     if (a.notes) {
         for (const auto& [name, value] : file.notes()) {
             std::printf("note %s = %s\n", printable(name).c_str(), printable(value).c_str());
@@ -191,6 +197,10 @@ void convert(const Arguments& a, const std::string& root) {
         throw UsageError(text("--out: \"", a.out, "\": expected a name that ends in .safetensors, .pth, .pt or .ckpt"));
     }
     const io::WeightsFile file(a.file);
+    file.require_tensors();
+    const std::size_t unread = report_unread(file, root);
+    require(unread == 0, a.file, ": ", unread, unread == 1 ? " tensor" : " tensors",
+            " cannot be read, so that the result would lack them");
     const io::Weights weights =
         part_of(file, root, a.command == "extract" ? io::WrapperTraces::removed : io::WrapperTraces::kept);
     require(!weights.names().empty(), a.file, ": no tensors");
@@ -235,6 +245,10 @@ std::string usual_root(const Arguments& a) {
 int diff(const Arguments& a) {
     const io::WeightsFile first_file(a.file);
     const io::WeightsFile second_file(a.other);
+    first_file.require_tensors();
+    second_file.require_tensors();
+    const bool whole =
+        report_unread(first_file, a.root, a.filter) + report_unread(second_file, a.other_root, a.filter) == 0;
     const io::Weights first = part_of(first_file, a.root);
     const io::Weights second = part_of(second_file, a.other_root);
     const std::vector<std::string> selected = selected_names(first_file, a.root);
@@ -245,10 +259,17 @@ int diff(const Arguments& a) {
     const std::uint64_t total = stored_size(first_file, selected);
     std::uint64_t compared = 0;
     std::uint64_t equal = 0;
-    bool same = true;
+    bool same = whole;
     io::Scratch scratch;
     io::Scratch other_scratch;
+    std::set<std::string> unreadable;
+    for (const auto& [name, reason] : first_file.unread()) {
+        unreadable.insert(name);
+    }
     for (const std::string& name : first.names()) {
+        if (unreadable.contains(first.source(name))) {
+            continue;
+        }
         const io::TensorInfo info = first.info(name);
         progress(done, total);
         done += info.size;
@@ -356,11 +377,13 @@ int verify(const Arguments& a) {
         }
     }
     progress(total, total);
-    const std::uint64_t unknown = names.size() - checked;
+    // PyTorch's are not among the names; those of safetensors are, and were named above
+    const std::uint64_t unlisted = file.torch() == nullptr ? 0 : unlisted_tensors(file, a.root, a.filter);
+    const std::uint64_t unknown = names.size() - checked + unlisted;
     std::string verdict = wrong == 0 ? "" : ", damaged";
     verdict += bad == 0 ? "" : ", not all values are finite";
     verdict += unknown == 0 ? "" : text(", INCOMPLETE because ", unknown, " tensors cannot be read here");
-    verdict += names.empty() ? ", nothing to check" : "";
+    verdict += names.empty() && unlisted == 0 ? ", nothing to check" : "";
     progress.say(checked, " tensors checked, ", bad, " with NaN or infinities, ", unknown,
                  " not checked: ", verdict.empty() ? "nothing wrong found" : verdict.substr(2));
     return verdict.empty() ? 0 : 1;

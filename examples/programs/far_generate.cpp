@@ -3,6 +3,11 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/png.hpp"
@@ -10,12 +15,17 @@
 #include "common/cli/cli.hpp"
 #include "common/cli/far_options.hpp"
 #include "common/cli/interrupt.hpp"
+#include "common/cli/jsonl.hpp"
 #include "common/cli/progress.hpp"
 #include "common/draw/far_images.hpp"
+#include "common/files/file_key.hpp"
+#include "common/files/folder_lock.hpp"
+#include "common/files/outputs.hpp"
 #include "common/models/far_file.hpp"
 
 namespace {
 
+namespace fs = std::filesystem;
 using namespace flowfar;
 using namespace flowfar::program;
 
@@ -33,95 +43,265 @@ Spec make_spec(Arguments& a) {
     spec.section("What");
     spec.option("classes", a.classes, "numbers of the classes, one row each; default: the first ten").at_least(-1);
     spec.option("count", a.count, "images per class").range(1, 1 << 20);
-    spec.option("out", a.out, "sheet with a row per class").placeholder("PNG");
+    spec.option("out", a.out,
+                "sheet with a row per class, of the first images that fit into 8192 pixels; none with --folder alone")
+        .placeholder("PNG");
     spec.option("progressive", a.progressive, "also a sheet with a row per level, for the first image of each class")
         .placeholder("PNG");
-    spec.option("folder", a.folder, "also every image as a file of its own, in one folder per class")
+    spec.option(
+            "folder", a.folder,
+            "every image as a file of its own, in one folder per class, written as it is made; those that are there "
+            "from an interrupted run of the same options are not made again")
         .placeholder("DIR");
     spec.section("Model");
-    spec.option("model", a.file.model, "model file").placeholder("FILE");
+    spec.option("model", a.file.model,
+                "weights of a FAR: as published (.pth, averaged ones preferred), or far_train's; formats are told by "
+                "contents, the configuration by the file or its tensors")
+        .placeholder("FILE");
     spec.option("tokenizer", a.file.tokenizer, "model file of the autoencoder, for models that do not generate pixels")
         .placeholder("FILE");
-    spec.option("config", a.file.config, "configuration of a model file that does not name its own")
+    spec.option("config", a.file.config, "configuration of the model, in place of what its file says")
         .choices(FarConfigs::names());
-    spec.flag("masked", a.file.masked,
-              "the model was trained with hidden tokens (files of far_train say so themselves)");
+    spec.flag(
+        "masked", a.file.masked,
+        "the model was trained with hidden tokens (far_train's files and published checkpoints say so themselves)");
     add_far_sampling_options(spec, a);
     spec.example("--out far.png --progressive levels.png", "ten classes, eight images each, with the library's model");
-    spec.example("--model far_b.pth --config FarB --tokenizer kl16.ckpt --classes 207,360 --count 1 --steps 100",
+    spec.example("--model far_b.pth --tokenizer kl16.ckpt --classes 207,360 --count 1 --steps 100",
                  "a published model");
     return spec;
 }
 
-int generate(const Arguments& a) {
-    const Computing computing = a.compute.apply();
-    const FarFile file = load_far(a.file, computing.kind());
+/// The labels to generate, image by image, and the classes' names.
+struct Plan {
+    std::vector<Index> labels;
+    std::vector<std::string> names;  // one per class asked for
+};
+
+Plan plan_of(const Arguments& a, const FarFile& file) {
     const FarFacts& facts = file.model->facts();
     std::vector<Index> classes = a.classes;
     for (Index i = 0; a.classes.empty() && i < std::min<Index>(10, facts.classes); ++i) {
         classes.push_back(i);
     }
-    std::vector<Index> labels;
-    std::vector<std::string> names;
+    Plan out;
     for (const Index label : classes) {
         require(label >= no_class && label < facts.classes, "--classes: ", label, ", expected 0 to ", facts.classes - 1,
                 " or ", no_class, " for no class");
-        labels.insert(labels.end(), static_cast<std::size_t>(a.count), label);
+        out.labels.insert(out.labels.end(), static_cast<std::size_t>(a.count), label);
         const auto at = static_cast<std::size_t>(label);
-        names.push_back(label == no_class ? "any" : at < file.classes.size() ? file.classes[at] : text(label));
+        out.names.push_back(label == no_class ? "any" : at < file.classes.size() ? file.classes[at] : text(label));
     }
+    return out;
+}
+
+/// A folder of images, written as they are made. Images that are there already are not made again, so that a command
+/// that was interrupted continues where it is repeated.
+class ImageFolder {
+   public:
+    /// Throws `Error` if another run writes there, or if the images there were made with other options.
+    ImageFolder(const fs::path& folder, const Json& made_with) : folder_(made(folder)), lock_(folder) {
+        const fs::path record = folder / "far_generate.json";
+        if (fs::exists(record)) {
+            const Json found = Json::parse(io::read_text(record), nullptr, false);
+            for (const auto& [key, value] : made_with.items()) {
+                const Json before = found.is_object() && found.contains(key) ? found[key] : Json();
+                require(before == value, folder.string(), ": holds images made with other options: ", key, " was ",
+                        dumped(before), ", now ", dumped(value), "; choose another --folder");
+            }
+        } else {
+            write_json(record, made_with);
+        }
+    }
+    [[nodiscard]] bool holds(Index number, Index label) const { return fs::exists(place(number, label)); }
+    void write(Index number, Index label, const Image& image) const {
+        const fs::path file = place(number, label);
+        fs::create_directories(file.parent_path());
+        io::write_png(file, image);
+    }
+
+   private:
+    static const fs::path& made(const fs::path& folder) {
+        fs::create_directories(folder);
+        return folder;
+    }
+    [[nodiscard]] fs::path place(Index number, Index label) const {
+        return folder_ / text("class_", label < 0 ? "any" : text(label)) / text(number, ".png");
+    }
+
+    fs::path folder_;
+    FolderLock lock_;
+};
+
+/// Images of the first columns and rows, as many as a picture of reasonable size holds.
+class BoundedSheet {
+   public:
+    BoundedSheet(std::size_t rows, std::size_t columns, int cell)
+        : columns_(columns),
+          shown_rows_(std::min(rows, fitting(cell))),
+          shown_columns_(std::min(columns, fitting(cell))),
+          images_(shown_rows_ * shown_columns_) {}
+
+    [[nodiscard]] bool shows(std::size_t number) const {
+        return number / columns_ < shown_rows_ && number % columns_ < shown_columns_;
+    }
+    void add(std::size_t number, Image image) {
+        if (shows(number)) {
+            images_[number / columns_ * shown_columns_ + number % columns_] = std::move(image);
+        }
+    }
+    [[nodiscard]] bool complete(std::size_t count) const { return shown_rows_ * shown_columns_ == count; }
+    [[nodiscard]] std::size_t columns() const { return shown_columns_; }
+    [[nodiscard]] std::span<const Image> images() const { return images_; }
+
+   private:
+    static std::size_t fitting(int cell) { return static_cast<std::size_t>(std::max(1, 8192 / (cell + 4))); }
+
+    std::size_t columns_, shown_rows_, shown_columns_;
+    std::vector<Image> images_;
+};
+
+/// What the images depend on, but for their numbers.
+Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan) {
+    const auto stated = [](const auto& value) {  // what the configuration says goes with its name
+        if constexpr (requires { value.has_value(); }) {
+            return value ? Json(*value) : Json("default");
+        } else {
+            return Json(value);
+        }
+    };
+    Json out;
+    out["configuration"] = file.model->facts().name;
+    out["masked"] = file.model->facts().masked;
+    out["model"] = file_key(a.file.model);
+    out["tokenizer"] = a.file.tokenizer.empty() ? "none" : file_key(a.file.tokenizer);
+    out["seed"] = options.seed;
+    out["count"] = a.count;
+    out["levels"] = options.levels;
+    out["steps"] = a.steps;
+    out["guidance"] = stated(a.guidance);
+    out["guidance-schedule"] = stated(a.guidance_schedule);
+    out["temperature"] = stated(a.temperature);
+    out["temperature-schedule"] = stated(a.temperature_schedule);
+    out["limit"] = stated(a.limit);
+    out["filter"] = options.filter_between;
+    for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(a.count)) {
+        out["classes"].push_back(plan.labels[i]);
+    }
+    return out;
+}
+
+/// The numbers of the images of one pass: consecutive ones that are still to be made, from `first` on.
+std::pair<Index, Index> next_part(const Plan& plan, const std::optional<ImageFolder>& folder, Index first,
+                                  Index limit) {
+    const auto count = static_cast<Index>(plan.labels.size());
+    const auto there = [&](Index i) { return folder && folder->holds(i, plan.labels[static_cast<std::size_t>(i)]); };
+    while (first < count && there(first)) {
+        ++first;
+    }
+    Index last = first;
+    while (last < count && last - first < limit && !there(last)) {
+        ++last;
+    }
+    return {first, last};
+}
+
+int generate(const Arguments& a, const Spec& spec) {
+    const bool with_sheet = a.folder.empty() || spec.given("out");
+    check_output_image("--out", with_sheet ? a.out : "");
+    check_output_image("--progressive", a.progressive);
+    check_output_folder(a.folder);
+    const Computing computing = a.compute.apply();
+    const FarFile file = load_far(a.file, computing.kind());
+    const FarFacts& facts = file.model->facts();
+    const Plan plan = plan_of(a, file);
     FarSampleOptions options = a.options(facts.side);
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }
     const auto levels = static_cast<Index>(options.levels.size());
+    const auto count = static_cast<Index>(plan.labels.size());
+    const auto per_class = static_cast<std::size_t>(a.count);
+    const int scale = shown_scale(file.tokenizer->facts().image_size);
+    const int cell = scale * file.tokenizer->facts().image_size;
+    std::optional<ImageFolder> folder;
+    if (!a.folder.empty()) {
+        folder.emplace(a.folder, made_with(a, file, options, plan));
+    }
+    BoundedSheet sheet(plan.names.size(), per_class, cell);
+    BoundedSheet of_classes(1, plan.names.size(), cell);  // the first image of each, for --progressive
+    Generated first_of_class;
 
     const InterruptGuard interrupt;
     options.stop = [&interrupt] { return interrupt.requested(); };
     const auto begin = std::chrono::steady_clock::now();
-    const auto count = static_cast<Index>(labels.size());
     Progress progress("generate", count * levels);
-    const auto callback = [&](Index first, const FarEstimate& estimate) {
-        const Index batch = std::min(batch_limit(facts), count - first);
-        progress.update(first * levels + estimate.step * batch, std::nan(""), batch, text("level ", estimate.level));
-        return !interrupt.requested();
-    };
-    const Generated generated =
-        generate_images(*file.model, *file.tokenizer, labels, options, !a.progressive.empty(), callback);
-    progress.finish();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-
-    const int scale = shown_scale(file.tokenizer->facts().image_size);
-    const std::string title = text(facts.name, ", ", levels, levels == 1 ? " level" : " levels");
-    io::write_png(a.out, render(class_sheet(title, names, generated.images, static_cast<std::size_t>(a.count), scale)));
-    std::printf("%s: %zu images in %.1f s\n", a.out.c_str(), generated.images.size(), seconds.count());
-    if (interrupt.requested()) {
-        std::printf("interrupted: the last images are unfinished\n");
-        return interrupt.exit_code();
-    }
-    if (!a.folder.empty()) {
-        for (std::size_t i = 0; i < generated.images.size(); ++i) {
-            const std::filesystem::path folder =
-                std::filesystem::path(a.folder) / text("class_", labels[i] < 0 ? "any" : text(labels[i]));
-            std::filesystem::create_directories(folder);
-            io::write_png(folder / text(i, ".png"), generated.images[i]);
+    Index made = 0, next = 0;
+    bool stopped = false;
+    while (!stopped) {
+        const auto [first, last] = next_part(plan, folder, next, batch_limit(facts));
+        if (first == last) {
+            break;
         }
-        std::printf("%s: %zu files\n", a.folder.c_str(), generated.images.size());
-    }
-    if (!a.progressive.empty()) {
-        Generated first;  // of each class
-        first.inputs.resize(generated.inputs.size());
-        for (std::size_t i = 0; i < generated.images.size(); i += static_cast<std::size_t>(a.count)) {
-            first.images.push_back(generated.images[i]);
-            for (std::size_t level = 0; level < first.inputs.size(); ++level) {
-                first.inputs[level].push_back(generated.inputs[level][i]);
+        next = last;
+        options.first_sample = static_cast<std::uint64_t>(first);
+        const Index batch = last - first;
+        const auto callback = [&](Index, const FarEstimate& estimate) {
+            progress.update(first * levels + estimate.step * batch, std::nan(""), batch,
+                            text("level ", estimate.level));
+            stopped = interrupt.requested();
+            return !stopped;
+        };
+        const std::vector<Index> labels(plan.labels.begin() + first, plan.labels.begin() + last);
+        Generated part =
+            generate_images(*file.model, *file.tokenizer, labels, options, !a.progressive.empty(), callback);
+        stopped = interrupt.requested();
+        if (stopped) {
+            break;  // the images of this pass are unfinished
+        }
+        for (std::size_t i = 0; i < part.images.size(); ++i) {
+            const auto number = static_cast<std::size_t>(first) + i;
+            if (folder) {
+                folder->write(static_cast<Index>(number), labels[i], part.images[i]);
+            }
+            if (!a.progressive.empty() && number % per_class == 0 && of_classes.shows(number / per_class)) {
+                first_of_class.images.push_back(part.images[i]);
+                first_of_class.inputs.resize(part.inputs.size());
+                for (std::size_t level = 0; level < part.inputs.size(); ++level) {
+                    first_of_class.inputs[level].push_back(part.inputs[level][i]);
+                }
+            }
+            if (with_sheet) {
+                sheet.add(number, std::move(part.images[i]));
             }
         }
-        io::write_png(a.progressive, render(level_sheet(text(facts.name, ", from low to high frequency"), names,
-                                                        options.levels, first, scale)));
+        made += batch;
+    }
+    progress.finish();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    if (folder) {
+        std::printf("%s: %lld images made in %.1f s", a.folder.c_str(), static_cast<long long>(made), seconds.count());
+        const Index before = (stopped ? next : count) - made;
+        std::printf(!stopped && before > 0 ? ", %lld were there\n" : "\n", static_cast<long long>(before));
+    }
+    if (with_sheet && made > 0) {
+        const std::string title = text(facts.name, ", ", levels, levels == 1 ? " level" : " levels");
+        io::write_image(a.out, render(class_sheet(title, plan.names, sheet.images(), sheet.columns(), scale)));
+        std::printf("%s: %lld images in %.1f s%s\n", a.out.c_str(), static_cast<long long>(made), seconds.count(),
+                    sheet.complete(plan.labels.size())
+                        ? ""
+                        : text(", of which it shows the first ", sheet.columns(), " of each class").c_str());
+    }
+    if (!a.progressive.empty() && !first_of_class.images.empty()) {
+        io::write_image(a.progressive, render(level_sheet(text(facts.name, ", from low to high frequency"), plan.names,
+                                                          options.levels, first_of_class, scale)));
         std::printf("%s: one row per level\n", a.progressive.c_str());
     }
-    return 0;
+    if (interrupt.requested()) {
+        std::printf("interrupted after %lld of %lld images%s\n", static_cast<long long>(made),
+                    static_cast<long long>(count), folder ? "; the same command makes the others" : "");
+    }
+    return interrupt.exit_code();
 }
 
 }  // namespace
@@ -129,5 +309,5 @@ int generate(const Arguments& a) {
 int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
-    return run_program(argc, argv, spec, [&] { return generate(arguments); });
+    return run_program(argc, argv, spec, [&] { return generate(arguments, spec); });
 }

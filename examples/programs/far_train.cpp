@@ -97,6 +97,7 @@ class Run final : public TrainingRun {
         : TrainingRun(a, device, data), a_(a), model_(make_far(a.config, a.masked, {device})) {
         const FarFacts& facts = model_->facts();
         tokenizer_ = make_tokenizer(facts.channels, facts.side, a.tokenizer, device);
+        data.require_labels();
         names_ = data.class_names();
         require(static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(), " classes, but ",
                 facts.name, " knows ", facts.classes);
@@ -202,9 +203,13 @@ class Run final : public TrainingRun {
         for (std::size_t i = 0; i < rows * columns; ++i) {
             labels.push_back(static_cast<Index>(i / columns));
         }
-        const Generated generated = generate_images(*model_, *tokenizer_, labels, options);
-        io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
-                                                               shown_scale(tokenizer_->facts().image_size))));
+        try {
+            const Generated generated = generate_images(*model_, *tokenizer_, labels, options);
+            io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
+                                                                   shown_scale(tokenizer_->facts().image_size))));
+        } catch (const Error& error) {  // a model at the beginning of its training may diverge
+            progress.note(printable(text("step ", step, ": no samples: ", error.what())));
+        }
         if (step > 1) {
             const std::vector<LoggedCurve> curves = {{"training", "loss"}, {"validation", "validation_loss", true}};
             io::write_png(out_ / "loss.png", training_curves(out_ / "log.jsonl", name, curves, "loss"));
@@ -213,11 +218,7 @@ class Run final : public TrainingRun {
 
     void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
         auto all = metadata;
-        std::string names;
-        for (const std::string& class_name : names_) {
-            names += (names.empty() ? "" : "\n") + class_name;
-        }
-        all["classes"] = names;
+        all["classes"] = escaped_lines(names_);
         all["latent_scale"] = exact(scale_);
         model_->save(path, a_.model_dtype(), all);
     }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "flowfar/core/philox.hpp"
@@ -29,7 +30,7 @@ Spec make_spec(Arguments& a) {
               "Compares FlowMo with JPEG and with bicubic thumbnails of the same number of bytes on held-back photos, "
               "and prints a markdown table of mean PSNR and SSIM.");
     spec.option("data", a.data, "the images that flowmo_train was given").placeholder("PATH").required();
-    spec.option("model", a.model, "model file of flowmo_train").placeholder("FILE").required();
+    add_model_options(spec, a.model, a.sampling);
     spec.option("validation", a.validation, "images held back, as in flowmo_train; by default, what the model says")
         .at_least(1);
     spec.option("split-seed", a.split_seed,
@@ -122,7 +123,8 @@ void print_row(const std::string& method, const Tally& tally, Index pixels, cons
 
 /// What the user did not say is taken from the model's metadata.
 void fill_in(Arguments& a, const Spec& spec) {
-    const auto metadata = io::SafetensorsFile(a.model).metadata();
+    const io::WeightsFile::Notes notes = io::WeightsFile(a.model).notes();
+    const std::map<std::string, std::string> metadata(notes.begin(), notes.end());
     const auto number = [&](const char* key) { return metadata.contains(key) ? std::stoull(metadata.at(key)) : 0ULL; };
     if (!spec.given("validation") && number("validation") > 0) {
         a.validation = static_cast<Index>(number("validation"));
@@ -139,7 +141,7 @@ void run(Arguments& a, const Spec& spec) {
     FlowMoDecodeOptions options = a.sampling.options();
     const Computing computing = a.sampling.compute.apply();
     fill_in(a, spec);
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     FlowMoFacts frame = model->facts();  // of the compared images instead of one tile
     if (a.size > 0) {
         require(a.size % frame.height == 0 && a.size % frame.width == 0, "--size ", a.size,

@@ -28,7 +28,7 @@ Spec make_spec(Arguments& a) {
               "Turns a test card, and any photos, into FlowMo tokens and back with 1, 4 and 25 sampling steps, and "
               "writes a contact sheet. Downloads nothing.");
     spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card").optional();
-    spec.option("model", a.model, "model file of flowmo_train").placeholder("FILE");
+    add_model_options(spec, a.model, a.sampling, false);
     spec.option("out", a.out, "folder for contact_sheet.png and the token files").alias("-o").placeholder("DIR");
     spec.option("size", a.size, "short side that photos are resized to before the middle is cut into tiles")
         .range(16, 4096);
@@ -57,7 +57,7 @@ std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
 void run(const Arguments& a) {
     FlowMoDecodeOptions options = a.sampling.options();
     const Computing computing = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     const FlowMoFacts& facts = model->facts();
     const std::vector<Example> examples = examples_of(a, facts);
     fs::create_directories(a.out);

@@ -14,6 +14,7 @@
 #include "common/cli/progress.hpp"
 #include "common/draw/contact_sheet.hpp"
 #include "common/draw/extremes.hpp"
+#include "common/files/outputs.hpp"
 #include "common/measures/codebook_usage.hpp"
 #include "common/measures/flowmo_evaluation.hpp"
 #include "common/measures/measures.hpp"
@@ -25,7 +26,7 @@ using namespace flowfar::program;
 namespace fs = std::filesystem;
 
 struct Arguments : MeasureArguments {
-    std::string images, model, fit = "crop", json, lines, sheet, save, rank = "psnr";
+    std::string orientation = "upright", images, model, fit = "crop", json, lines, sheet, save, rank = "psnr";
     Index limit = 0, shown = 4;
     SamplingArguments sampling;
 };
@@ -37,12 +38,13 @@ Spec make_spec(Arguments& a) {
               "and recall against the photos as they were tokenised. Photos are read one batch at a time; only the "
               "Inception network's outputs are kept, 12 KB a photo and twice that with the originals'.");
     spec.positional("IMAGES", a.images, "folder or tar of photos; unreadable ones are named and left out");
-    spec.option("model", a.model, "model file of flowmo_train; names its configuration").placeholder("FILE").required();
+    add_model_options(spec, a.model, a.sampling);
     spec.option("fit", a.fit,
                 "photos of another size than the model's: crop: the short side is resized to the model's size and the "
                 "middle kept; tile: the middle is cut into tiles of the model's size")
         .choices({"crop", "tile"});
     spec.option("limit", a.limit, "use only the first photos; 0: all").at_least(0);
+    add_orientation_option(spec, a.orientation);
     spec.section("Results");
     spec.option("json", a.json, "also write the numbers to a file").placeholder("FILE");
     spec.option("lines", a.lines, "also write the numbers of each photo, one JSON object a line").placeholder("FILE");
@@ -66,20 +68,13 @@ Spec make_spec(Arguments& a) {
 
 /// Throws for results that could not be written, before hours are spent on them.
 void check_results(const Arguments& a) {
-    if (!a.sheet.empty() && !a.sheet.ends_with(".png")) {
-        throw UsageError(text("--sheet ", a.sheet, ": expected a name that ends in .png"));
-    }
+    check_output_image("--sheet", a.sheet, false);
     if (a.rank == "lpips" && a.lpips_network.empty()) {
         throw UsageError("--rank lpips needs --lpips-network and --lpips-weights");
     }
-    for (const std::string& file : {a.json, a.lines, a.sheet}) {
-        if (file.empty()) {
-            continue;
-        }
-        const fs::path folder = fs::absolute(file).parent_path();
-        require(fs::is_directory(folder), file, ": there is no folder ", folder.string());
-        require(!fs::is_directory(file), file, ": is a folder");
-    }
+    check_output_file(a.json);
+    check_output_file(a.lines);
+    check_output_folder(a.save);
 }
 
 /// What is remembered of a photo for the sheet.
@@ -94,7 +89,7 @@ class Evaluation {
     Evaluation(const Arguments& a, Device device, const AnyFlowMo& model)
         : a_(a),
           model_(model),
-          photos_(model, open_images(a.images, a.limit), a.fit, a.sampling.options()),
+          photos_(model, open_images(a.images, a.limit, a.orientation), a.fit, a.sampling.options()),
           pairs_(a.make_lpips(device)),
           extremes_(static_cast<std::size_t>(a.shown)) {
         if (!a.inception.empty()) {
@@ -121,7 +116,7 @@ class Evaluation {
             usage_.add(tokens);
             for (const Reconstructed& one : chunk) {
                 if (!interrupt.requested()) {
-                    measure(one);
+                    measure(one, progress);
                     progress.update(before + 1, std::nan(""), 1);
                 }
             }
@@ -138,17 +133,19 @@ class Evaluation {
     }
 
    private:
-    void measure(const Reconstructed& one) {
+    void measure(const Reconstructed& one, Progress& progress) {
         const PairNumbers numbers = pairs_.add(one.original, one.image);
+        if (const std::string note = ssim_note(one.name, numbers); !note.empty()) {
+            progress.note(printable(note));
+        }
         pixels_ += static_cast<Index>(one.original.pixels.size()) / 3;
         tiles_ += one.tiles;
         if (!a_.lines.empty()) {
-            Json line = {{"name", one.name},
-                         {"height", one.original.height},
-                         {"width", one.original.width},
-                         {"bytes", bytes(one.tiles)}};
+            Json line;
+            set_name(line, "name", one.name);
+            line.update({{"height", one.original.height}, {"width", one.original.width}, {"bytes", bytes(one.tiles)}});
             line.update(json_of(numbers, a_.lpips));
-            lines_ += line.dump() + '\n';
+            lines_ += dumped(line) + '\n';
         }
         if (!a_.sheet.empty()) {
             const double score = a_.rank == "psnr"   ? numbers.psnr
@@ -182,11 +179,11 @@ class Evaluation {
         return set.finish();
     }
 
-    /// Names of folders become part of the file's name; the number keeps names apart.
+    /// The number keeps names apart; of long ones, the beginning fits beside it into a file's name.
     void save(const Reconstructed& one) const {
         char number[32];
         std::snprintf(number, sizeof number, "%06lld_", static_cast<long long>(pairs_.count() - 1));
-        const std::string name = number + fs::path(one.name).stem().string() + ".png";
+        const std::string name = number + fs::path(one.name).stem().string().substr(0, 200) + ".png";
         io::write_png(fs::path(a_.save) / "original" / name, one.original);
         io::write_png(fs::path(a_.save) / "reconstruction" / name, one.image);
     }
@@ -224,8 +221,8 @@ class Evaluation {
                      {"skipped", skipped_},
                      {"fitted", photos_.fitted()},
                      {"interrupted", interrupted},
-                     {"data", a_.images},
-                     {"model", a_.model},
+                     {"data", nullptr},
+                     {"model", nullptr},
                      {"configuration", facts.name},
                      {"fit", a_.fit},
                      {"sampling", sampling()},
@@ -237,6 +234,8 @@ class Evaluation {
                        {"entropy", entropy},
                        {"bits", usage_.bits()},
                        {"seen", usage_.seen()}}}};
+        set_name(json, "data", a_.images);
+        set_name(json, "model", a_.model);
         json["pairs"] = report_pairs(pairs_.report(), a_);
         if (real_ && !interrupted) {
             std::printf("  convention %s, against the same photos as they were tokenised:\n", a_.convention.c_str());
@@ -332,7 +331,7 @@ int run(const Arguments& a) {
     check_results(a);
     static_cast<void>(a.sampling.options());  // refuses impossible ones before the model is read
     const Computing computing = a.sampling.compute.apply();
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     return Evaluation(a, computing.device, *model)();
 }
 

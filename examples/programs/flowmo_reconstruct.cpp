@@ -1,11 +1,12 @@
 // Turns a FlowMo token file, or a photo by way of its tokens, into an image; see --help.
 
 #include <algorithm>
-#include <cctype>
+#include <cstring>
 #include <optional>
 
 #include "common/cli/flowmo_options.hpp"
 #include "common/draw/contact_sheet.hpp"
+#include "common/files/outputs.hpp"
 #include "common/models/flowmo_codec.hpp"
 
 namespace {
@@ -23,7 +24,7 @@ Spec make_spec(Arguments& a) {
               "Turns a FlowMo token file into an image; given a photo, takes it to tokens and back.");
     spec.positional("INPUT", a.input, "token file of flowmo_tokenize, or a PNG or JPEG");
     spec.option("out", a.out, "the image, PNG or JPEG by its extension").alias("-o").placeholder("FILE").required();
-    spec.option("model", a.model, "model file that made the tokens").placeholder("FILE").required();
+    add_model_options(spec, a.model, a.sampling);
     spec.option("original", a.original, "photo to compare with, when INPUT holds tokens: prints PSNR and SSIM")
         .placeholder("FILE");
     spec.option("fit", a.fit, "how photos are fitted to the model, as in flowmo_tokenize").choices({"crop", "tile"});
@@ -39,20 +40,13 @@ bool holds_tokens(const std::string& path) {
     const std::string_view magic = io::detail::token_magic;
     return file.bytes().size() >= magic.size() && std::memcmp(file.bytes().data(), magic.data(), magic.size()) == 0;
 }
-bool is_image(const std::string& path) {
+/// A photo; says what else the file is, where it is none.
+Image read_input(const std::string& path) {
     const io::MappedFile file(path);
-    const auto first = file.bytes().empty() ? std::byte{0} : file.bytes().front();
-    return first == std::byte{0x89} || first == std::byte{0xFF};
-}
-
-bool names_jpeg(const std::string& path) {
-    std::string extension = io::Path(path).extension().string();
-    std::ranges::transform(extension, extension.begin(),
-                           [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-    if (extension != ".png" && extension != ".jpg" && extension != ".jpeg") {
-        throw UsageError(text("--out ", path, ": expected a name that ends in .png, .jpg or .jpeg"));
-    }
-    return extension != ".png";
+    const std::string kind = io::file_kind(file.bytes());
+    require(kind == "a PNG image" || kind == "a JPEG image", path,
+            ": expected a flowfar token file, or a PNG or JPEG image", io::found_kind(file.bytes()));
+    return io::decode_image(file.bytes(), path);
 }
 
 /// Collects the estimates of all tiles after some of the steps.
@@ -97,18 +91,19 @@ class Preview {
 
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
-    const bool as_jpeg = names_jpeg(a.out);
+    check_output_image("--out", a.out);
+    check_output_image("--preview", a.preview, false);
     const Computing computing = a.sampling.compute.apply();
     Stages stages;
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     stages.done("load");
     io::TokenFile file;
     std::optional<Image> original;
-    if (!holds_tokens(a.input) && is_image(a.input)) {
+    if (!holds_tokens(a.input)) {
         if (!a.original.empty()) {
             throw UsageError("--original is for token files; a photo is compared with itself");
         }
-        original = fit_photo(io::read_image(a.input), model->facts(), a.fit);
+        original = fit_photo(read_input(a.input), model->facts(), a.fit);
         file = tokenize(*model, *original);
         stages.done("encode");
     } else {
@@ -131,11 +126,7 @@ void run(const Arguments& a) {
     }
     const Image image = reconstruct(*model, file, options, callback);
     stages.done(text("decode (", options.steps, options.steps == 1 ? " step)" : " steps)"));
-    if (as_jpeg) {
-        io::write_jpeg(a.out, image, 95);
-    } else {
-        io::write_png(a.out, image);
-    }
+    io::write_image(a.out, image);
     if (!a.preview.empty()) {
         io::write_png(a.preview, preview.strip(height, width));
     }

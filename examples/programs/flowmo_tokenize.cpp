@@ -4,6 +4,7 @@
 #include <set>
 
 #include "common/cli/flowmo_options.hpp"
+#include "common/files/outputs.hpp"
 #include "common/models/flowmo_codec.hpp"
 
 namespace {
@@ -26,7 +27,7 @@ Spec make_spec(Arguments& a) {
         .alias("-o")
         .placeholder("FILE")
         .required();
-    spec.option("model", a.model, "model file of flowmo_train; names its configuration").placeholder("FILE").required();
+    add_model_options(spec, a.model, a.sampling);
     spec.option("fit", a.fit,
                 "crop: the short side is resized to the model's size and the middle kept; tile: the middle is cut into "
                 "tiles of the model's size")
@@ -40,9 +41,11 @@ Spec make_spec(Arguments& a) {
 
 /// Where each image's tokens go. Throws UsageError if two share a file.
 std::vector<fs::path> destinations(const Arguments& a) {
-    if (a.images.size() == 1 && !fs::is_directory(a.out)) {
+    if (a.images.size() == 1 && !fs::is_directory(a.out) && !a.out.ends_with('/')) {
+        check_output_file(a.out);
         return {a.out};
     }
+    check_output_folder(a.out);
     std::vector<fs::path> paths;
     std::set<std::string> taken;
     for (const std::string& image : a.images) {
@@ -58,13 +61,23 @@ void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
     const Computing computing = a.sampling.compute.apply();
     const std::vector<fs::path> paths = destinations(a);
-    const auto model = load_flowmo(a.model, computing.kind());
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     if (paths.front() != fs::path(a.out)) {
         fs::create_directories(a.out);
     }
+    // a message about one image of many names it
+    const auto naming = [](const std::string& name, const auto& action) {
+        try {
+            return action();
+        } catch (const Error& error) {
+            const std::string what = error.what();
+            fail(what.starts_with(name) ? "" : name + ": ", what);
+        }
+    };
     for (std::size_t i = 0; i < paths.size(); ++i) {
         Stages stages;
-        const Image image = fit_photo(io::read_image(a.images[i]), model->facts(), a.fit);
+        const Image image =
+            naming(a.images[i], [&] { return fit_photo(io::read_image(a.images[i]), model->facts(), a.fit); });
         stages.done("read");
         const io::TokenFile file = tokenize(*model, image);
         stages.done("encode");

@@ -10,6 +10,7 @@
 #include "common/cli/compute_options.hpp"
 #include "common/cli/printable.hpp"
 #include "common/cli/progress.hpp"
+#include "common/files/outputs.hpp"
 #include "common/measures/measures.hpp"
 
 namespace {
@@ -18,7 +19,7 @@ using namespace flowfar;
 using namespace flowfar::program;
 
 struct Arguments : MeasureArguments {
-    std::string reference, images, json, lines, save_statistics;
+    std::string orientation = "upright", reference, images, json, lines, save_statistics;
     bool pairs = true, by_order = false;
     Index limit = 0;
     ComputeArguments compute;
@@ -46,6 +47,7 @@ Spec make_spec(Arguments& a) {
         .placeholder("FILE.npz");
     spec.section("Run");
     spec.option("limit", a.limit, "use only the first images of each set; 0: all").at_least(0);
+    add_orientation_option(spec, a.orientation);
     add_compute_options(spec, a.compute);
     spec.option("json", a.json, "also write the numbers to a file").placeholder("FILE");
     spec.example("photos reconstructions", "PSNR and SSIM of reconstructions");
@@ -66,9 +68,10 @@ void compare_pairs(const Arguments& a, Device device, const io::ImageDataset& re
                                                if (const std::string note = ssim_note(name, numbers); !note.empty()) {
                                                    progress.note(printable(note));
                                                }
-                                               Json line = {{"name", name}};
+                                               Json line;
+                                               set_name(line, "name", name);
                                                line.update(json_of(numbers, a.lpips));
-                                               lines += line.dump() + '\n';
+                                               lines += dumped(line) + '\n';
                                            });
     progress.finish();
     if (!a.lines.empty()) {
@@ -79,9 +82,8 @@ void compare_pairs(const Arguments& a, Device device, const io::ImageDataset& re
     json["pairs"] = report_pairs(found, a);
 }
 
-void compare_sets(const Arguments& a, Device device, const std::optional<io::ImageDataset>& reference,
+void compare_sets(const Arguments& a, InceptionJudge& judge, const std::optional<io::ImageDataset>& reference,
                   const io::ImageDataset& images, Json& json) {
-    InceptionJudge judge = a.make_judge(device);
     const auto features_of = [&](const io::ImageDataset& set, const char* label) {
         Progress progress(label, set.size());
         Index before = 0;
@@ -116,17 +118,27 @@ void run(const Arguments& a) {
     if (!pairs && a.inception.empty()) {
         throw UsageError("nothing to measure: without pairs, give --inception");
     }
-    const io::ImageDataset images = open_images(a.images, a.limit);
+    for (const std::string& file : {a.json, a.lines, a.save_statistics}) {
+        check_output_file(file);
+    }
+    if (from_statistics) {  // a file that cannot be read is told before the images are
+        static_cast<void>(io::load_statistics(a.reference));
+    }
+    std::optional<InceptionJudge> judge;
+    if (!a.inception.empty()) {
+        judge.emplace(a.make_judge(computing.device));
+    }
+    const io::ImageDataset images = open_images(a.images, a.limit, a.orientation);
     std::optional<io::ImageDataset> reference;
     if (!from_statistics) {
-        reference = open_images(a.reference, a.limit);
+        reference = open_images(a.reference, a.limit, a.orientation);
     }
     Json json;
     if (pairs) {
         compare_pairs(a, computing.device, *reference, images, json);
     }
     if (!a.inception.empty()) {
-        compare_sets(a, computing.device, reference, images, json);
+        compare_sets(a, *judge, reference, images, json);
     }
     if (!a.json.empty()) {
         write_json(a.json, json);

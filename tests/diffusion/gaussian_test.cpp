@@ -127,6 +127,27 @@ TEST_CASE("kept steps equal the published ones") {
     CHECK(spaced_steps(10, "ddim4") == std::vector<Index>{0, 3, 6, 9});
 }
 
+TEST_CASE("tables of respaced processes equal the published ones") {
+    const DdpmSchedule base(Cosine1000{});
+    for (const std::string name : {"100", "50", "25", "10", "ddim50", "ddim25", "10,15,20"}) {
+        const DdpmSchedule few = flowfar::respace(base, name);
+        const auto check = [&](const char* table, const std::vector<double>& found) {
+            CAPTURE(name);
+            CAPTURE(table);
+            const auto want = flowfar::io::values<double>(golden().at("respace." + name + "." + table));
+            REQUIRE(found.size() == want.size());
+            CHECK(worst_relative(want, found) < 1e-10);
+        };
+        check("betas", few.betas);
+        check("alphas_cumprod", few.alphas_cumprod);
+        check("alphas_cumprod_prev", few.alphas_cumprod_prev);
+        check("posterior_variance", few.posterior_variance);
+        check("posterior_log_variance_clipped", few.posterior_log_variance_clipped);
+        check("posterior_mean_coef1", few.posterior_mean_coef1);
+        check("posterior_mean_coef2", few.posterior_mean_coef2);
+    }
+}
+
 TEST_CASE("a respaced process keeps the cumulative products of its steps") {
     const DdpmSchedule base(Cosine1000{});
     const DdpmSchedule few = flowfar::respace(base, "ddim25");

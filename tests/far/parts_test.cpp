@@ -121,6 +121,12 @@ TEST_CASE("levels, hidden counts, guidance, temperature") {
     CHECK(guidance_at(FarGuidance::constant, 3.0, 0, 10) == 3.0);
     CHECK(temperature_at(FarTemperature::published, 1.0, false, 9, 10) == doctest::Approx(1.0));
     CHECK(temperature_at(FarTemperature::published, 1.0, true, 0, 10) == doctest::Approx(0.85));
+    for (int k = 0; k < 10; ++k) {  // the released sampler without hidden tokens ignores the temperature
+        const double cosine = temperature_at(FarTemperature::cosine, 1.0, false, k, 10);
+        CHECK(temperature_at(FarTemperature::published, 0.5, false, k, 10) == cosine);
+        CHECK(temperature_at(FarTemperature::cosine, 0.5, false, k, 10) == doctest::Approx(cosine / 2));
+    }
+    CHECK(temperature_at(FarTemperature::published, 0.5, true, 9, 10) == doctest::Approx(0.85 - 0.35 * 0.9));
     CHECK(temperature_at(FarTemperature::constant, 0.7, true, 3, 10) == 0.7);
     CHECK(frequency_weight(15, 16) == doctest::Approx(2.0));
     CHECK(frequency_weight(0, 16) == doctest::Approx(1.0 + std::sin(cx::pi / 32)));

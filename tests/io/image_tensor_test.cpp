@@ -1,6 +1,7 @@
 #include "flowfar/core/images/image_tensor.hpp"
 
 #include <doctest/doctest.h>
+#include <limits>
 
 #include "flowfar/backend/reference.hpp"
 
@@ -37,6 +38,20 @@ TEST_CASE("images of other sizes are refused") {
     CHECK_THROWS_AS(static_cast<void>(to_tensor<Batch>(std::span<const Image>())), Error);
     const std::vector<float> planes(17);
     CHECK_THROWS_AS(static_cast<void>(from_planes(planes, 2, 3)), Error);
+}
+
+TEST_CASE("values that are no numbers do not become pixels") {
+    std::vector<float> planes(18);
+    planes[4] = -7.0F;
+    planes[5] = 7.0F;
+    const Image clipped = from_planes(planes, 2, 3)[0];
+    CHECK(clipped.pixels[12] == 0);
+    CHECK(clipped.pixels[15] == 255);
+    for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        planes[3] = value;
+        CHECK_THROWS_WITH_AS(static_cast<void>(from_planes(planes, 2, 3)), doctest::Contains("image: pixel 3 is "),
+                             Error);
+    }
 }
 
 }  // namespace

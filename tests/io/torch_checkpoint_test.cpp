@@ -328,8 +328,10 @@ TEST_CASE("hostile tensors are refused") {
             "65 axes, expected at most 64");
     refuses(with([](auto& b) { b.strides = {1}; }), "2 extents, but 1 strides");
     // types and functions
-    refuses(with([](auto& b) { b.storage_class = "torch\nNoStorage"; }), "unknown storage type torch.NoStorage");
-    refuses(with([](auto& b) { b.function = "torch._utils\n_rebuild_other"; }), "\"w\": no such tensor");
+    refuses(with([](auto& b) { b.storage_class = "torch\nNoStorage"; }),
+            "elements of the unknown type torch.NoStorage");
+    refuses(with([](auto& b) { b.function = "torch._utils\n_rebuild_other"; }),
+            "\"w\": made by torch._utils._rebuild_other");
     refuses(with([](auto& b) { b.shape_instructions = "K\x03"; }), "expected extents, found 3");
     refuses(with([](auto& b) { b.method = 8; }), "compressed (method 8), expected a stored entry");
     // code
@@ -369,6 +371,35 @@ TEST_CASE("hostile tensors are refused") {
     }
     refuses(with([](auto& b) { b.before = "K\x01)R"; }),
             "refused: the pickle calls an integer instead of a named class");
+}
+
+TEST_CASE("tensors of kinds that are not read are named, and the others are read") {
+    const auto checkpoint = [](const std::string& odd) {
+        ZipBuilder zip;
+        zip.add("any/data.pkl", "\x80\x02}(" + TorchBuilder::string("w") + TorchBuilder{}.tensor() +
+                                    TorchBuilder::string("odd") + odd + "u.");
+        zip.add("any/data/0", std::string(48, '\0'));
+        return to_bytes(zip.finish());
+    };
+    TorchBuilder quantized;
+    quantized.storage_class = "torch\nQUInt8Storage";
+    quantized.key = "1";
+    const auto made_by = [](const char* function) { return text("c", function, "\n)R"); };
+    for (const auto& [odd, reason] :
+         {std::pair<std::string, const char*>(made_by("torch._utils\n_rebuild_sparse_tensor"), "a sparse tensor"),
+          {made_by("torch._utils\n_rebuild_qtensor"), "a quantized tensor"},
+          {made_by("torch._utils\n_rebuild_nested_tensor"), "a nested tensor"},
+          {made_by("torch._utils\n_rebuild_meta_tensor_no_storage"), "without values"},
+          {quantized.tensor(), "elements of the unknown type torch.QUInt8Storage"}}) {
+        const Bytes bytes = checkpoint(odd);
+        const io::TorchCheckpoint file(io::MappedFile::of_memory("x.pth", bytes));
+        CHECK(file.names() == std::vector<std::string>{"w"});
+        CHECK(doubles(file, "w") == std::vector<double>(12));
+        REQUIRE(file.unread().size() == 1);
+        CHECK(file.unread()[0].first == "odd");
+        CHECK_MESSAGE(contains(file.unread()[0].second, reason), file.unread()[0].second);
+        CHECK(contains(error_text([&] { (void)file.tensor("odd"); }), reason));
+    }
 }
 
 TEST_CASE("containers that contain themselves, or each other many times, end in an error") {

@@ -254,6 +254,34 @@ TEST_CASE("verify counts what is not a number and finds flipped bits") {
     CHECK(has(none.out, ": nothing to check\n"));
 }
 
+TEST_CASE("tensors that cannot be read are named, and what would lack them is a failure") {
+    const Fixture f;
+    const std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                               R"("odd":{"dtype":"F4X","shape":[3],"data_offsets":[4,6]}})";
+    put_file(f.at("x.safetensors"),
+             std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + std::string(6, '\1'));
+    const Outcome listed = tool({"list", f.at("x.safetensors")});
+    CHECK(listed.code == 0);
+    CHECK(has(listed.out, "a [1] F32"));
+    CHECK(has(listed.err, "cannot be read: odd: elements of type F4X"));
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"convert", f.at("x.safetensors"), "-o", f.at("y.pth")},
+          {"extract", f.at("x.safetensors"), "-o", f.at("y.pth")},
+          {"diff", f.at("x.safetensors"), f.at("x.safetensors")},
+          {"verify", f.at("x.safetensors")}}) {
+        const Outcome found = tool(words);
+        CHECK(found.code == 1);
+        CHECK(has(found.out + found.err, "odd"));
+    }
+    CHECK_FALSE(fs::exists(f.at("y.pth")));
+    put_file(f.at("page.pth"), "<!DOCTYPE html><html>not found</html>");
+    CHECK(has(tool({"list", f.at("page.pth")}).err, "found an HTML page"));
+    put_file(f.at("empty.pth"), "");
+    CHECK(has(tool({"list", f.at("empty.pth")}).err, "found an empty file"));
+    put_file(f.at("plain.pkl"), "\x80\x04\x95 something");
+    CHECK(has(tool({"list", f.at("plain.pkl")}).err, "a Python pickle that torch.save did not write"));
+}
+
 TEST_CASE("hostile files are refused by name, and wrong usage is explained") {
     const Fixture f;
     put_file(f.at("evil.pth"),

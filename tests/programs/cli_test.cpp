@@ -4,13 +4,18 @@
 #include <cstdint>
 #include <cstdio>
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <new>
 #include <optional>
 #include <string>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
 
+#include "../../examples/programs/common/files/escaped.hpp"
 #include "contents.hpp"
 
 namespace {
@@ -241,6 +246,59 @@ TEST_CASE("run_program: exit codes and where the text goes") {
     CHECK(result.err == "demo: a:\n  missing b?[2J?\n  demo: ?fine ü\n");
     CHECK(outcome({"a.png"}, []() -> int { throw UsageError("--a needs --b"); }).code == 2);
     CHECK(outcome({"a.png"}, []() -> int { throw std::bad_alloc(); }).err == "demo: out of memory\n");
+    const auto no_threads = []() -> int {
+        throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    };
+    CHECK(outcome({"a.png"}, no_threads).err.find("ask for fewer with --threads") != std::string::npos);
+    CHECK(outcome({"--help"}, body).out.find("Exit codes:") != std::string::npos);
+}
+
+TEST_CASE("output that does not arrive is no success, and closed streams are never reused") {
+    Spec spec("demo", "Does nothing.");
+    std::FILE* const full = std::fopen("/dev/full", "w");
+    std::FILE* const err = std::tmpfile();
+    REQUIRE(full != nullptr);
+    const char* const words[] = {"demo"};
+    CHECK(run_program(
+              1, words, spec, [&] { std::fputs("lost", full); }, full, err) == 1);
+    CHECK(run_program(
+              1, words, spec,
+              [&] {
+                  std::fputs("lost", full);
+                  return 3;
+              },
+              full, err) == 3);
+    std::fclose(full);
+    std::fclose(err);
+    const ::pid_t child = ::fork();
+    if (child == 0) {
+        ::close(STDOUT_FILENO);
+        ::close(STDERR_FILENO);
+        int file = -1;
+        run_program(1, words, spec, [&] { file = ::open("/dev/null", O_RDONLY); });
+        ::_exit(file > STDERR_FILENO ? 7 : 8);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("names of any bytes have an exact text in UTF-8") {
+    using flowfar::program::escaped;
+    using flowfar::program::is_utf8;
+    using flowfar::program::unescaped;
+    for (const std::string name : {"plain", "two\nlines", "back\\slash\\n", "caf\xe9", "\xff\xfe\n", "ü€😀", ""}) {
+        CHECK(is_utf8(escaped(name)));
+        CHECK(escaped(name).find('\n') == std::string::npos);
+        CHECK(unescaped(escaped(name)) == name);
+    }
+    CHECK(escaped("caf\xe9") == "caf\\xE9");
+    CHECK(is_utf8("ü€😀"));
+    for (const char* const bad : {"\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\x80"}) {
+        CHECK_FALSE(is_utf8(bad));
+    }
+    const std::vector<std::string> names{"one\ntwo", "three", "caf\xe9"};
+    CHECK(flowfar::program::unescaped_lines(flowfar::program::escaped_lines(names)) == names);
 }
 
 }  // namespace

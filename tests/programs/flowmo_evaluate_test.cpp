@@ -238,6 +238,30 @@ TEST_CASE("a model whose weights are not finite is an error, not a number") {
     CHECK(found.code == 1);
     CHECK((has(found.err, "NaN") || has(found.err, "finite")));
     CHECK(!fs::exists(f.at("n.json")));
+    poison(f.model, "encoder.final_layer_txt.linear.bias", f.at("nan.safetensors"));
+    const Outcome encoder = run("flowmo_evaluate", {f.photos, "--model", f.at("nan.safetensors"), "--steps", "2"});
+    CHECK(encoder.code == 1);
+    CHECK_MESSAGE(has(encoder.err, "are the encoder's weights whole?"), encoder.err);
+}
+
+TEST_CASE("names of any bytes and of any length, and photos beside folders, are evaluated") {
+    const Fixture& f = fixture();
+    const fs::path photos = f.folder / "d\xe9";
+    fs::create_directories(photos / "folder");
+    const std::string length(247, 'n');
+    io::write_png(photos / "caf\xe9.png", wave_image(16, 16, 1));
+    io::write_png(photos / (length + ".png"), wave_image(16, 16, 2));
+    io::write_png(photos / "folder/2.png", wave_image(16, 16, 3));
+    const Outcome found = f.evaluate(photos.string(), {"--lines", f.at("l.jsonl"), "--json", f.at("l.json"), "--sheet",
+                                                       f.at("l.png"), "--save", f.at("sv")});
+    REQUIRE_MESSAGE(found.code == 0, found.err);
+    const std::vector<json> lines = read_lines(f.at("l.jsonl"));
+    REQUIRE(lines.size() == 3);
+    CHECK(lines[0]["name"] == "caf\xEF\xBF\xBD.png");
+    CHECK(lines[0]["name_escaped"] == "caf\\xE9.png");
+    CHECK(!lines[1].contains("name_escaped"));
+    CHECK(has(read_json(f.at("l.json"))["data_escaped"].get<std::string>(), "d\\xE9"));
+    CHECK(files_in(f.at("sv/original")) == 3);
 }
 
 TEST_CASE("Ctrl-C ends with the numbers of what was done") {

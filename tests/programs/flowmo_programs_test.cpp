@@ -7,6 +7,8 @@
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
+#include "flowfar/io/tensors/torch_writer.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include "photos.hpp"
 #include "process.hpp"
@@ -231,7 +233,7 @@ TEST_CASE("damaged and foreign files are refused, with nothing written") {
     io::write_atomically(f.at("cut.tokens"), std::span(bytes).first(60));
     refused(f.at("cut.tokens"), "expected 18 payload bytes, found 8");
     io::write_atomically(f.at("text.tokens"), std::as_bytes(std::span("hello", 5)));
-    refused(f.at("text.tokens"), "not a flowfar token file");
+    refused(f.at("text.tokens"), "expected a flowfar token file, or a PNG or JPEG image");
     refused(f.at("missing.tokens"), "missing.tokens");
     io::TokenFile foreign = good;
     foreign.configuration ^= 1;
@@ -247,9 +249,92 @@ TEST_CASE("damaged and foreign files are refused, with nothing written") {
     CHECK(has(no_model.err, "photo.png"));
     const Outcome state =
         run("flowmo_tokenize", {f.photo, "-o", f.at("n.tokens"), "--model", f.at("run/state.safetensors")});
-    CHECK(state.code == 1);
-    CHECK(has(state.err, "the metadata lacks \"configuration\""));
-    CHECK_FALSE(fs::exists(f.at("n.tokens")));
+    CHECK_MESSAGE(state.code == 0, state.err);  // its averaged weights
+    CHECK(fs::exists(f.at("n.tokens")));
+}
+
+TEST_CASE("published-style weights: any format and wrapping, the configuration told by the tensors") {
+    const Fixture& f = fixture();
+    const io::WeightsFile ours(f.model);
+    // names as given, in parts, with values scaled: only the averaged part holds the real ones
+    const auto write = [&](const std::string& name, const std::vector<std::string>& parts, const std::string& prefix) {
+        io::TorchWriter writer(f.at(name));
+        for (const std::string& part : parts) {
+            writer.select(part);
+            for (const std::string& tensor : ours.names()) {
+                writer.declare(prefix + tensor, DType::f32, ours.info(tensor).shape);
+            }
+        }
+        io::Scratch scratch;
+        for (const std::string& part : parts) {
+            for (const std::string& tensor : ours.names()) {
+                std::vector<float> values = io::values<float>(ours.at(tensor, scratch));
+                for (float& value : values) {
+                    value *= part == "model_state_dict" ? 0.5F : 1.0F;
+                }
+                writer.write_values<float>(prefix + tensor, values);
+            }
+        }
+        writer.finish();
+    };
+    write("plain.pth", {""}, "");
+    write("ema.pth", {"model_state_dict", "model_ema_state_dict"}, "");
+    write("wrapped.pth", {"model_ema_state_dict"}, "module._orig_mod.");
+    const auto converted = [&](const std::string& name, const std::string& type) {
+        CHECK(run("checkpoint_tool", {"convert", f.at("plain.pth"), "-o", f.at(name), "--dtype", type}).code == 0);
+    };
+    converted("half.pth", "f16");
+    converted("half.safetensors", "f16");
+    converted("brief.pt", "bf16");
+    const std::vector<std::string> how{"--steps", "2"};
+    const auto reconstructed = [&](const std::string& model) {
+        const Outcome made = run("flowmo_reconstruct",
+                                 std::vector<std::string>{f.photo, "-o", f.at("again.png"), "--model", model} + how);
+        CHECK_MESSAGE(made.code == 0, made.err);
+        return io::read_image(f.at("again.png"));
+    };
+    const Image expected = reconstructed(f.model);
+    for (const char* name : {"plain.pth", "ema.pth", "wrapped.pth", "brief.pt"}) {
+        CAPTURE(name);
+        CHECK(reconstructed(f.at(name)) == expected);
+    }
+    CHECK(reconstructed(f.at("half.pth")) == reconstructed(f.at("half.safetensors")));
+
+    const Outcome named = run("flowmo_reconstruct", {f.photo, "-o", f.at("again.png"), "--model", f.at("plain.pth"),
+                                                     "--config", "FlowMoNano", "--steps", "1"});
+    CHECK(named.code == 0);
+    const Outcome other = run("flowmo_reconstruct", {f.photo, "-o", f.at("again.png"), "--model", f.at("plain.pth"),
+                                                     "--config", "FlowMoTiny", "--steps", "1"});
+    CHECK(other.code == 1);
+    CHECK(has(other.err, "this model is FlowMoNano"));
+    const Outcome none =
+        run("flowmo_reconstruct", {f.photo, "-o", f.at("again.png"), "--model",
+                                   std::string(FLOWFAR_SOURCE_DIR) + "/examples/models/far_tiny.safetensors"});
+    CHECK(none.code == 1);
+}
+
+TEST_CASE("results go where they can: checked before the work") {
+    const Fixture& f = fixture();
+    const auto refused = [&](const std::string& out, const std::string& why) {
+        const Outcome made = run("flowmo_reconstruct", {f.photo, "-o", out, "--model", f.at("no such model")});
+        CHECK(made.code != 0);
+        CHECK_MESSAGE(has(made.err, why), made.err);
+    };
+    refused(f.at("no/x.png"), "there is no folder ");
+    refused(f.at("photos") + "/", "expected a name that ends in");
+    fs::create_directory(f.at("folder.png"));
+    refused(f.at("folder.png"), "is a folder");
+    fs::create_symlink("beyond.png", f.at("link.png"));  // leads to a file that does not exist yet
+    CHECK(run("flowmo_reconstruct", {f.photo, "-o", f.at("link.png"), "--model", f.model, "--steps", "1"}).code == 0);
+    CHECK(fs::is_symlink(f.at("link.png")));
+    CHECK(fs::is_regular_file(f.at("beyond.png")));
+    io::write_atomically(f.at("empty.png"), {});
+    const Outcome empty = run("flowmo_reconstruct", {f.at("empty.png"), "-o", f.at("e.png"), "--model", f.model});
+    CHECK(empty.code == 1);
+    CHECK(has(empty.err, "found an empty file"));
+    const Outcome folder = run("flowmo_tokenize", {f.photo, "-o", f.at("newdir/"), "--model", f.model, "--no-check"});
+    CHECK(folder.code == 0);
+    CHECK(fs::exists(f.at("newdir/photo.tokens")));
 }
 
 TEST_CASE("the demonstration writes a contact sheet and token files") {

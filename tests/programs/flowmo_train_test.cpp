@@ -140,6 +140,25 @@ TEST_CASE("a run is neither overwritten nor resumed with other options") {
     CHECK(bytes_of(folder / "run/state.safetensors") == state);
 }
 
+TEST_CASE("two runs do not share a folder, and a lock left behind refuses nobody") {
+    const TempDir folder;
+    write_photos(folder / "photos", 9);
+    std::vector<std::string> arguments = options(folder / "photos", folder / "run");
+    *(std::ranges::find(arguments, "--steps") + 1) = "100000";
+    {
+        Process first("flowmo_train", arguments);
+        REQUIRE(first.reaches([&] { return fs::exists(folder / "run/state.safetensors"); }));
+        const Outcome second = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
+        CHECK(second.code == 1);
+        CHECK_MESSAGE(second.err.find("another run writes here (process ") != std::string::npos, second.err);
+    }  // killed
+    CHECK(fs::exists(folder / "run/lock"));
+    *(std::ranges::find(arguments, "--steps") + 1) = "1";
+    const Outcome third = run("flowmo_train", arguments);
+    CHECK(third.err.find("add --resume") != std::string::npos);  // not the lock
+    CHECK_FALSE(fs::exists(folder / "run/lock"));
+}
+
 TEST_CASE("--init starts from a model file") {
     const TempDir folder;
     write_photos(folder / "photos", 9);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <doctest/doctest.h>
+#include <limits>
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
@@ -122,6 +123,12 @@ TEST_CASE("impossible tokens are refused") {
     const std::vector<float> code(12);
     CHECK_THROWS_AS(static_cast<void>(Tokens::from_code<float>(code, 1, 2, 6, 4)), Error);
     CHECK_THROWS_AS(static_cast<void>(Tokens::from_code<float>(code, 1, 3, 6, 3)), Error);
+    for (const float value : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+        std::vector<float> broken(12);
+        broken[7] = value;
+        CHECK_THROWS_WITH_AS(static_cast<void>(Tokens::from_code<float>(broken, 1, 2, 6, 3)),
+                             doctest::Contains("tokens: value 7 of the code is "), Error);
+    }
 }
 
 }  // namespace

@@ -107,7 +107,12 @@ std::optional<Golden> Golden::find(const std::string& name) {
         return std::nullopt;
     }
     Tally::instance().found.insert(name);
-    return Golden(std::make_shared<const io::SafetensorsFile>(*path));
+    auto file = std::make_shared<const io::SafetensorsFile>(*path);
+    const auto config = file->metadata().find("config");
+    const auto described =
+        config == file->metadata().end() ? nlohmann::json() : nlohmann::json::parse(config->second, nullptr, false);
+    fill_suffix() = described.is_object() ? described.value("fill_suffix", "") : "";
+    return Golden(std::move(file));
 }
 
 bool Golden::all_missing() {

@@ -82,6 +82,11 @@ template <class... Presets>
 
 }  // namespace detail
 
+/// The library's configuration of this size by name, or "".
+[[nodiscard]] inline std::string_view far_preset_of(const FarSize& size) {
+    return detail::far_preset<FarB, FarL, FarL1024, FarH, FarTiny, FarNano, FarTinyCode>(size);
+}
+
 /// Throws `Error` if the file holds a FAR model of another size than C, or one that was trained with hidden tokens
 /// where C has none (or the reverse); the text names the preset to use. Files that are no FAR models pass: loading them
 /// names what is missing.
@@ -92,8 +97,7 @@ void check_far_weights(const Weights& weights) {
         return;
     }
     if (found != far_size_of<C>()) {
-        const std::string_view preset =
-            detail::far_preset<FarB, FarL, FarL1024, FarH, FarTiny, FarNano, FarTinyCode>(found);
+        const std::string_view preset = far_preset_of(found);
         fail(weights.where(), ": this model is ", preset.empty() ? "no preset" : preset, " (", found, "), but ",
              C::name, " was expected (", far_size_of<C>(), ")",
              preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);

@@ -65,6 +65,11 @@ template <class... Presets>
 
 }  // namespace detail
 
+/// The library's configuration of this size by name, or "".
+[[nodiscard]] inline std::string_view flowmo_preset_of(const FlowMoSize& size) {
+    return detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoTiny, FlowMoNano>(size);
+}
+
 /// Throws `Error` if the file holds a FlowMo model of another size than C; the text names the preset to use. Files that
 /// are no FlowMo models pass: loading them names what is missing.
 template <class C>
@@ -73,8 +78,7 @@ void check_flowmo_weights(const Weights& weights) {
     if (found.encoder_depth == 0 || found.decoder_depth == 0 || found == flowmo_size_of<C>()) {
         return;
     }
-    const std::string_view preset =
-        detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoTiny, FlowMoNano>(found);
+    const std::string_view preset = flowmo_preset_of(found);
     fail(weights.where(), ": this model is ", preset.empty() ? "no preset" : preset, " (", found, "), but ", C::name,
          " was expected (", flowmo_size_of<C>(), ")",
          preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);

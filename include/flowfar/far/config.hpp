@@ -15,7 +15,7 @@ enum class FarGuidance : std::uint8_t {
 
 /// How the temperature of the diffusion noise moves over the autoregressive steps; T is the option's value.
 enum class FarTemperature : std::uint8_t {
-    published,  ///< cosine without, linear with hidden tokens
+    published,  ///< as the released samplers: linear with hidden tokens; without, cosine with T = 1 whatever T is
     cosine,     ///< T·(0.8 + 0.2·(1 − cos(π/2·(k + 1)/n)))
     linear,     ///< 0.85 + (T − 0.85)·k/n
     constant    ///< T

@@ -85,6 +85,7 @@ class DiffusionSteps {
 [[nodiscard]] inline double temperature_at(FarTemperature schedule, double temperature, bool masked, int k, int n) {
     if (schedule == FarTemperature::published) {
         schedule = masked ? FarTemperature::linear : FarTemperature::cosine;
+        temperature = masked ? temperature : 1.0;
     }
     switch (schedule) {
         case FarTemperature::cosine:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -22,7 +23,8 @@ struct Tokens {
     /// Bits that one image takes.
     [[nodiscard]] Index bits_per_image() const { return length * per_token * bits; }
 
-    /// Reads the signs of a code [batch, length, per_token·bits].
+    /// Reads the signs of a code [batch, length, per_token·bits]. Throws `Error` for values that are not finite, which
+    /// have none.
     template <class T>
     [[nodiscard]] static Tokens from_code(std::span<const T> code, Index batch, Index length, Index context_dim,
                                           Index bits) {
@@ -33,8 +35,11 @@ struct Tokens {
         Tokens out{batch, length, context_dim / bits, bits, {}};
         out.indices.resize(static_cast<std::size_t>(batch * length * out.per_token));
         for (std::size_t i = 0; i < code.size(); ++i) {
+            const auto value = static_cast<float>(code[i]);
+            require(std::isfinite(value), "tokens: value ", i, " of the code is ", value,
+                    "; are the encoder's weights whole?");
             const auto [position, bit] = out.locate(i);
-            out.indices[position] |= static_cast<std::uint32_t>(static_cast<float>(code[i]) > 0.0F) << bit;
+            out.indices[position] |= static_cast<std::uint32_t>(value > 0.0F) << bit;
         }
         return out;
     }

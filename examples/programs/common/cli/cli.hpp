@@ -4,16 +4,19 @@
 // exit codes (0 success, 1 failure, 2 wrong usage).
 
 #include <algorithm>
+#include <cerrno>
 #include <concepts>
 #include <cstddef>
 #include <cstdio>
 #include <deque>
 #include <exception>
+#include <fcntl.h>
 #include <memory>
 #include <new>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -123,6 +126,12 @@ class Spec {
         common.name = "--version";
         common.help = "print the version and exit";
         append_entry(out, section, "Common", common);
+        out += "\nExit codes:\n  " +
+               detail::wrapped(
+                   "0: success; 1: failure, or a result that is not complete; 2: wrong usage; 130, 143: an "
+                   "orderly end by Ctrl-C or SIGTERM, with what was finished by then written.",
+                   2) +
+               "\n";
         if (!examples_.empty()) {
             out += "\nExamples:\n";
         }
@@ -266,6 +275,20 @@ class Spec {
     std::vector<std::pair<std::string, std::string>> examples_;
 };
 
+namespace detail {
+
+/// Opens /dev/null in place of standard streams that are closed: else the next file that is opened would take their
+/// number, and a message would end in a log or a model.
+inline void occupy_standard_streams() {
+    for (const int number : {0, 1, 2}) {
+        if (::fcntl(number, F_GETFD) == -1) {
+            static_cast<void>(::open("/dev/null", number == 0 ? O_RDONLY : O_WRONLY));  // takes the lowest free number
+        }
+    }
+}
+
+}  // namespace detail
+
 /// The whole of a main(): answers --help and --version, parses, runs `body()` and turns exceptions into one line on
 /// `err` and an exit code. `body` returns an exit code or nothing.
 template <class Body>
@@ -273,6 +296,14 @@ int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std:
                 std::FILE* err = stderr) {
     const auto report = [&](const char* what) {  // which may name what a file holds
         std::fprintf(err, "%s: %s\n", spec.name().c_str(), printable(what, LineBreaks::indented).c_str());
+    };
+    detail::occupy_standard_streams();
+    const auto ended = [&](int code) {  // output that never arrived is no success
+        const bool lost = std::fflush(out) != 0 || std::ferror(out) != 0;
+        if (lost) {
+            report(text("the output could not be written: ", std::generic_category().message(errno)).c_str());
+        }
+        return lost && code == 0 ? 1 : code;
     };
     try {
         const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
@@ -282,19 +313,19 @@ int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std:
             }
             if (word == "--help" || word == "-h") {
                 std::fputs(spec.help().c_str(), out);
-                return 0;
+                return ended(0);
             }
             if (word == "--version") {
                 std::fprintf(out, "%s (flowfar %s)\n", spec.name().c_str(), version_string);
-                return 0;
+                return ended(0);
             }
         }
         spec.parse(arguments);
         if constexpr (std::same_as<decltype(body()), void>) {
             body();
-            return 0;
+            return ended(0);
         } else {
-            return body();
+            return ended(body());
         }
     } catch (const UsageError& error) {
         report(error.what());
@@ -302,6 +333,11 @@ int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std:
         return 2;
     } catch (const std::bad_alloc&) {
         report("out of memory");
+        return 1;
+    } catch (const std::system_error& error) {
+        report(error.code() == std::errc::resource_unavailable_try_again
+                   ? "the system starts no more threads: ask for fewer with --threads, or allow more memory"
+                   : error.what());
         return 1;
     } catch (const std::exception& error) {
         report(error.what());

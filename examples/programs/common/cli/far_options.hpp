@@ -79,6 +79,9 @@ struct FarSamplingArguments {
             }
             return DiffusionSteps::list(std::move(counts));
         }
+        if (steps.find_first_not_of("0123456789") == std::string::npos) {
+            static_cast<void>(number(steps));
+        }
         return DiffusionSteps::spaced(steps);
     }
 };
@@ -101,9 +104,10 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
                 "linear rises from 1 over the levels; default: linear, FarTiny constant")
         .choices({"linear", "constant"});
     spec.option("temperature", a.temperature, "factor of the diffusion noise").range(0, 10);
-    spec.option("temperature-schedule", a.temperature_schedule,
-                "how the temperature changes over the levels; published: cosine, or linear with --masked; "
-                "default: published, FarTiny constant")
+    spec.option(
+            "temperature-schedule", a.temperature_schedule,
+            "how the temperature changes over the levels; published: linear for models with hidden tokens, for "
+            "others cosine with a temperature of 1, whatever --temperature is; default: published, FarTiny constant")
         .choices({"published", "cosine", "linear", "constant"});
     spec.option("limit", a.limit,
                 "largest clean value that a diffusion step may predict; 0: none, as published; default: 2 for "

@@ -9,6 +9,7 @@
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
+#include "config_tables.hpp"
 
 namespace flowfar::program {
 
@@ -18,6 +19,7 @@ struct SamplingArguments {
     double guidance = 1.5, power = 0.25;
     std::vector<double> interval = {0.17, 1.02};
     std::uint64_t seed = 0;
+    std::string config;  // of the model file, where it does not name its own
 
     /// Throws UsageError for an impossible interval.
     [[nodiscard]] FlowMoDecodeOptions options() const {
@@ -31,6 +33,20 @@ struct SamplingArguments {
                 .seed = seed};
     }
 };
+
+/// Declares --model and --config.
+inline void add_model_options(Spec& spec, std::string& model, SamplingArguments& a, bool required = true) {
+    OptionHandle handle = spec.option("model", model,
+                                      "weights of a FlowMo: as published (.pth, averaged ones preferred), or "
+                                      "flowmo_train's; formats are told "
+                                      "by contents, the configuration by the file or its tensors")
+                              .placeholder("FILE");
+    if (required) {
+        handle.required();
+    }
+    spec.option("config", a.config, "configuration of the model, in place of what its file says")
+        .choices(FlowMoConfigs::names());
+}
 
 /// Declares the sampling options; `with_steps` is false for programs that try several numbers of steps.
 inline void add_sampling_options(Spec& spec, SamplingArguments& a, bool with_steps = true) {

@@ -21,6 +21,8 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/io/bytes/file.hpp"
 
+#include "common/files/escaped.hpp"
+
 namespace flowfar::program {
 
 using Json = nlohmann::ordered_json;  // keys stay in the order they were written
@@ -28,6 +30,25 @@ using Json = nlohmann::ordered_json;  // keys stay in the order they were writte
 /// JSON knows no infinities: "inf", "-inf" and "nan" stand for them, as Python's float() reads.
 [[nodiscard]] inline Json json_number(double value) {
     return std::isfinite(value) ? Json(value) : Json(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+/// The text of a JSON value; what is not UTF-8 becomes U+FFFD.
+[[nodiscard]] inline std::string dumped(const Json& value, int indent = -1) {
+    return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Writes JSON to people's liking; the file is replaced as a whole.
+inline void write_json(const io::Path& path, const Json& json) {
+    const std::string written = dumped(json, 2) + "\n";
+    io::write_atomically(path, std::as_bytes(std::span(written)));
+}
+
+/// Sets a name of any bytes; one that is not UTF-8 exactly, too, under KEY_escaped (see escaped.hpp).
+inline void set_name(Json& object, const std::string& key, const std::string& name) {
+    object[key] = name;
+    if (!is_utf8(name)) {
+        object[key + "_escaped"] = escaped(name);
+    }
 }
 
 /// All lines of a log. An unfinished last line, as a killed run leaves it, is ignored; any other malformed line throws
@@ -71,7 +92,7 @@ using Json = nlohmann::ordered_json;  // keys stay in the order they were writte
         const bool later =
             line.contains("step") && line["step"].is_number() && line["step"].get<double>() > static_cast<double>(step);
         if (!later) {
-            kept += line.dump() + '\n';
+            kept += dumped(line) + '\n';
         }
     }
     return kept;
@@ -119,7 +140,7 @@ class JsonlWriter {
 
     /// Writes one line. NaN and infinities become null.
     void write(const Json& object) {
-        const std::string line = object.dump() + '\n';
+        const std::string line = dumped(object) + '\n';
         const bool good = std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size();
         require(good && std::fflush(file_.get()) == 0, path_, ": cannot be written");
     }

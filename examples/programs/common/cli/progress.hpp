@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -136,7 +137,7 @@ class Progress {
    public:
     Progress(std::string label, Index total, Index first_step = 0, double line_seconds = 10.0, std::FILE* file = stderr)
         : file_(file),
-          terminal_(::isatty(::fileno(file)) == 1),
+          terminal_(can_redraw(file)),
           line_seconds_(line_seconds),
           meter_(first_step, total, now()),
           drawn_(now()) {
@@ -196,6 +197,11 @@ class Progress {
     }
 
    private:
+    /// Whether escape codes are understood: by a terminal that does not call itself dumb.
+    static bool can_redraw(std::FILE* file) {
+        const char* const kind = std::getenv("TERM");
+        return ::isatty(::fileno(file)) == 1 && (kind == nullptr || std::string_view(kind) != "dumb");
+    }
     static double now() {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     }

@@ -48,6 +48,13 @@ struct MeasureArguments {
     }
 };
 
+/// Declares --orientation.
+inline void add_orientation_option(Spec& spec, std::string& orientation) {
+    spec.option("orientation", orientation,
+                "upright: photos are turned as EXIF says; stored: as their pixels lie, which is how Pillow and with it "
+                "the papers' evaluators read them")
+        .choices({"upright", "stored"});
+}
 inline void add_lpips_options(Spec& spec, MeasureArguments& a) {
     spec.option("lpips", a.lpips, "backbone of LPIPS v0.1; used with the two files")
         .choices({"vgg", "alex", "squeeze"});
@@ -70,8 +77,10 @@ inline void add_set_options(Spec& spec, MeasureArguments& a) {
 }
 
 /// The first `limit` images of a folder or tar; 0: all of them.
-[[nodiscard]] inline io::ImageDataset open_images(const std::string& path, Index limit) {
-    const io::ImageDataset all(path);
+[[nodiscard]] inline io::ImageDataset open_images(const std::string& path, Index limit,
+                                                  const std::string& orientation) {
+    io::ImageDataset all(path);
+    all.set_orientation(orientation == "stored" ? io::Orientation::stored : io::Orientation::upright);
     std::vector<Index> chosen;
     for (Index i = 0; i < (limit > 0 ? std::min(limit, all.size()) : all.size()); ++i) {
         chosen.push_back(i);
@@ -163,7 +172,8 @@ inline Json report_sets(const InceptionFeatures& reference, const std::string& r
                         const InceptionFeatures& images, const MeasureArguments& a) {
     const metrics::FidConvention& convention = metrics::fid_convention(a.convention);
     const InceptionDistances distances = distances_of(reference.summary, images.summary, convention);
-    Json out = {{"count", images.count}, {"reference", reference_name}, {"convention", a.convention}};
+    Json out = {{"count", images.count}, {"convention", a.convention}};
+    set_name(out, "reference", reference_name);
     detail::report_distance("FID", "fid", distances.features, out);
     detail::report_distance("sFID", "sfid", distances.spatial, out);
     if (images.count >= a.splits) {
@@ -182,12 +192,6 @@ inline Json report_sets(const InceptionFeatures& reference, const std::string& r
         out["recall"] = shares.recall;
     }
     return out;
-}
-
-/// Writes JSON to people's liking; the file is replaced as a whole.
-inline void write_json(const io::Path& path, const Json& json) {
-    const std::string written = json.dump(2) + "\n";
-    io::write_atomically(path, std::as_bytes(std::span(written)));
 }
 
 }  // namespace flowfar::program

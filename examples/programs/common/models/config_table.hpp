@@ -15,6 +15,20 @@ template <class... Configs>
 struct ConfigTable {
     [[nodiscard]] static std::vector<std::string> names() { return {std::string(Configs::name)...}; }
 
+    /// The names of the configurations C for which `fits.operator()<C>()` is true.
+    template <class Fits>
+    [[nodiscard]] static std::vector<std::string> matching(Fits&& fits) {
+        std::vector<std::string> found;
+        (
+            [&] {
+                if (fits.template operator()<Configs>()) {
+                    found.emplace_back(Configs::name);
+                }
+            }(),
+            ...);
+        return found;
+    }
+
     /// Calls `action.operator()<C>()` for the configuration C of this name; throws Error if there is none.
     template <class Action>
     static void visit(std::string_view name, Action&& action) {

@@ -2,7 +2,6 @@
 
 // A FAR's model file with what its metadata say: configuration, classes, scale of the latents.
 
-#include <algorithm>
 #include <charconv>
 #include <map>
 #include <memory>
@@ -10,10 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/checkpoints/far.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
+#include "common/files/escaped.hpp"
 #include "common/models/far_model.hpp"
 #include "common/models/latent_tokenizer.hpp"
+#include "common/models/model_file.hpp"
 
 namespace flowfar::program {
 
@@ -24,25 +26,36 @@ struct FarFile {
     std::vector<std::string> classes;  // names; empty if the file does not tell
 };
 
-/// Where a model comes from. `config` is needed only for files that were not written by far_train, which name their
-/// own.
+/// Where a model comes from. `config` overrides what the file says of its configuration.
 struct FarFileArguments {
     std::string model, tokenizer, config;
     bool masked = false;
 };
 
+/// The configuration of a model file: what far_train wrote into it, else what the tensors show.
+[[nodiscard]] inline std::string far_configuration(const io::WeightsFile& file) {
+    if (const std::string named = named_configuration(file); !named.empty()) {
+        return named;
+    }
+    const io::Weights weights = io::Weights::find(file, {"z_proj.weight"});
+    const io::FarSize size = io::far_size_of(weights);
+    require(size.hidden > 0 && size.encoder_depth > 0 && size.head_depth > 0, weights.where(),
+            ": no FAR model: the tensors lack z_proj, encoder_blocks and diffloss.net");
+    return chosen_configuration(weights.where(), to_string(size),
+                                FarConfigs::matching([&]<class C>() { return io::far_size_of<C>() == size; }),
+                                io::far_preset_of(size), "FLOWFAR_PROGRAM_FAR_CONFIGS");
+}
+
+/// Reads a model file of any format; averaged weights where there are both.
 [[nodiscard]] inline FarFile load_far(const FarFileArguments& a, ModelKind kind) {
+    const io::WeightsFile file(a.model);
     std::map<std::string, std::string> facts;
-    if (a.config.empty()) {
-        for (auto& [name, value] : io::WeightsFile(a.model).notes()) {
-            facts[name] = value;
-        }
-        require(facts.contains("configuration"), a.model,
-                ": the metadata lack \"configuration\"; not written by far_train? Name one with --config");
+    for (auto& [name, value] : file.notes()) {
+        facts[name] = value;
     }
     FarFile out;
-    const bool masked = a.masked || facts["masked"] == "1";
-    out.model = make_far(a.config.empty() ? facts["configuration"] : a.config, masked, kind);
+    const bool masked = a.masked || io::far_masked(file).value_or(facts["option.masked"] == "true");
+    out.model = make_far(a.config.empty() ? far_configuration(file) : a.config, masked, kind);
     out.tokenizer = make_tokenizer(out.model->facts().channels, out.model->facts().side, a.tokenizer, kind.device);
     if (!out.tokenizer->facts().fixed_scale) {
         const std::string& word = facts["latent_scale"];
@@ -52,12 +65,7 @@ struct FarFileArguments {
                 ": the metadata have no \"latent_scale\", a positive number, found \"", word, "\"");
         out.tokenizer->set_scale(scale);
     }
-    const std::string& names = facts["classes"];
-    for (std::size_t begin = 0; begin < names.size();) {
-        const std::size_t end = std::min(names.find('\n', begin), names.size());
-        out.classes.push_back(names.substr(begin, end - begin));
-        begin = end + 1;
-    }
+    out.classes = unescaped_lines(facts["classes"]);
     out.model->load(a.model);
     return out;
 }

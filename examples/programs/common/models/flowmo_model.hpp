@@ -3,11 +3,14 @@
 // FlowMo models chosen at run time.
 
 #include <memory>
+#include <string>
 #include <string_view>
 
-#include "flowfar/io/tensors/safetensors.hpp"
+#include "flowfar/checkpoints/flowmo.hpp"
+#include "flowfar/io/tensors/weights.hpp"
 
 #include "common/models/any_flowmo.hpp"
+#include "common/models/model_file.hpp"
 #include "config_tables.hpp"
 
 namespace flowfar::program {
@@ -20,13 +23,25 @@ namespace flowfar::program {
     return model;
 }
 
-/// Reads a model file; its metadata names the configuration.
-[[nodiscard]] inline std::unique_ptr<AnyFlowMo> load_flowmo(const io::Path& path, ModelKind kind) {
-    const auto metadata = io::SafetensorsFile(path).metadata();
-    const auto name = metadata.find("configuration");
-    require(name != metadata.end(), path.string(),
-            ": the metadata lacks \"configuration\"; not written by flowmo_train?");
-    auto model = make_flowmo(name->second, kind);
+/// The configuration of a model file: what flowmo_train wrote into it, else what the tensors show.
+[[nodiscard]] inline std::string flowmo_configuration(const io::WeightsFile& file) {
+    if (const std::string named = named_configuration(file); !named.empty()) {
+        return named;
+    }
+    const io::Weights weights = io::Weights::find(file, {"encoder.img_in.weight"});
+    const io::FlowMoSize size = io::flowmo_size_of(weights);
+    require(size.encoder_depth > 0 && size.decoder_depth > 0, weights.where(),
+            ": no FlowMo model: the tensors lack encoder.double_blocks and decoder.double_blocks");
+    return chosen_configuration(weights.where(), to_string(size),
+                                FlowMoConfigs::matching([&]<class C>() { return io::flowmo_size_of<C>() == size; }),
+                                io::flowmo_preset_of(size), "FLOWFAR_PROGRAM_CONFIGS");
+}
+
+/// Reads a model file of any format: published weights, flowmo_train's models and states; averaged weights where there
+/// are both. `config` overrides what the file says of its configuration.
+[[nodiscard]] inline std::unique_ptr<AnyFlowMo> load_flowmo(const io::Path& path, const std::string& config,
+                                                            ModelKind kind) {
+    auto model = make_flowmo(config.empty() ? flowmo_configuration(io::WeightsFile(path)) : config, kind);
     model->load(path);
     return model;
 }

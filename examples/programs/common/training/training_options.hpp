@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +16,7 @@
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
+#include "common/files/file_key.hpp"
 
 namespace flowfar::program {
 
@@ -74,7 +73,7 @@ inline void add_data_options(Spec& spec, TrainingArguments& a) {
 /// `betas` describes the optimizer, such as "Adam (beta 0.9, 0.95)".
 inline void add_optimizer_options(Spec& spec, TrainingArguments& a, const std::string& optimizer) {
     spec.section("Optimization");
-    spec.option("batch", a.batch, "images per step").at_least(1);
+    spec.option("batch", a.batch, "images per step").range(1, 1 << 20);
     spec.option("lr", a.learning_rate, "learning rate of " + optimizer).above(0);
     spec.option("warmup", a.warmup, "steps over which the rate rises, from 1/warmup of --lr at step 0").at_least(0);
     spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --steps")
@@ -97,19 +96,6 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
 [[nodiscard]] inline std::string exact(double value) {
     char buffer[32];
     return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
-}
-
-/// Tells files of different contents apart: their size and a hash of all bytes.
-[[nodiscard]] inline std::string file_key(const io::Path& path) {
-    const io::MappedFile file(path);
-    const std::span<const std::byte> bytes = file.bytes();
-    std::uint64_t key = bytes.size();
-    for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, bytes.data() + at, std::min(sizeof word, bytes.size() - at));
-        key = fold(key, word);
-    }
-    return text(bytes.size(), " bytes, key ", key);
 }
 
 /// What a resumed run must have in common with the saved one: everything that the next losses depend on. Programs add

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "common/cli/jsonl.hpp"
 #include "common/cli/printable.hpp"
 #include "common/cli/progress.hpp"
+#include "common/files/folder_lock.hpp"
 #include "common/training/training.hpp"
 #include "common/training/training_options.hpp"
 
@@ -37,6 +39,7 @@ class TrainingRun {
         : common_(arguments),
           device_(device),
           out_(arguments.out),
+          found_(data.summary()),
           split_(split(data, arguments)),
           options_(options_of(arguments, data)) {}
     TrainingRun(const TrainingRun&) = delete;
@@ -142,10 +145,12 @@ class TrainingRun {
     const TrainingArguments& common_;
     const Device device_;
     const std::filesystem::path out_;
+    const std::string found_;  // what --data holds, for people
     const io::ImageDataset::Split split_;
     TrainingOptions options_;
 
    private:
+    std::optional<FolderLock> lock_;
     bool stopped_ = false;
     const InterruptGuard* interrupt_ = nullptr;
 
@@ -156,6 +161,8 @@ class TrainingRun {
     }
 
     void start() {
+        std::filesystem::create_directories(out_);
+        lock_.emplace(out_);
         const io::Path state = out_ / "state.safetensors";
         const bool saved = std::filesystem::exists(state);
         require(common_.resume || !saved, state.string(),
@@ -164,7 +171,6 @@ class TrainingRun {
             check_options(state, options_);
         }
         make_training(saved);
-        std::filesystem::create_directories(out_);
         if (saved) {
             training().load(state);
             std::printf("resumed at step %lld\n", static_cast<long long>(training().step_count()));
@@ -185,6 +191,7 @@ class TrainingRun {
         log.write(line);
         std::printf("%s; %lld images to train on, %lld held back\n", description().c_str(),
                     static_cast<long long>(split_.train.size()), static_cast<long long>(split_.validation.size()));
+        std::printf("%s: %s\n", common_.data.c_str(), found_.c_str());
         std::fflush(stdout);
     }
 

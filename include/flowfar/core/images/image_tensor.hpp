@@ -25,15 +25,17 @@ inline void to_unit_planes(const Image& image, float* planes) {
     }
 }
 
-/// The image of planes [3, height, width]: -1..1 is mapped to 0..255, rounded to nearest and clipped; NaN becomes 0.
+/// The image of planes [3, height, width]: -1..1 is mapped to 0..255, rounded to nearest and clipped. Throws `Error`
+/// for values that are not finite.
 [[nodiscard]] inline Image from_unit_planes(const float* planes, int height, int width) {
     Image image = make_image(height, width);
     const std::size_t count = image.pixels.size() / 3;
     for (std::size_t i = 0; i < count; ++i) {
         for (std::size_t c = 0; c < 3; ++c) {
-            const float level = (planes[c * count + i] + 1.0F) * 127.5F;
-            const float clipped = level > 0.0F ? std::min(level, 255.0F) : 0.0F;  // false for NaN
-            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(clipped));
+            const float value = planes[c * count + i];
+            require(std::isfinite(value), "image: pixel ", i, " is ", value, "; are the model's weights whole?");
+            const float level = std::clamp((value + 1.0F) * 127.5F, 0.0F, 255.0F);
+            image.pixels[i * 3 + c] = static_cast<std::uint8_t>(std::lround(level));
         }
     }
     return image;

@@ -98,6 +98,9 @@ namespace flowfar::io {
     if (at(0, "\x93NUMPY")) {
         return "a NumPy array (.npy)";
     }
+    if (head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
+        return "a Python pickle that torch.save did not write: load it in Python and save a state_dict with torch.save";
+    }
     std::string_view text = head;
     text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n\xEF\xBB\xBF"), text.size()));
     std::string lower(text.substr(0, 256));

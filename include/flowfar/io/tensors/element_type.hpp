@@ -24,7 +24,7 @@ struct ElementType {
     std::string_view numpy;    ///< kind and size as in "<f4"; empty if there is none
 };
 
-inline constexpr std::array<ElementType, 20> element_types{{
+inline constexpr std::array<ElementType, 21> element_types{{
     {"F32", 4, DType::f32, true, "float32", "Float", "f4"},
     {"F64", 8, DType::f64, true, "float64", "Double", "f8"},
     {"F16", 2, DType::f16, true, "float16", "Half", "f2"},
@@ -38,6 +38,7 @@ inline constexpr std::array<ElementType, 20> element_types{{
     {"U16", 2, DType::i64, false, "uint16", "", "u2"},
     {"U32", 4, DType::i64, false, "uint32", "", "u4"},
     {"U64", 8, {}, false, "uint64", "", "u8"},
+    {"C32", 4, {}, false, "complex32", "ComplexHalf", ""},
     {"C64", 8, {}, false, "complex64", "ComplexFloat", "c8"},
     {"C128", 16, {}, false, "complex128", "ComplexDouble", "c16"},
     {"F8_E4M3", 1, {}, false, "float8_e4m3fn", "", ""},

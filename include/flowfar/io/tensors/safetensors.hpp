@@ -31,6 +31,9 @@ struct StoredType {
     std::optional<DType> dtype;  ///< empty: known to the format, but not to this library
 };
 
+/// Stands for all types that are not in the table; such tensors are listed, but not read.
+inline constexpr StoredType unknown_type{"unknown", 0, {}};
+
 /// Every element type that the format defines.
 inline constexpr std::array<StoredType, 20> stored_types{{
     {"F32", 32, DType::f32}, {"F64", 64, DType::f64}, {"BF16", 16, DType::bf16}, {"F16", 16, DType::f16},
@@ -46,14 +49,15 @@ struct SafetensorsEntry {
     std::vector<Index> shape;
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
+    std::string unread;  ///< what the header says of a tensor of an unknown type, or with a field of unknown meaning
 };
 
 }  // namespace detail
 
 /// A safetensors file mapped into memory. Opening checks everything: the header's length (at most 100 MB and inside the
-/// file), its grammar (which nests no deeper than a tensor's extents), known element types, unique names, sizes equal
-/// to the extents' product (at most 2^63 - 1), and that the tensors fill the data section without gap or overlap.
-/// Memory stays in proportion to the header. Views are valid as long as the file object lives.
+/// file), its grammar (which nests no deeper than a tensor's extents), unique names, sizes equal to the extents'
+/// product (at most 2^63 - 1) for known element types, and that the tensors fill the data section without gap or
+/// overlap. Memory stays in proportion to the header. Views are valid as long as the file object lives.
 class SafetensorsFile {
    public:
     explicit SafetensorsFile(const Path& path) : SafetensorsFile(MappedFile(path)) {}
@@ -65,6 +69,8 @@ class SafetensorsFile {
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
     [[nodiscard]] const Path& path() const { return file_.path(); }
 
+    /// Tensors of element types, or with fields, that are unknown here, by name and what the header says.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> unread() const;
     /// Throws `Error` if there is no such tensor.
     [[nodiscard]] TensorInfo info(const std::string& name) const;
     /// Lets the system drop a tensor's bytes from memory; they are read again when they are used.

@@ -64,6 +64,9 @@ class TorchCheckpoint {
     /// Everything in the file that is not a tensor, as dotted name and short description: numbers, texts, and objects
     /// of classes that were passed over ("object of argparse.Namespace", followed by its fields).
     [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& values() const { return values_; }
+    /// Tensors that cannot be read (sparse, quantized, nested, meta, of unknown elements), as dotted name and reason;
+    /// they are not among `names`.
+    [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& unread() const { return unread_; }
     /// Whether this is the stream format of PyTorch before 1.6.
     [[nodiscard]] bool is_legacy() const { return legacy_; }
     [[nodiscard]] bool is_big_endian() const { return big_endian_; }
@@ -89,6 +92,7 @@ class TorchCheckpoint {
     std::vector<std::string> names_;
     std::map<std::string, TorchTensor> tensors_;
     std::vector<std::pair<std::string, std::string>> values_;
+    std::vector<std::pair<std::string, std::string>> unread_;
     bool legacy_ = false;
     bool big_endian_ = false;
 };

@@ -30,6 +30,11 @@ struct TorchStorage {
     std::uint64_t size = 0;  ///< bytes
 };
 
+/// Why a tensor cannot be read, though the file is whole.
+struct UnreadTensor {
+    std::string reason;
+};
+
 /// Walks from the root through dicts, lists and tuples. Objects of other classes are passed over, but for the fields of
 /// argparse.Namespace, which are listed. Every step counts against a limit, because containers may be shared.
 class TorchGraph {
@@ -37,6 +42,7 @@ class TorchGraph {
     std::vector<std::string> names;  ///< of the tensors, in the pickle's order
     std::map<std::string, TorchTensor> tensors;
     std::map<std::string, TorchStorage> storages;
+    std::vector<std::pair<std::string, std::string>> unread;  ///< tensors of kinds that are not read: name and reason
     std::vector<std::pair<std::string, std::string>> values;  ///< everything else: dotted name and description
 
     TorchGraph(const Pickle& pickle, std::string label)
@@ -52,7 +58,11 @@ class TorchGraph {
         for (std::size_t i = 0; i < pickle.value_count(); ++i) {
             if (pickle.value(i).is(PickleKind::persistent) && is_storage(pickle.value(i).id())) {
                 TorchTensor unused;
-                read_storage(pickle.value(i), unused, "storages");
+                try {
+                    read_storage(pickle.value(i), unused, "storages");
+                } catch (const UnreadTensor& problem) {  // of unknown size, so that what follows is lost as well
+                    fail(at("storages"), ": ", problem.reason);
+                }
             }
         }
     }
@@ -86,7 +96,15 @@ class TorchGraph {
     void visit(const PickleValue& value, const std::string& name, std::size_t depth) {
         require(depth <= depth_limit, at(name), ": containers nested deeper than ", depth_limit);
         count(name);
-        if (const auto tensor = as_tensor(value, name)) {
+        std::optional<TorchTensor> tensor;
+        try {
+            tensor = as_tensor(value, name);
+        } catch (const UnreadTensor& problem) {
+            count_description(problem.reason.size());
+            unread.emplace_back(name, problem.reason);
+            return;
+        }
+        if (tensor) {
             count_description(sizeof(TorchTensor) + 2 * tensor->shape.size() * sizeof(Index) + tensor->storage.size() +
                               tensor->device.size());
             require(tensors.emplace(name, *tensor).second, at(name), ": the name occurs twice");
@@ -190,15 +208,36 @@ class TorchGraph {
                 if (function.names("torch._utils._rebuild_tensor_v2")) {
                     return make_tensor(argument(args, 2, name), nullptr, name);
                 }
+                refuse_kind(function.is(PickleKind::name) ? function.text() : std::string_view());
                 return std::nullopt;
             }
             if (callable != "torch._utils._rebuild_parameter" &&
                 callable != "torch._utils._rebuild_parameter_with_state") {
+                refuse_kind(callable);
                 return std::nullopt;
             }
             value = argument(args, 0, name);
         }
         return std::nullopt;
+    }
+
+    /// Throws for functions of PyTorch that make tensors of other kinds.
+    static void refuse_kind(std::string_view function) {
+        constexpr std::string_view begin = "torch._utils._rebuild_";
+        const auto names = [&](std::string_view part) { return function.find(part) != function.npos; };
+        if (!function.starts_with(begin) && function != "torch._tensor._rebuild_from_type") {
+            return;
+        }
+        const std::string_view kind = names("sparse")    ? "a sparse tensor: save x.to_dense()"
+                                      : names("qtensor") ? "a quantized tensor: save x.dequantize()"
+                                      : names("nested")  ? "a nested tensor: save its parts"
+                                      : names("meta")    ? "a tensor without values (meta)"
+                                      : names("numpy") || names("xla") || names("mlc") || names("maia")
+                                          ? "a tensor of another device: save x.cpu()"
+                                      : names("wrapper_subclass") || names("from_type")
+                                          ? "a tensor of a class of its own: save a plain copy"
+                                          : "";
+        throw UnreadTensor{kind.empty() ? text("made by ", function.substr(0, 200)) : std::string(kind)};
     }
 
     [[nodiscard]] PickleValue argument(const PickleValue& args, std::size_t i, const std::string& name) const {
@@ -224,8 +263,9 @@ class TorchGraph {
             const PickleValue flags = args.item(metadata);
             require(flags.size() <= flag_limit, at(name), ": ", flags.size(), " flags, expected at most ", flag_limit);
             for (std::size_t i = 0; i < flags.size(); ++i) {
-                require(!flags.value(i).is(PickleKind::boolean) || !flags.value(i).boolean(), at(name),
-                        ": a lazily negated or conjugated tensor: save a copy of it instead");
+                if (flags.value(i).is(PickleKind::boolean) && flags.value(i).boolean()) {
+                    throw UnreadTensor{"a lazily negated or conjugated tensor: save a copy of it instead"};
+                }
             }
         }
         return tensor;
@@ -252,7 +292,10 @@ class TorchGraph {
         const std::string_view full = value.is(PickleKind::name) ? value.text() : "";
         const ElementType* const type =
             full.starts_with("torch.") ? find_element_type(&ElementType::torch, full.substr(6)) : nullptr;
-        require(type != nullptr, at(name), ": unknown element type ", to_string(value));
+        require(!full.empty(), at(name), ": unknown element type ", to_string(value));
+        if (type == nullptr) {
+            throw UnreadTensor{text("elements of the unknown type ", full.substr(0, 200))};
+        }
         return *type;
     }
 
@@ -304,7 +347,10 @@ class TorchGraph {
             full.remove_prefix(full.starts_with("torch.cuda.") ? 11 : 6);
             type = find_element_type(&ElementType::storage, full.substr(0, full.size() - suffix.size()));
         }
-        require(type != nullptr, at(name), ": unknown storage type ", to_string(value));
+        require(!full.empty(), at(name), ": unknown storage type ", to_string(value));
+        if (type == nullptr) {
+            throw UnreadTensor{text("elements of the unknown type ", value.text().substr(0, 200))};
+        }
         return *type;
     }
 

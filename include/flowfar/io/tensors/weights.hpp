@@ -21,9 +21,9 @@
 
 namespace flowfar::io {
 
-/// A file of named tensors: safetensors, a safetensors index with its shards (or the folder that holds it), or a
-/// PyTorch checkpoint. The format is recognized by the contents, not by the name. A const object may be used by several
-/// threads at once, each with a scratch of its own.
+/// A file of named tensors: safetensors, a safetensors index with its shards, or a PyTorch checkpoint; or the folder
+/// that holds one of these under the names that transformers and diffusers use. The format is recognized by the
+/// contents, not by the name. A const object may be used by several threads at once, each with a scratch of its own.
 class WeightsFile {
    public:
     using Notes = std::vector<std::pair<std::string, std::string>>;
@@ -50,6 +50,11 @@ class WeightsFile {
     void release(const std::string& name) const;
     /// Everything that is not a tensor, as name and text: safetensors metadata, a checkpoint's numbers and objects.
     [[nodiscard]] Notes notes() const;
+    /// Tensors that cannot be read, as name and reason: sparse, quantized, nested and meta ones of PyTorch, which are
+    /// not among `names`, and those of element types that the library lacks.
+    [[nodiscard]] Notes unread() const;
+    /// Throws `Error` that says what the file holds instead if it has no tensors.
+    void require_tensors() const;
     /// The checkpoint behind this, or null: for strides, storages and devices.
     [[nodiscard]] const TorchCheckpoint* torch() const { return std::get_if<TorchCheckpoint>(&file_); }
 

@@ -30,6 +30,16 @@ namespace detail {
     fail(path.string(), ": cannot ", action, ": ", std::generic_category().message(code));
 }
 
+/// The file that a link leads to, whether or not it exists: writing goes through links and does not replace them.
+FLOWFAR_INLINE Path through_links(Path path) {
+    std::error_code ignored;
+    for (int links = 0; links < 40 && std::filesystem::is_symlink(path, ignored); ++links) {
+        const Path target = std::filesystem::read_symlink(path, ignored);
+        path = target.is_absolute() ? target : path.parent_path() / target;
+    }
+    return path;
+}
+
 FLOWFAR_INLINE Descriptor open_for_reading(const Path& path, int flags) {
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
     if (!file.valid()) {
@@ -97,11 +107,7 @@ FLOWFAR_INLINE void MappedFile::release(std::span<const std::byte> part) const {
 }
 
 FLOWFAR_INLINE OutputFile::OutputFile(const Path& path) : path_(path) {
-    std::error_code ignored;
-    if (std::filesystem::is_symlink(path_, ignored)) {  // write through the link, do not replace it
-        const Path target = std::filesystem::weakly_canonical(path_, ignored);
-        path_ = ignored ? path_ : target;
-    }
+    path_ = detail::through_links(path);
     struct stat status {};
     const bool exists = ::stat(path_.c_str(), &status) == 0;
     require(!exists || S_ISREG(status.st_mode), path.string(), ": cannot write: not a regular file");

@@ -19,6 +19,7 @@
 
 #include "flowfar/config.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/io/bytes/file_kind.hpp"
 #include "flowfar/io/tensors/element_type.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
 #include "flowfar/io/tensors/strided_tensor.hpp"
@@ -38,12 +39,15 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
     std::map<std::string, std::string> metadata;
     std::string problem;
 
-    bool null() override { return unexpected("null"); }
-    bool boolean(bool) override { return unexpected("a boolean"); }
+    bool null() override { return skipped() || unexpected("null"); }
+    bool boolean(bool) override { return skipped() || unexpected("a boolean"); }
     bool number_integer(number_integer_t value) override {
-        return refuse(where(), ": negative number ", static_cast<std::int64_t>(value));
+        return skipped() || refuse(where(), ": negative number ", static_cast<std::int64_t>(value));
     }
     bool number_unsigned(number_unsigned_t value) override {
+        if (skipped()) {
+            return true;
+        }
         if (!inside_array_) {
             return unexpected("a number");
         }
@@ -61,9 +65,12 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
         return true;
     }
     bool number_float(number_float_t, const string_t& digits) override {
-        return refuse(where(), ": expected a whole number below 2^63, found ", digits);
+        return skipped() || refuse(where(), ": expected a whole number below 2^63, found ", digits);
     }
     bool string(string_t& value) override {
+        if (skipped()) {
+            return true;
+        }
         if (place_ == Place::metadata && !key_.empty()) {
             return metadata.emplace(std::exchange(key_, {}).substr(1), value).second ||
                    refuse("duplicate metadata key");
@@ -73,9 +80,11 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
         }
         const auto* found = std::ranges::find(stored_types, std::string_view(value), &StoredType::name);
         if (found == stored_types.end()) {
-            return refuse(where(), ": unknown element type \"", value.substr(0, 32), '"');
+            entries.back().type = &unknown_type;
+            entries.back().unread = value.substr(0, 32);
+        } else {
+            entries.back().type = found;
         }
-        entries.back().type = found;
         place_ = Place::tensor;
         return true;
     }
@@ -85,6 +94,8 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
             case Place::start:
                 place_ = Place::table;
                 return true;
+            case Place::skipped:
+                return deeper();
             case Place::entry:
                 place_ = entry_is_metadata_ ? Place::metadata : Place::tensor;
                 return true;
@@ -101,11 +112,13 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
                         return refuse("duplicate __metadata__");
                     }
                 } else {
-                    entries.push_back({.name = name, .type = nullptr, .shape = {}});
+                    entries.emplace_back().name = name;
                     fields_seen_ = {};
                     offset_count_ = 0;
                 }
                 place_ = Place::entry;
+                return true;
+            case Place::skipped:
                 return true;
             case Place::metadata:
                 key_ = '=' + name;  // never empty: tells "key read" from "no key"
@@ -117,7 +130,17 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
         }
     }
     bool end_object() override {
+        if (place_ == Place::skipped) {
+            return shallower();
+        }
         if (place_ == Place::tensor) {
+            if (!extra_.empty() && entries.back().type != nullptr) {
+                SafetensorsEntry& entry = entries.back();
+                entry.unread =
+                    text(entry.unread.empty() ? entry.type->name : std::string_view(entry.unread), ' ', extra_);
+                entry.type = &unknown_type;
+                extra_.clear();
+            }
             for (std::size_t i = 0; i < field_names.size(); ++i) {
                 if (!fields_seen_[i]) {
                     return refuse(where(), ": missing \"", field_names[i], '"');
@@ -128,12 +151,18 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
         return true;
     }
     bool start_array(std::size_t) override {
+        if (place_ == Place::skipped) {
+            return deeper();
+        }
         if ((place_ != Place::shape && place_ != Place::offsets) || std::exchange(inside_array_, true)) {
             return unexpected("an array");
         }
         return true;
     }
     bool end_array() override {
+        if (place_ == Place::skipped) {
+            return shallower();
+        }
         if (place_ == Place::offsets && offset_count_ != 2) {
             return refuse(where(), ": expected two numbers, found ", offset_count_);
         }
@@ -146,8 +175,23 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
     }
 
    private:
-    enum class Place { start, table, entry, metadata, tensor, dtype, shape, offsets, end };
+    enum class Place { start, table, entry, metadata, tensor, dtype, shape, offsets, skipped, end };
+    static constexpr int skipped_limit = 16;  // levels of what unknown fields hold
     static constexpr std::array<std::string_view, 3> field_names{"dtype", "shape", "data_offsets"};
+
+    /// Whether the value belongs to a field that is passed over; ends one that is no more than this value.
+    bool skipped() {
+        if (place_ != Place::skipped) {
+            return false;
+        }
+        place_ = skipped_depth_ == 0 ? before_skipped_ : place_;
+        return true;
+    }
+    bool deeper() { return ++skipped_depth_ <= skipped_limit || refuse(where(), ": nested too deeply"); }
+    bool shallower() {
+        place_ = --skipped_depth_ == 0 ? before_skipped_ : place_;
+        return true;
+    }
 
     template <class... Parts>
     bool refuse(const Parts&... parts) {
@@ -163,8 +207,12 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
     }
     bool tensor_field(const std::string& name) {
         const auto found = std::ranges::find(field_names, std::string_view(name));
-        if (found == field_names.end()) {
-            return refuse(where(), ": unknown field \"", name.substr(0, 64), '"');
+        if (found == field_names.end()) {  // whose meaning is unknown, and so the tensor's
+            extra_ = text("with the field \"", name.substr(0, 64), '"');
+            skipped_depth_ = 0;
+            before_skipped_ = place_;
+            place_ = Place::skipped;
+            return true;
         }
         const auto field = static_cast<std::size_t>(found - field_names.begin());
         if (std::exchange(fields_seen_[field], true)) {
@@ -175,6 +223,9 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
     }
 
     Place place_ = Place::start;
+    Place before_skipped_ = Place::start;
+    int skipped_depth_ = 0;
+    std::string extra_;
     std::string key_;
     std::array<bool, 3> fields_seen_{};
     int offset_count_ = 0;
@@ -187,7 +238,20 @@ class SafetensorsHeader : public nlohmann::json_sax<nlohmann::json> {
 
 FLOWFAR_INLINE TensorInfo SafetensorsFile::info(const std::string& name) const {
     const detail::SafetensorsEntry& entry = find(name);
-    return {entry.type->name, entry.shape, entry.end - entry.begin};
+    return {entry.unread.empty() ? entry.type->name : std::string_view(entry.unread), entry.shape,
+            entry.end - entry.begin};
+}
+
+FLOWFAR_INLINE std::vector<std::pair<std::string, std::string>> SafetensorsFile::unread() const {
+    std::vector<std::pair<std::string, std::string>> out;
+    for (const std::string& name : names_) {
+        const detail::SafetensorsEntry& entry = find(name);
+        const ElementType* const type = find_element_type(&ElementType::name, entry.type->name);
+        if (!entry.unread.empty() || (!entry.type->dtype && (type == nullptr || !type->dtype))) {
+            out.emplace_back(name, text("elements of type ", info(name).type));
+        }
+    }
+    return out;
 }
 
 FLOWFAR_INLINE void SafetensorsFile::release(const std::string& name) const {
@@ -197,7 +261,7 @@ FLOWFAR_INLINE void SafetensorsFile::release(const std::string& name) const {
 
 FLOWFAR_INLINE TensorView SafetensorsFile::at(const std::string& name) const {
     const detail::SafetensorsEntry& entry = find(name);
-    require(entry.type->dtype.has_value(), label(name), ": elements of type ", entry.type->name, " are not supported");
+    require(entry.type->dtype.has_value(), label(name), ": elements of type ", info(name).type, " are not supported");
     return {*entry.type->dtype, entry.shape, data_.subspan(entry.begin, entry.end - entry.begin), label(name)};
 }
 
@@ -227,11 +291,15 @@ FLOWFAR_INLINE const detail::SafetensorsEntry& SafetensorsFile::find(const std::
 FLOWFAR_INLINE void SafetensorsFile::parse() {
     const std::span<const std::byte> bytes = file_.bytes();
     const std::string where = path().string();
-    require(bytes.size() >= 8, where, ": not a safetensors file: expected at least 8 bytes, found ", bytes.size());
+    require(bytes.size() >= 8, where, ": not a safetensors file: expected at least 8 bytes, found ", bytes.size(),
+            bytes.empty() ? "" : found_kind(bytes));
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), sizeof length);
-    require(length <= detail::safetensors_header_limit && length <= bytes.size() - 8, where,
-            ": not a safetensors file, or cut short: header of ", length, " bytes in a file of ", bytes.size());
+    if (length > detail::safetensors_header_limit || length > bytes.size() - 8) {
+        const std::string kind = file_kind(bytes);
+        require(kind.empty(), where, ": expected weights as safetensors or of PyTorch, found ", kind);
+        fail(where, ": not a safetensors file, or cut short: header of ", length, " bytes in a file of ", bytes.size());
+    }
     data_ = bytes.subspan(8 + length);
     const auto* begin = reinterpret_cast<const char*>(bytes.data() + 8);
     detail::SafetensorsHeader header;
@@ -262,6 +330,9 @@ FLOWFAR_INLINE void SafetensorsFile::check(const detail::SafetensorsEntry& entry
             expected_begin);
     const auto count = static_cast<std::uint64_t>(element_count(entry.shape, name));
     std::uint64_t bits = 0;
+    if (entry.type == &detail::unknown_type) {
+        return;
+    }
     require(
         !__builtin_mul_overflow(count, entry.type->bits, &bits) && bits % 8 == 0 && bits / 8 == entry.end - entry.begin,
         name, ": ", count, " elements of type ", entry.type->name, " do not take ", entry.end - entry.begin, " bytes");

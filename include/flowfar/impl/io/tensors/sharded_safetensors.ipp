@@ -50,6 +50,9 @@ FLOWFAR_INLINE ShardedSafetensors::ShardedSafetensors(const Path& index) : path_
         const auto file = value.get<std::string>();
         require(detail::is_plain_name(file), index.string(), ": tensor \"", name, "\": refused, because \"", file,
                 "\" is not the name of a file in the same folder");
+        require(!file.ends_with(".bin") && !file.ends_with(".pt") && !file.ends_with(".pth"), index.string(),
+                ": an index of PyTorch files such as ", file,
+                ", which are not read together: save the model as safetensors, or give one of the files");
         require(shards_.size() < detail::shard_limit || shards_.contains(file), index.string(), ": more than ",
                 detail::shard_limit, " files");
         const auto [shard, inserted] = shards_.try_emplace(file, index.parent_path() / file);

@@ -76,6 +76,9 @@ FLOWFAR_INLINE TensorInfo TorchCheckpoint::info(const std::string& name) const {
 
 FLOWFAR_INLINE const TorchTensor& TorchCheckpoint::tensor(const std::string& name) const {
     const auto found = tensors_.find(name);
+    for (const auto& [other, reason] : unread_) {
+        require(found != tensors_.end() || other != name, label(name), ": ", reason);
+    }
     require(found != tensors_.end(), label(name), ": no such tensor");
     return found->second;
 }
@@ -122,6 +125,7 @@ FLOWFAR_INLINE void TorchCheckpoint::take(detail::TorchGraph&& graph) {
     names_ = std::move(graph.names);
     tensors_ = std::move(graph.tensors);
     values_ = std::move(graph.values);
+    unread_ = std::move(graph.unread);
 }
 
 FLOWFAR_INLINE void TorchCheckpoint::open_archive() {

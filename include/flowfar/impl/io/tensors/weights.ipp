@@ -24,6 +24,26 @@
 
 namespace flowfar::io {
 
+namespace detail {
+
+/// The file to open in a folder: the first that transformers or diffusers would write there.
+inline Path weights_in(const Path& folder) {
+    std::error_code ignored;
+    for (const char* const stem : {"model", "diffusion_pytorch_model", "pytorch_model"}) {
+        for (const char* const ending : {".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json"}) {
+            const Path file = folder / (std::string(stem) + ending);
+            if (std::filesystem::exists(file, ignored)) {
+                return file;
+            }
+        }
+    }
+    fail(folder.string(),
+         ": no weights in the folder: expected model.safetensors, diffusion_pytorch_model.safetensors, "
+         "pytorch_model.bin, or the index of one of these; or name a file");
+}
+
+}  // namespace detail
+
 FLOWFAR_INLINE WeightsFile::WeightsFile(const Path& path) : file_(open(path)) {}
 
 FLOWFAR_INLINE WeightsFile::WeightsFile(WeightsFile&&) noexcept = default;
@@ -74,12 +94,50 @@ FLOWFAR_INLINE WeightsFile::Notes WeightsFile::notes() const {
     return {};
 }
 
+FLOWFAR_INLINE WeightsFile::Notes WeightsFile::unread() const {
+    if (const auto* torch = std::get_if<TorchCheckpoint>(&file_); torch != nullptr) {
+        Notes out = torch->unread();
+        for (const std::string& name : torch->names()) {
+            if (const ElementType& type = *torch->tensor(name).type; !type.dtype) {
+                out.emplace_back(name, text("elements of type ", type.name));
+            }
+        }
+        return out;
+    }
+    if (const auto* single = std::get_if<SafetensorsFile>(&file_); single != nullptr) {
+        return single->unread();
+    }
+    Notes out;
+    for (const auto& [name, shard] : std::get<ShardedSafetensors>(file_).shards()) {
+        for (auto& entry : shard.unread()) {
+            out.push_back(std::move(entry));
+        }
+    }
+    return out;
+}
+
+FLOWFAR_INLINE void WeightsFile::require_tensors() const {
+    if (!names().empty() || !unread().empty()) {
+        return;
+    }
+    const Notes found = notes();
+    const auto whole =
+        std::ranges::find_if(found, [](const auto& note) { return note.second.starts_with("object of "); });
+    const auto shown = whole == found.end() ? found.begin() : whole;
+    if (torch() == nullptr || shown == found.end()) {
+        fail(path().string(), ": no tensors in the file");
+    }
+    fail(path().string(), ": no tensors in the checkpoint, but ", shown->second,
+         shown->first.empty() ? "" : text(" under \"", shown->first, '"'), ": save a state_dict() instead");
+}
+
 FLOWFAR_INLINE WeightsFile::Variant WeightsFile::open(const Path& path) {
     std::error_code unreadable;  // the mapping below says why
     if (std::filesystem::is_directory(path, unreadable)) {
-        return ShardedSafetensors(path / "model.safetensors.index.json");
+        return open(detail::weights_in(path));
     }
     MappedFile file(path);
+    require(file.size() > 0, path.string(), ": expected weights as safetensors or of PyTorch, found an empty file");
     if (TorchCheckpoint::recognize(file.bytes())) {
         return TorchCheckpoint(std::move(file));
     }
@@ -113,10 +171,8 @@ FLOWFAR_INLINE Weights::Weights(const WeightsFile& file, std::string_view root, 
 }
 
 FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<std::string>& parameters) {
-    if (file.torch() != nullptr && file.names().empty()) {
-        const WeightsFile::Notes notes = file.notes();
-        fail(file.path().string(), ": no tensors in the checkpoint",
-             notes.empty() ? "" : text(", but ", notes.front().second), ": save a state_dict() instead");
+    if (file.torch() != nullptr) {
+        file.require_tensors();
     }
     for (const std::string_view root : usual_roots) {
         Weights weights(file, root);

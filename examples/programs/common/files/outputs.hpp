@@ -1,0 +1,93 @@
+#pragma once
+
+// Where results go is checked before work begins: hours later is too late.
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <sys/statvfs.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "flowfar/core/error.hpp"
+
+#include "common/cli/cli.hpp"
+
+namespace flowfar::program {
+
+namespace detail {
+
+/// Throws unless files can be made in an existing folder. `what` begins the message.
+inline void check_place(const std::filesystem::path& folder, const std::string& what) {
+    std::error_code ignored;
+    require(std::filesystem::exists(folder, ignored), what, ": there is no folder ", folder.string());
+    require(std::filesystem::is_directory(folder, ignored), what, ": ", folder.string(), " is no folder");
+    require(::access(folder.c_str(), W_OK | X_OK) == 0, what, ": no permission to write to ", folder.string());
+    struct statvfs room {};
+    if (::statvfs(folder.c_str(), &room) == 0) {
+        constexpr std::uint64_t least = 1 << 16;
+        require((room.f_flag & ST_RDONLY) == 0, what, ": ", folder.string(),
+                " cannot be written to (mounted read-only)");
+        require(std::uint64_t{room.f_bavail} * room.f_frsize >= least, what, ": no space left in ", folder.string());
+    }
+}
+
+/// The file that a link leads to, whether or not it exists.
+[[nodiscard]] inline std::filesystem::path through_links(std::filesystem::path path) {
+    std::error_code problem;
+    for (int links = 0; links < 40 && std::filesystem::is_symlink(path, problem); ++links) {
+        const std::filesystem::path target = std::filesystem::read_symlink(path, problem);
+        path = target.is_absolute() ? target : path.parent_path() / target;
+    }
+    return path;
+}
+
+}  // namespace detail
+
+/// Throws `Error` unless the file can be made or replaced. An empty name is none.
+inline void check_output_file(const std::string& name) {
+    if (name.empty()) {
+        return;
+    }
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    const fs::path file = detail::through_links(name);
+    require(!name.ends_with('/') && !fs::is_directory(file, ignored), name,
+            ": is a folder, expected the name of a file");
+    require(!fs::exists(file, ignored) || fs::is_regular_file(file, ignored), name,
+            ": cannot write: not a regular file");
+    detail::check_place(fs::absolute(file).parent_path(), name);
+}
+
+/// An image's file: throws UsageError, too, for a name that does not end in .png, or .jpg and .jpeg where `jpeg` is
+/// allowed. `option` begins that message.
+inline void check_output_image(const std::string& option, const std::string& name, bool jpeg = true) {
+    if (name.empty()) {
+        return;
+    }
+    std::string ending = std::filesystem::path(name).extension().string();
+    std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (ending != ".png" && (!jpeg || (ending != ".jpg" && ending != ".jpeg"))) {
+        throw UsageError(text(option, " ", name, ": expected a name that ends in .png", jpeg ? ", .jpg or .jpeg" : ""));
+    }
+    check_output_file(name);
+}
+
+/// Throws `Error` unless the folder exists and can be written to, or can be made.
+inline void check_output_folder(const std::string& name) {
+    if (name.empty()) {
+        return;
+    }
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    fs::path folder = fs::absolute(name).lexically_normal();
+    while (!fs::exists(folder, ignored) && folder.has_parent_path() && folder != folder.parent_path()) {
+        folder = folder.parent_path();
+    }
+    detail::check_place(folder, name);
+}
+
+}  // namespace flowfar::program
