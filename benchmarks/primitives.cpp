@@ -36,7 +36,8 @@ BENCHMARK(copy)->Args({4352, 1152})->Args({4352, 4608})->UseRealTime();
 template <bool Bf16, int... K>
 FLOWFAR_AVX512_BF16 float multiply_add_registers(Index count, std::integer_sequence<int, K...>) {
     __m512 sum[] = {_mm512_set1_ps(static_cast<float>(K))...};
-    const __m512 x = _mm512_set1_ps(1e-9F);
+    __m512 x = _mm512_set1_ps(1e-9F);
+    asm volatile("" : "+v"(x));  // stays in a register: a constant would be read from memory each time
     for (Index i = 0; i < count; ++i) {
         if constexpr (Bf16) {
             ((sum[K] = _mm512_dpbf16_ps(sum[K], (__m512bh)x, (__m512bh)x)), ...);
