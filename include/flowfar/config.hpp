@@ -25,6 +25,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define FLOWFAR_AVX2 __attribute__((target("avx2,fma")))
 #define FLOWFAR_AVX512 __attribute__((target("avx512f,avx2,fma")))
-#define FLOWFAR_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
-#define FLOWFAR_AVX512_INT8 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")))
+#define FLOWFAR_AVX512_BF16 __attribute__((target("avx512f,avx2,fma,avx512bw,avx512dq,avx512vl,avx512bf16")))
+#define FLOWFAR_AVX512_INT8 __attribute__((target("avx512f,avx2,fma,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")))
 #endif

@@ -16,6 +16,10 @@ namespace flowfar::cpu::bf16_product {
 /// Sums of 2 × 2 tiles: [32 rows][32 columns].
 inline constexpr Index amx_sums_count = amx_rows * panel_columns;
 
+/// Bytes of a result that tiles leave in the caches. Reading a result's lines before they are written would take their
+/// place in the few buffers through which panels come from the second cache: 1.2 times the speed without.
+inline constexpr Index most_cached_of_tiles = Index{1} << 20;
+
 /// Packed left rows times neighbouring panels of a packed right operand, over `words` words of the inner extent: bf16
 /// pairs or byte quads.
 struct TilePart {

@@ -95,20 +95,20 @@ struct PackedGemm {
         p.panels = panel_count(p.columns);
         const Words right = pack_right(p, b, rights);
         p.alpha = static_cast<float>(alpha);
-        p.epilogue = &epilogue;
-        p.out_stride = out.layout.stride(rank - 2);
-        p.past_caches = out.count() * static_cast<Index>(size_of(out.dtype)) > bf16_product::most_cached;
-
         const Operands operands{a, right.data(), batches, rows, rights, in_place};
+        const auto run_into = [&]<class T>(T* data) {
+            const Index bytes = out.count() * static_cast<Index>(sizeof(T));
+            Result<T> result{data, out.layout.stride(rank - 2), p.columns, &epilogue, bytes > most_cached};
 #if defined(__linux__)
-        if (Kernel::has_tiles()) {
-            out.dtype == DType::bf16 ? run_tiles(p, operands, out.data<bf16>())
-                                     : run_tiles(p, operands, out.data<float>());
-            return;
-        }
+            if (Kernel::has_tiles()) {
+                result.past_caches = bytes > most_cached_of_tiles;
+                run_tiles(p, operands, result);
+                return;
+            }
 #endif
-        out.dtype == DType::bf16 ? run_vectors(p, operands, out.data<bf16>())
-                                 : run_vectors(p, operands, out.data<float>());
+            run_vectors(p, operands, result);
+        };
+        out.dtype == DType::bf16 ? run_into(out.data<bf16>()) : run_into(out.data<float>());
     }
 
    private:
@@ -122,9 +122,6 @@ struct PackedGemm {
         Index panel_words = 0;
         Index panels = 0;
         float alpha = 1.0F;
-        const Epilogue* epilogue = nullptr;
-        Index out_stride = 0;
-        bool past_caches = false;
     };
     struct Operands {
         const Handle& a;
@@ -189,7 +186,7 @@ struct PackedGemm {
 
     /// With tiles of vector registers.
     template <class T>
-    static void run_vectors(const Product& p, const Operands& operands, T* out) {
+    static void run_vectors(const Product& p, const Operands& operands, const bf16_product::Result<T>& result) {
         using namespace bf16_product;
         const Index rows = operands.rows;
         const Index height = block_rows(p.left_words, rows);
@@ -213,29 +210,29 @@ struct PackedGemm {
                 multiply_block(p,
                                {left, batch * rows + row, count, operands.panels(p, batch), p.panels * group / groups,
                                 p.panels * (group + 1) / groups},
-                               out);
+                               result);
             }
-            if (p.past_caches) {
+            if (result.past_caches) {
                 _mm_sfence();
             }
         });
     }
     template <class T>
-    static void multiply_block(const Product& p, const Block& block, T* out) {
+    static void multiply_block(const Product& p, const Block& block, const bf16_product::Result<T>& result) {
         using namespace bf16_product;
         for (Index panel = block.first_panel; panel < block.last_panel; ++panel) {
             const Index column = panel * panel_columns;
             alignas(64) float sums[most_rows * panel_columns];  // from here to `out` through the first cache
             Kernel::multiply(block.left, block.rows, block.panels + panel * p.panel_words, p.inner,
                              {sums, panel_columns, panel_columns, p.alpha});
-            finish(p, sums, block.row, block.rows, column, out);
+            finish_rows(sums, block.row, block.rows, column, result);
         }
     }
 
 #if defined(__linux__)
     /// With tile registers, whose products are divided as TileBlocks says.
     template <class T>
-    static void run_tiles(const Product& p, const Operands& operands, T* out) {
+    static void run_tiles(const Product& p, const Operands& operands, const bf16_product::Result<T>& result) {
         using namespace bf16_product;
         using Sum = typename Kernel::Sum;
         const Index threads = ThreadPool::instance().threads();
@@ -265,45 +262,29 @@ struct PackedGemm {
                     left = operands.left(p, batch, row, count, copy.data());
                 }
                 const Word* const panels = operands.panels(p, batch);
-                const TilePart part{left,
-                                    p.left_words,
-                                    count,
-                                    panels,
-                                    p.panel_words,
-                                    p.panels * group / groups,
-                                    p.panels * (group + 1) / groups,
-                                    words};
-                multiply_part<AmxTiles>(part, reinterpret_cast<Sum*>(scratch.data()),
-                                        [&](const Sum* sums, Index r, Index n, Index panel) {
-                                            alignas(64) float line[2 * panel_columns];
-                                            Kernel::to_floats(sums, n, left + r * p.left_words,
-                                                              panels + panel * p.panel_words, p.inner, p.alpha, line);
-                                            finish(p, line, batch * rows + row + r, n, panel * panel_columns, out);
-                                        });
+                const auto finish = [&](const Sum* sums, Index r, Index n, Index panel) {
+                    alignas(64) float room[2 * panel_columns];
+                    const float* const floats = Kernel::to_floats(
+                        sums, n, left + r * p.left_words, panels + panel * p.panel_words, p.inner, p.alpha, room);
+                    finish_rows(floats, batch * rows + row + r, n, panel * panel_columns, result);
+                };
+                multiply_part<AmxTiles>({.left = left,
+                                         .stride = p.left_words,
+                                         .rows = count,
+                                         .panels = panels,
+                                         .panel_words = p.panel_words,
+                                         .first_panel = p.panels * group / groups,
+                                         .last_panel = p.panels * (group + 1) / groups,
+                                         .words = words},
+                                        reinterpret_cast<Sum*>(scratch.data()), finish);
             }
-            if (p.past_caches) {
+            if (result.past_caches) {
                 _mm_sfence();
             }
         });
     }
     static constexpr Index most_tile_rows = 8;  ///< units of a block: what they need stays in the second cache
 #endif
-
-    /// Rows of 32 sums each, from `row` and `column` on, into the result.
-    template <class T>
-    FLOWFAR_AVX512_BF16 static void finish(const Product& p, float* sums, Index row, Index rows, Index column, T* out) {
-        using namespace bf16_product;
-        const Epilogue& epilogue = *p.epilogue;
-        const Index columns = std::min(panel_columns, p.columns - column);
-        if (epilogue.bias != nullptr) {
-            add_bias(sums, rows, columns, epilogue.bias + column);
-        }
-        Gemm::activate(sums, rows * panel_columns, epilogue.activation);
-        if (epilogue.residual != nullptr) {
-            add_residual(sums, row, rows, column, columns, p.columns, epilogue);
-        }
-        store_rows(sums, rows, columns, out + row * p.out_stride + column, p.out_stride, p.past_caches);
-    }
 };
 
 /// bf16 operands; see bf16_kernel.hpp.
@@ -343,14 +324,18 @@ struct Bf16Kernel {
     [[nodiscard]] static bool has_tiles() {
         return bf16_product::AmxTiles::available();
     }
-    /// What sums [rows][32] in tile registers stand for.
-    FLOWFAR_AVX512_BF16 static void to_floats(const float* sums, Index rows, const bf16_product::Pair* /*left*/,
-                                              const bf16_product::Pair* /*panel*/, Index /*inner*/, float alpha,
-                                              float* to) {
+    /// What sums [rows][32] in tile registers stand for; in `room` unless they are that themselves.
+    FLOWFAR_AVX512_BF16 static const float* to_floats(const float* sums, Index rows, const bf16_product::Pair* /*left*/,
+                                                      const bf16_product::Pair* /*panel*/, Index /*inner*/, float alpha,
+                                                      float* room) {
+        if (alpha == 1.0F) {
+            return sums;
+        }
         const __m512 factor = _mm512_set1_ps(alpha);
         for (Index i = 0; i < rows * bf16_product::panel_columns; i += bf16_product::lanes) {
-            _mm512_storeu_ps(to + i, _mm512_mul_ps(factor, _mm512_loadu_ps(sums + i)));
+            _mm512_storeu_ps(room + i, _mm512_mul_ps(factor, _mm512_loadu_ps(sums + i)));
         }
+        return room;
     }
 #endif
 };

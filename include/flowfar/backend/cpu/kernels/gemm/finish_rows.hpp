@@ -1,6 +1,6 @@
 #pragma once
 
-/// What becomes of the sums of a product with packed operands: bias, residual and gate, and the way to the result.
+/// What becomes of the sums of a product with packed operands, on their way to the result.
 
 #include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/gemm.hpp"
@@ -9,62 +9,102 @@
 
 namespace flowfar::cpu::bf16_product {
 
-/// sums ← residual + gate ∘ sums for rows of 32 sums each, `columns` of them from `column` on in row `row` and the
-/// following of a result of `width` columns.
-FLOWFAR_AVX512_BF16 inline void add_residual(float* sums, Index row, Index rows, Index column, Index columns,
-                                             Index width, const Epilogue& epilogue) {
-    const __mmask16 low = first(columns);
-    const __mmask16 high = first(columns - lanes);
-    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
-        __m512 left = _mm512_loadu_ps(sums);
-        __m512 right = _mm512_loadu_ps(sums + lanes);
-        if (const float* const gate = epilogue.gate.row(row + i); gate != nullptr) {
-            left = _mm512_mul_ps(left, _mm512_maskz_loadu_ps(low, gate + column));
-            right = _mm512_mul_ps(right, _mm512_maskz_loadu_ps(high, gate + column + lanes));
-        }
-        const float* const from = epilogue.residual + (row + i) * width + column;
-        _mm512_storeu_ps(sums, _mm512_add_ps(left, _mm512_maskz_loadu_ps(low, from)));
-        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(right, _mm512_maskz_loadu_ps(high, from + lanes)));
-    }
-}
-
-/// Rows of 32 sums each into rows `stride` elements apart; with `PastCaches` straight to memory: whole cache lines.
-template <bool PastCaches, class T>
-FLOWFAR_AVX512_BF16 void store_whole_rows(const float* sums, Index rows, T* to, Index stride) {
-    for (Index i = 0; i < rows; ++i, sums += panel_columns, to += stride) {
-        const __m512 low = _mm512_loadu_ps(sums);
-        const __m512 high = _mm512_loadu_ps(sums + lanes);
-        if constexpr (std::is_same_v<T, float>) {
-            PastCaches ? _mm512_stream_ps(to, low) : _mm512_storeu_ps(to, low);
-            PastCaches ? _mm512_stream_ps(to + lanes, high) : _mm512_storeu_ps(to + lanes, high);
-        } else {
-            const auto both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-            auto* const line = reinterpret_cast<__m512i*>(to);
-            PastCaches ? _mm512_stream_si512(line, both) : _mm512_storeu_si512(line, both);
-        }
-    }
-}
-/// The same of the first `columns` of each row; past the caches only where the address allows it.
-template <class T>
-void store_rows(const float* sums, Index rows, Index columns, T* to, Index stride, bool past_caches) {
-    if (columns < panel_columns) {
-        for (Index i = 0; i < rows; ++i) {
-            store_row(sums + i * panel_columns, columns, to + i * stride);
-        }
-    } else if (past_caches && has_whole_lines(to, stride)) {
-        store_whole_rows<true>(sums, rows, to, stride);
+template <Activation A>
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline __m512 activated(__m512 x) {
+    if constexpr (A == Activation::silu) {
+        return vectors::Avx512::value<UnaryOp::silu>(x);
+    } else if constexpr (A == Activation::gelu_tanh) {
+        return vectors::Avx512::value<UnaryOp::gelu_tanh>(x);
+    } else if constexpr (A == Activation::gelu_erf) {
+        return vectors::Avx512::value<UnaryOp::gelu_erf>(x);
     } else {
-        store_whole_rows<false>(sums, rows, to, stride);
+        return x;
     }
 }
 
-/// Adds the bias to rows of 32 sums each.
-FLOWFAR_AVX512_BF16 inline void add_bias(float* sums, Index rows, Index columns, const float* bias) {
-    const __m512 low = _mm512_maskz_loadu_ps(first(columns), bias);
-    const __m512 high = _mm512_maskz_loadu_ps(first(columns - lanes), bias + lanes);
-    for (Index i = 0; i < rows; ++i, sums += panel_columns) {
-        _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), low));
-        _mm512_storeu_ps(sums + lanes, _mm512_add_ps(_mm512_loadu_ps(sums + lanes), high));
+/// 32 elements of a row to `to`; with `past_caches` straight to memory: a whole cache line of bf16, two of f32.
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, float* to,
+                                                                  bool past_caches) {
+    if (past_caches) {
+        _mm512_stream_ps(to, low);
+        _mm512_stream_ps(to + lanes, high);
+    } else {
+        _mm512_storeu_ps(to, low);
+        _mm512_storeu_ps(to + lanes, high);
+    }
+}
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, bf16* to, bool past_caches) {
+    const auto both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    if (past_caches) {
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), both);
+    } else {
+        _mm512_storeu_si512(to, both);
+    }
+}
+
+/// The result of a product: rows `stride` elements apart, of `width` elements each.
+template <class T>
+struct Result {
+    T* data;
+    Index stride;
+    Index width;
+    const Epilogue* epilogue;
+    bool past_caches;  ///< where the address allows it
+};
+
+/// Finishes rows of 32 sums each: those of `result` from `row` and `column` on.
+template <Activation A, class T>
+FLOWFAR_AVX512_BF16 void finish_rows(const float* sums, Index row, Index rows, Index column, const Result<T>& result) {
+    const Epilogue& epilogue = *result.epilogue;
+    const Index columns = std::min(panel_columns, result.width - column);
+    const __mmask16 left = first(columns);
+    const __mmask16 right = first(columns - lanes);
+    const __m512 zero = _mm512_setzero_ps();
+    const float* const bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + column;
+    const __m512 low_bias = bias == nullptr ? zero : _mm512_maskz_loadu_ps(left, bias);
+    const __m512 high_bias = bias == nullptr ? zero : _mm512_maskz_loadu_ps(right, bias + lanes);
+    T* to = result.data + row * result.stride + column;
+    const bool past_caches = result.past_caches && has_whole_lines(to, result.stride);
+    for (Index i = row; i < row + rows; ++i, sums += panel_columns, to += result.stride) {
+        __m512 low = _mm512_loadu_ps(sums);
+        __m512 high = _mm512_loadu_ps(sums + lanes);
+        if (bias != nullptr) {
+            low = _mm512_add_ps(low, low_bias);
+            high = _mm512_add_ps(high, high_bias);
+        }
+        low = activated<A>(low);
+        high = activated<A>(high);
+        if (epilogue.residual != nullptr) {
+            if (const float* const gate = epilogue.gate.row(i); gate != nullptr) {
+                low = _mm512_mul_ps(low, _mm512_maskz_loadu_ps(left, gate + column));
+                high = _mm512_mul_ps(high, _mm512_maskz_loadu_ps(right, gate + column + lanes));
+            }
+            const float* const before = epilogue.residual + i * result.width + column;
+            _mm_prefetch(reinterpret_cast<const char*>(before + panel_columns), _MM_HINT_T0);  // for the next panel
+            _mm_prefetch(reinterpret_cast<const char*>(before + panel_columns + lanes), _MM_HINT_T0);
+            low = _mm512_add_ps(low, _mm512_maskz_loadu_ps(left, before));
+            high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(right, before + lanes));
+        }
+        if (columns == panel_columns) {
+            store_line(low, high, to, past_caches);
+        } else {
+            alignas(64) float line[panel_columns];
+            store_line(low, high, line, false);
+            store_row(line, columns, to);
+        }
+    }
+}
+template <class T>
+void finish_rows(const float* sums, Index row, Index rows, Index column, const Result<T>& result) {
+    switch (result.epilogue->activation) {
+        case Activation::none:
+            return finish_rows<Activation::none>(sums, row, rows, column, result);
+        case Activation::silu:
+            return finish_rows<Activation::silu>(sums, row, rows, column, result);
+        case Activation::gelu_tanh:
+            return finish_rows<Activation::gelu_tanh>(sums, row, rows, column, result);
+        case Activation::gelu_erf:
+            return finish_rows<Activation::gelu_erf>(sums, row, rows, column, result);
     }
 }
 

@@ -235,9 +235,10 @@ struct Int8Kernel {
         return bf16_product::AmxTiles::available_for_bytes();
     }
 #endif
-    static void to_floats(const Sum* sums, Index rows, const std::uint32_t* left, const std::uint32_t* panel,
-                          Index inner, float alpha, float* to) {
-        int8_product::to_floats(sums, rows, left, panel, inner, alpha, to);
+    static const float* to_floats(const Sum* sums, Index rows, const std::uint32_t* left, const std::uint32_t* panel,
+                                  Index inner, float alpha, float* room) {
+        int8_product::to_floats(sums, rows, left, panel, inner, alpha, room);
+        return room;
     }
     static void multiply(const std::uint32_t* left, Index rows, const std::uint32_t* panel, Index inner,
                          const bf16_product::Target& to) {

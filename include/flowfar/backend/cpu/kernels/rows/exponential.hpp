@@ -213,33 +213,7 @@ struct Avx512 {
         return _mm512_reduce_max_ps(_mm512_max_ps(even, odd));
     }
 
-   private:
-    /// The first count < lanes.
-    FLOWFAR_AVX512 static __mmask16 first(Index count) { return static_cast<__mmask16>((1U << count) - 1U); }
-
-    [[gnu::always_inline]] FLOWFAR_AVX512 static inline __m512 exponential(__m512 x) {
-        const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(log2_e)));
-        const __m512 whole = _mm512_cvtepi32_ps(n);
-        const __m512 r =
-            _mm512_fnmadd_ps(whole, _mm512_set1_ps(ln2_low), _mm512_fnmadd_ps(whole, _mm512_set1_ps(ln2_high), x));
-        __m512 y = _mm512_set1_ps(1.0F / 5040.0F);
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 720.0F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 120.0F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 24.0F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 6.0F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(0.5F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F));
-        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F));
-        y = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(y), _mm512_slli_epi32(n, 23)));
-        y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(most_exponent), _CMP_GT_OQ),
-                               _mm512_set1_ps(infinite));
-        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least_exponent), _CMP_NLT_UQ), y);
-    }
-    [[gnu::always_inline]] FLOWFAR_AVX512 static inline __m512 exponential_of_negative(__m512 x) {
-        const __m512i sign = _mm512_set1_epi32(std::numeric_limits<int>::min());
-        return exponential(_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(x), sign)));
-    }
-
+    /// Op(x)
     template <UnaryOp Op>
     [[gnu::always_inline]] FLOWFAR_AVX512 static inline __m512 value(__m512 x) {
         const __m512 one = _mm512_set1_ps(1.0F);
@@ -265,6 +239,33 @@ struct Avx512 {
             const __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ);
             return _mm512_mul_ps(x, _mm512_mask_sub_ps(tail, above, one, tail));
         }
+    }
+
+   private:
+    /// The first count < lanes.
+    FLOWFAR_AVX512 static __mmask16 first(Index count) { return static_cast<__mmask16>((1U << count) - 1U); }
+
+    [[gnu::always_inline]] FLOWFAR_AVX512 static inline __m512 exponential(__m512 x) {
+        const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(log2_e)));
+        const __m512 whole = _mm512_cvtepi32_ps(n);
+        const __m512 r =
+            _mm512_fnmadd_ps(whole, _mm512_set1_ps(ln2_low), _mm512_fnmadd_ps(whole, _mm512_set1_ps(ln2_high), x));
+        __m512 y = _mm512_set1_ps(1.0F / 5040.0F);
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 720.0F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 120.0F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 24.0F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F / 6.0F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(0.5F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F));
+        y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1.0F));
+        y = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(y), _mm512_slli_epi32(n, 23)));
+        y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(most_exponent), _CMP_GT_OQ),
+                               _mm512_set1_ps(infinite));
+        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least_exponent), _CMP_NLT_UQ), y);
+    }
+    [[gnu::always_inline]] FLOWFAR_AVX512 static inline __m512 exponential_of_negative(__m512 x) {
+        const __m512i sign = _mm512_set1_epi32(std::numeric_limits<int>::min());
+        return exponential(_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(x), sign)));
     }
 };
 
