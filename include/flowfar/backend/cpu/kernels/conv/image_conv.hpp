@@ -8,13 +8,13 @@
 
 namespace flowfar::cpu {
 
-/// What convolutions share whose tiles read the image where it is: 16 neighbouring outputs see, through one tap, 16
-/// neighbouring words of a line. The image is copied once, with a margin of zeros, as [line][word of channels][column],
+/// What convolutions share whose tiles read the image where it is: 16 neighboring outputs see, through one tap, 16
+/// neighboring words of a line. The image is copied once, with a margin of zeros, as [line][word of channels][column],
 /// where a word is one channel or a pair. In this order, what a tile takes from a line lies together; from whole planes
 /// it would come from as many pages, and fall into the same few sets of the cache.
 class ImageConv {
    public:
-    /// Whether the shape suits: 16 neighbouring outputs lie in one line and see neighbouring pixels.
+    /// Whether the shape suits: 16 neighboring outputs lie in one line and see neighboring pixels.
     [[nodiscard]] static bool takes(const ConvShape& shape) {
         return shape.options.stride == 1 && shape.out_width % lanes == 0;
     }
@@ -63,7 +63,7 @@ class ImageConv {
     /// The first output channel of a tile.
     [[nodiscard]] Index first_row(Index tile) const { return s_.out * tile / tiles(); }
 
-    /// Calls `work()(task)` for all tasks, on all threads; each thread's `work()` gets neighbouring tasks, those of the
+    /// Calls `work()(task)` for all tasks, on all threads; each thread's `work()` gets neighboring tasks, those of the
     /// same pixels one after the other.
     template <class Work>
     void for_tasks(Work&& work) const {

@@ -6,7 +6,7 @@
 
 namespace flowfar::cpu {
 
-/// Nearest-neighbour doubling of images and its gradient; all operands are contiguous.
+/// Nearest-neighbor doubling of images and its gradient; all operands are contiguous.
 struct Upsample {
     /// x [batch, channels, h, w] → y [batch, channels, 2h, 2w].
     static void forward(const Handle& x, const Handle& y) {

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The order in which tile registers (amx.hpp) compute a part of a product, so that they rarely wait for memory:
-///   - A block of neighbouring panels stays in the second cache while all rows pass by.
+///   - A block of neighboring panels stays in the second cache while all rows pass by.
 ///   - A chunk of 32 rows stays in the first cache while the block's panels stream through it.
 ///   - Sums of a long inner extent wait in memory between its chunks. A tile register stores and loads them exactly, so
 ///     an element stays one chain of steps over the inner extent.
@@ -20,7 +20,7 @@ inline constexpr Index amx_sums_count = amx_rows * panel_columns;
 /// place in the few buffers through which panels come from the second cache: 1.2 times the speed without.
 inline constexpr Index most_cached_of_tiles = Index{1} << 20;
 
-/// Packed left rows times neighbouring panels of a packed right operand, over `words` words of the inner extent: bf16
+/// Packed left rows times neighboring panels of a packed right operand, over `words` words of the inner extent: bf16
 /// pairs or byte quads.
 struct TilePart {
     const Pair* left;

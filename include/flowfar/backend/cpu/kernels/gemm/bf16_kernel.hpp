@@ -4,7 +4,7 @@
 /// operands into the order in which the tile reads them. Operands may be f32 in memory; they are rounded to bf16 when
 /// they are copied.
 ///
-/// The instruction multiplies *pairs* of neighbouring inner elements and adds both products to one f32 sum, so both
+/// The instruction multiplies *pairs* of neighboring inner elements and adds both products to one f32 sum, so both
 /// copies keep pairs together, as 32-bit words:
 ///   left   [rows][pairs], rows `left_stride` words apart
 ///   right  [panels of 32 columns][pairs][32], panels `panel_words` apart
@@ -26,7 +26,7 @@
 
 namespace flowfar::cpu::bf16_product {
 
-/// Two neighbouring bf16 numbers.
+/// Two neighboring bf16 numbers.
 using Pair = std::uint32_t;
 
 inline constexpr int lanes = 16;
@@ -142,7 +142,7 @@ void for_tiles(Index rows, const Table& table, F&& f) {
 
 inline constexpr auto tiles = tile_table([]<int Rows>() { return &tile<Rows>; });
 
-/// Up to 32 neighbouring elements as bf16, zeros after them.
+/// Up to 32 neighboring elements as bf16, zeros after them.
 FLOWFAR_AVX512_BF16 inline __m512i load(const float* from, Index count) {
     return (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(first(count - lanes), from + lanes),
                                         _mm512_maskz_loadu_ps(first(count), from));

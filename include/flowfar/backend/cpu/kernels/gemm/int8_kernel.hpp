@@ -1,9 +1,9 @@
 #pragma once
 
-/// Products of 8-bit integers with 32-bit sums, for inference with quantised weights: weights have a scale per output
+/// Products of 8-bit integers with 32-bit sums, for inference with quantized weights: weights have a scale per output
 /// channel, activations one per row, found when they are copied. Both are symmetric, x ≈ scale · q with |q| ≤ 127.
 ///
-/// The instruction multiplies four neighbouring signed bytes of one operand with four unsigned ones of the other and
+/// The instruction multiplies four neighboring signed bytes of one operand with four unsigned ones of the other and
 /// adds all to a 32-bit sum, so weights are kept as q + 128, and 128 times the sum of a row's activations is taken off:
 ///   left   [rows][quads], then in the row's last words 128 · Σ q and the scale's bits
 ///   right  [panels of 32 columns][quads][32], then 32 scales' bits
@@ -27,7 +27,7 @@ using bf16_product::Target;
 using bf16_product::tile_rows;
 using bf16_product::View;
 
-/// Four neighbouring bytes.
+/// Four neighboring bytes.
 using Quad = std::uint32_t;
 
 inline constexpr Index most_inner = 65536;
@@ -52,10 +52,10 @@ FLOWFAR_AVX512_INT8 inline __m512 load(const bf16* from, Index count) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
-/// Quantises `count` neighbouring elements to signed bytes, plus `offset`, and fills up with zeros to a multiple of 16.
+/// Quantizes `count` neighboring elements to signed bytes, plus `offset`, and fills up with zeros to a multiple of 16.
 /// Gives the scale; `sum` becomes Σ q.
 template <class T>
-FLOWFAR_AVX512_INT8 float quantise(const T* from, Index count, int offset, std::uint8_t* to, std::int32_t& sum) {
+FLOWFAR_AVX512_INT8 float quantize(const T* from, Index count, int offset, std::uint8_t* to, std::int32_t& sum) {
     __m512 most = _mm512_setzero_ps();
     __mmask16 infinite = 0;
     for (Index i = 0; i < count; i += lanes) {
@@ -100,10 +100,10 @@ void pack_left(const View<T>& a, Index rows, Index inner, Quad* to) {
         std::int32_t sum = 0;
         float scale = 0.0F;
         if (a.row_major) {
-            scale = quantise(a.data + row * a.ld, inner, 0, reinterpret_cast<std::uint8_t*>(to), sum);
+            scale = quantize(a.data + row * a.ld, inner, 0, reinterpret_cast<std::uint8_t*>(to), sum);
         } else {
             gather(a.data + row, a.ld, inner, line.data());
-            scale = quantise(line.data(), inner, 0, reinterpret_cast<std::uint8_t*>(to), sum);
+            scale = quantize(line.data(), inner, 0, reinterpret_cast<std::uint8_t*>(to), sum);
         }
         to[words - 2] = static_cast<Quad>(128 * sum);
         to[words - 1] = std::bit_cast<Quad>(scale);
@@ -123,10 +123,10 @@ void pack_panel(const View<T>& b, Index column, Index columns, Index inner, Quad
         float scale = 0.0F;
         if (b.row_major) {
             gather(b.data + column + c, b.ld, inner, line.data());
-            scale = quantise(line.data(), inner, 128, reinterpret_cast<std::uint8_t*>(bytes.data()), sum);
+            scale = quantize(line.data(), inner, 128, reinterpret_cast<std::uint8_t*>(bytes.data()), sum);
         } else {
             scale =
-                quantise(b.data + (column + c) * b.ld, inner, 128, reinterpret_cast<std::uint8_t*>(bytes.data()), sum);
+                quantize(b.data + (column + c) * b.ld, inner, 128, reinterpret_cast<std::uint8_t*>(bytes.data()), sum);
         }
         for (Index q = 0; q < quads; ++q) {
             to[q * panel_columns + c] = bytes[static_cast<std::size_t>(q)];
@@ -251,7 +251,7 @@ struct Int8Kernel {
     }
 };
 
-/// Products with quantised operands. To be used only where has_avx512_int8() says so, up to most_inner elements.
+/// Products with quantized operands. To be used only where has_avx512_int8() says so, up to most_inner elements.
 using Int8Gemm = PackedGemm<Int8Kernel>;
 
 }  // namespace flowfar::cpu

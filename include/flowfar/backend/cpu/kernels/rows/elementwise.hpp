@@ -47,7 +47,7 @@ void parallel_elements(Index count, F&& f) {
     });
 }
 
-/// Functions with an exponential inside, which Eigen has as vector code; the rest vectorises by itself.
+/// Functions with an exponential inside, which Eigen has as vector code; the rest vectorizes by itself.
 [[nodiscard]] constexpr bool has_vector_form(UnaryOp op) {
     return op == UnaryOp::exp || op == UnaryOp::tanh || op == UnaryOp::sigmoid || op == UnaryOp::silu ||
            op == UnaryOp::gelu_tanh || op == UnaryOp::gelu_erf;

@@ -36,7 +36,7 @@ class GroupNorm {
         });
     }
 
-    /// With n the normalised input and h = g · weight: dx = rstd (h − mean(h) − n mean(h n)), means over the group;
+    /// With n the normalized input and h = g · weight: dx = rstd (h − mean(h) − n mean(h n)), means over the group;
     /// dweight = Σ g n and dbias = Σ g over batch and pixels.
     void backward(const Handle& x, const Handle& weight, const Handle& g, const NormGradients<Handle>& out) const {
         PoolVector<double> sums(static_cast<std::size_t>(batch_ * channels_));
@@ -100,7 +100,7 @@ class GroupNorm {
         });
         return {mean, static_cast<float>(1.0 / std::sqrt(square / n + epsilon_))};
     }
-    /// Sum of f(0) … f(count − 1): blocks in 16 interleaved lanes, which vectorise, and the blocks in double, because a
+    /// Sum of f(0) … f(count − 1): blocks in 16 interleaved lanes, which vectorize, and the blocks in double, because a
     /// group has up to millions of elements.
     template <class F>
     static double sum_of(Index count, F&& f) {

@@ -11,7 +11,7 @@ namespace flowfar::cpu {
 
 /// Layer norm and RMS norm with optional scale and shift, row by row, and rotary embedding.
 struct Norm {
-    /// What a normalised row is multiplied with and shifted by: n (gain + extra) + shift.
+    /// What a normalized row is multiplied with and shifted by: n (gain + extra) + shift.
     struct Affine {
         PerRow gain;
         PerRow shift;
@@ -25,15 +25,15 @@ struct Norm {
     /// bf16 products (bf16_rows.hpp).
     template <std::size_t N>
     static void forward(const Handle& x, const std::array<Affine, N>& steps, const Handle& y, double epsilon,
-                        bool centre) {
+                        bool center) {
         const Index columns = x.extents().back();
         parallel_for(row_count(x.extents()), grain(columns), [&](Index begin, Index end) {
             PoolVector<float> wide(y.dtype == DType::bf16 ? static_cast<std::size_t>(columns) : 0);
             const auto row = [&](Index r, const auto& offset) __attribute__((always_inline)) {
                 const float* const in = x.data<float>() + offset[0];
                 float* const out = wide.empty() ? y.data<float>() + r * columns : wide.data();
-                const auto [mean, rstd] = statistics(in, columns, epsilon, centre);
-                normalise(in, out, columns, mean, rstd, steps[0], r);
+                const auto [mean, rstd] = statistics(in, columns, epsilon, center);
+                normalize(in, out, columns, mean, rstd, steps[0], r);
                 for (std::size_t i = 1; i < N; ++i) {
                     apply(out, columns, steps[i], r);
                 }
@@ -51,7 +51,7 @@ struct Norm {
 
     /// dx, and d_scale and d_shift where defined (contiguous, shaped like the operands).
     static void backward(const Handle& x, const Handle& scale, const Handle& g, const Handle& dx, const Handle& d_scale,
-                         const Handle& d_shift, NormOptions options, bool centre) {
+                         const Handle& d_shift, NormOptions options, bool center) {
         const Index columns = x.extents().back();
         const Index rows = row_count(x.extents());
         const PerRow gains(scale, x.extents(), "norm: scale");
@@ -77,7 +77,7 @@ struct Norm {
                 for_each_row<2>(x.extents(), {&x.layout, &g.layout}, first, last, [&](Index r, const auto& offset) {
                     with_instructions([&]() __attribute__((always_inline)) {
                         backward_row(x.data<float>() + offset[0], g.data<float>() + offset[1], gains.row(r), extra,
-                                     dx.data<float>() + r * columns, ds, db, columns, options.epsilon, centre);
+                                     dx.data<float>() + r * columns, ds, db, columns, options.epsilon, center);
                     });
                 });
             }
@@ -133,12 +133,12 @@ struct Norm {
         float rstd;
     };
     [[gnu::always_inline]] static inline Statistics statistics(const float* x, Index count, double epsilon,
-                                                               bool centre) {
+                                                               bool center) {
         const auto n = static_cast<float>(count);
         const auto value = [x](Index i) __attribute__((always_inline)) {
             return x[i];
         };
-        const float mean = centre ? sum_of(count, value) / n : 0.0F;
+        const float mean = center ? sum_of(count, value) / n : 0.0F;
         const auto deviation = [ x, mean ](Index i) __attribute__((always_inline)) {
             return (x[i] - mean) * (x[i] - mean);
         };
@@ -147,12 +147,12 @@ struct Norm {
     }
 
     /// out = (in − mean) rstd, scaled and shifted.
-    [[gnu::always_inline]] static inline void normalise(const float* in, float* __restrict out, Index columns,
+    [[gnu::always_inline]] static inline void normalize(const float* in, float* __restrict out, Index columns,
                                                         float mean, float rstd, const Affine& step, Index row) {
         const float* const gain = step.gain.row(row);
         const float* const add = step.shift.row(row);
         const float extra = step.extra;
-        // One loop per case: the compiler vectorises none that chooses inside.
+        // One loop per case: the compiler vectorizes none that chooses inside.
         if (gain != nullptr && add != nullptr) {
             for (Index i = 0; i < columns; ++i) {
                 out[i] = (in[i] - mean) * rstd * (gain[i] + extra) + add[i];
@@ -184,7 +184,7 @@ struct Norm {
         }
     }
 
-    /// Sum of f(i) over i < count in 32 sums side by side, which rounds less than one running sum and vectorises.
+    /// Sum of f(i) over i < count in 32 sums side by side, which rounds less than one running sum and vectorizes.
     template <class F>
     [[gnu::always_inline]] static inline float sum_of(Index count, F&& f) {
         constexpr Index lanes = 32;
@@ -217,11 +217,11 @@ struct Norm {
         }
         return ((eight[0] + eight[4]) + (eight[1] + eight[5])) + ((eight[2] + eight[6]) + (eight[3] + eight[7]));
     }
-    /// With n the normalised row and h = g · scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h).
+    /// With n the normalized row and h = g · scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h).
     [[gnu::always_inline]] static inline void backward_row(const float* x, const float* g, const float* gain,
                                                            float extra, float* dx, float* d_scale, float* d_shift,
-                                                           Index columns, double epsilon, bool centre) {
-        const auto stats = statistics(x, columns, epsilon, centre);
+                                                           Index columns, double epsilon, bool center) {
+        const auto stats = statistics(x, columns, epsilon, center);
         const float mean = stats.mean;
         const float rstd = stats.rstd;
         const auto count = static_cast<float>(columns);
@@ -241,7 +241,7 @@ struct Norm {
         const auto hn = [ dx, x, mean ](Index i) __attribute__((always_inline)) {
             return dx[i] * (x[i] - mean);
         };
-        const float mean_h = centre ? sum_of(columns, h) / count : 0.0F;
+        const float mean_h = center ? sum_of(columns, h) / count : 0.0F;
         const float mean_hn = sum_of(columns, hn) * rstd / count;
         for (Index i = 0; i < columns; ++i) {
             dx[i] = rstd * (dx[i] - mean_h - (x[i] - mean) * rstd * mean_hn);

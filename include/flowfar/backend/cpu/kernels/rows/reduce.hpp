@@ -89,7 +89,7 @@ struct Reduce {
     }
     template <ReduceOp Op>
     static double row(const float* x, Index count) {
-        // 32 results side by side, so that the loop vectorises without reordering permission.
+        // 32 results side by side, so that the loop vectorizes without reordering permission.
         constexpr Index lanes = 32;
         std::array<float, lanes> parts;
         const Index whole = count / lanes * lanes;
