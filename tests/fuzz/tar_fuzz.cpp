@@ -25,7 +25,8 @@ void read(Bytes bytes) {
         const io::ImageDataset images(io::TarFile(io::MappedFile::of_memory(input_name, bytes)));
         const auto classes = static_cast<Index>(images.class_names().size());
         for (Index i = 0; i < images.size(); ++i) {
-            expect(images.label(i) >= 0 && images.label(i) < classes, "labels of known classes");
+            const Index label = images.item(i).label;
+            expect(label < classes && (label >= 0 || !images.has_labels()), "labels of known classes");
         }
         const auto parts = images.split(images.size() / 2, 1);
         expect(parts.train.size() + parts.validation.size() == images.size(), "a split of all images");
