@@ -13,95 +13,16 @@
 #include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/int8_kernel.hpp"
 
+#include "emulated_tiles.hpp"
+
 #if defined(FLOWFAR_AVX512_BF16) && defined(__linux__)
 
 using namespace flowfar;
 using namespace flowfar::cpu::bf16_product;
+using flowfar::testing::EmulatedTiles;
+using flowfar::testing::TileCounts;
 
 namespace {
-
-float number(std::uint32_t bits) {
-    return static_cast<float>(bf16::from_bits(static_cast<std::uint16_t>(bits)));
-}
-
-/// How often tile instructions were used.
-struct TileCounts {
-    Index loads = 0;
-    Index loads_once = 0;
-    Index stores = 0;
-    Index products = 0;
-};
-
-/// Eight registers of 16 rows of 64 bytes, as the Intel SDM, volume 2, defines the instructions on them.
-struct EmulatedTiles {
-    static inline std::uint32_t word[8][16][16];
-    static inline TileCounts counts;
-
-    template <int I>
-    static void zero() {
-        for (auto& row : word[I]) {
-            std::fill(std::begin(row), std::end(row), 0U);
-        }
-    }
-    template <int I>
-    static void load(const void* from, Index stride) {
-        ++counts.loads;
-        copy_rows<I>(from, stride);
-    }
-    template <int I>
-    static void load_once(const void* from, Index stride) {
-        ++counts.loads_once;
-        copy_rows<I>(from, stride);
-    }
-    template <int I>
-    static void store(void* to, Index stride) {
-        ++counts.stores;
-        for (Index row = 0; row < 16; ++row) {
-            std::copy_n(word[I][row], 16, static_cast<std::uint32_t*>(to) + row * stride / Index{sizeof(Pair)});
-        }
-    }
-    template <class Sum, int C, int A, int B>
-    static void multiply_add() {
-        ++counts.products;
-        for (int m = 0; m < 16; ++m) {
-            for (int n = 0; n < 16; ++n) {
-                auto sum = std::bit_cast<Sum>(word[C][m][n]);
-                add<A, B>(sum, m, n);
-                word[C][m][n] = std::bit_cast<std::uint32_t>(sum);
-            }
-        }
-    }
-
-   private:
-    template <int I>
-    static void copy_rows(const void* from, Index stride) {
-        for (Index row = 0; row < 16; ++row) {
-            std::copy_n(static_cast<const std::uint32_t*>(from) + row * stride / Index{sizeof(Pair)}, 16, word[I][row]);
-        }
-    }
-    /// The products of even and of odd elements have sums of their own, which are then added to the register's.
-    template <int A, int B>
-    static void add(float& sum, int m, int n) {
-        float even = 0.0F;
-        float odd = 0.0F;
-        for (int k = 0; k < 16; ++k) {
-            const std::uint32_t a = word[A][m][k];
-            const std::uint32_t b = word[B][k][n];
-            even = std::fma(number(a & 0xFFFFU), number(b & 0xFFFFU), even);
-            odd = std::fma(number(a >> 16), number(b >> 16), odd);
-        }
-        sum += even + odd;
-    }
-    template <int A, int B>
-    static void add(std::int32_t& sum, int m, int n) {
-        for (int k = 0; k < 16; ++k) {
-            for (int shift = 0; shift < 32; shift += 8) {
-                sum += static_cast<std::int8_t>(word[A][m][k] >> shift & 0xFFU) *
-                       static_cast<std::int32_t>(word[B][k][n] >> shift & 0xFFU);
-            }
-        }
-    }
-};
 
 constexpr unsigned seed = 17;
 

@@ -2,6 +2,7 @@
 
 /// `Cpu`'s attention.
 
+#include "flowfar/backend/cpu/kernels/attention/amx_attention.hpp"
 #include "flowfar/backend/cpu/kernels/attention/bf16_attention.hpp"
 #include "flowfar/backend/cpu/kernels/attention/bf16_attention_backward.hpp"
 #include "flowfar/backend/cpu/kernels/attention/f32_attention.hpp"
@@ -16,6 +17,7 @@ namespace cpu {
 ///
 ///     operands                                                        kernel
 ///     no keys, or no queries whose gradients are asked for            Composite
+///     bf16, or f32 under Bf16Products, a CPU with tile registers      AmxAttention, Bf16AttentionBackward
 ///     bf16, or f32 under Bf16Products, a CPU that adds bf16 pairs     Bf16Attention, Bf16AttentionBackward
 ///     f32                                                             Attention
 ///     bf16 without such a CPU                                         Attention, operands widened by route
@@ -32,6 +34,12 @@ namespace cpu {
     const Handle keys = Cpu::dense_rows(k);
     const Handle values = Cpu::dense_rows(v);
 #if defined(FLOWFAR_AVX512_BF16)
+#if defined(__linux__)
+    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available()) {
+        AmxAttention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
+        return y;
+    }
+#endif
     if (multiplies_bf16(q.dtype)) {
         Bf16Attention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
         return y;
