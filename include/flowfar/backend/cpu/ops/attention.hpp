@@ -35,7 +35,7 @@ namespace cpu {
     const Handle values = Cpu::dense_rows(v);
 #if defined(FLOWFAR_AVX512_BF16)
 #if defined(__linux__)
-    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available()) {
+    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available() && q.extents()[3] > 0) {
         AmxAttention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
         return y;
     }

@@ -210,12 +210,7 @@ class TileAttention {
         Tiles::template zero<2>();
         Tiles::template zero<3>();
         for (Index step = 0; step < steps_; ++step, a += 2 * tile_words, b += 2 * tile_words) {
-            Tiles::template load_once<6>(b, panel_line);
-            Tiles::template load<4>(a, line);
-            Tiles::template load_once<7>(b + lanes, panel_line);
-            Tiles::template load<5>(a + tile_words, line);
-            products();
-            advance();
+            multiply_step(a, b);
         }
         float* const to = score(chunk);
         Tiles::template store<0>(to, line);
@@ -240,23 +235,23 @@ class TileAttention {
             head_.values + columns * panel_words(pair_count(head_.key_count)) + unit * unit_chunks_ * 2 * tile_words;
         const Pair* a = weight(unit, 0);
         for (Index chunk = 0; chunk < chunks; ++chunk, a += 2 * tile_words, b += 2 * tile_words) {
-            Tiles::template load_once<6>(b, panel_line);
-            Tiles::template load<4>(a, line);
-            Tiles::template load_once<7>(b + lanes, panel_line);
-            Tiles::template load<5>(a + tile_words, line);
-            products();
-            advance();
+            multiply_step(a, b);
         }
         Tiles::template store<0>(sum, line);
         Tiles::template store<1>(sum + tile_words, line);
         Tiles::template store<2>(sum + 2 * tile_words, line);
         Tiles::template store<3>(sum + 3 * tile_words, line);
     }
-    static void products() {
+    void multiply_step(const Pair* a, const Pair* b) {
+        Tiles::template load_once<6>(b, panel_line);
+        Tiles::template load<4>(a, line);
+        Tiles::template load_once<7>(b + lanes, panel_line);
+        Tiles::template load<5>(a + tile_words, line);
         Tiles::template multiply_add<float, 0, 4, 6>();
         Tiles::template multiply_add<float, 1, 4, 7>();
         Tiles::template multiply_add<float, 2, 5, 6>();
         Tiles::template multiply_add<float, 3, 5, 7>();
+        advance();
     }
 
     /// Of this slot's rows up to `until`: weights and their sums.
