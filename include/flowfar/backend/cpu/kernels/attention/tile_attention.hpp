@@ -2,8 +2,7 @@
 
 /// Attention on tile registers (gemm/amx.hpp). Scores are computed for 32 queries (a "panel") and 32 keys (a "chunk")
 /// at a time. The vector unit works on the exponentials of some chunks while the tile unit works on
-///   the scores of the next chunks, and
-///   the products of weights and values for the unit of chunks before, a pair of column tiles at a time.
+///   the scores of the next chunks, and the products of weights and values for the unit of chunks before.
 /// The softmax is online (Milakov & Gimelshein 2018). A query's shift is its largest score among the first keys,
 /// rounded up, and moves only when weights have become too large for f32 sums: softmax does not depend on it. A panel
 /// meets blocks of keys that stay in the second-level cache; so do the sums of the panels of a group.
