@@ -13,7 +13,7 @@ namespace flowfar {
 /// Stage 1B was published with `sample_steps` 8, a learning rate of 5e-5 and ResNetLogitLoss.
 struct FlowMoTrainOptions {
     AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.0, false};
-    RateSchedule rate;  ///< constant, no warm-up
+    RateSchedule rate{};  ///< constant, no warm-up
     double clip = 0.0;  ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
     std::int64_t ema_every = 10;
@@ -27,7 +27,7 @@ struct FlowMoTrainOptions {
     /// judges samples.
     Index sample_steps = 0;
     double sample_code_dropout = 0.0;  ///< probability that a step of the sample does not see the code
-    LfqWeights quantizer;
+    LfqWeights quantizer{};
     std::uint64_t seed = 0;
 };
 
