@@ -15,7 +15,7 @@ namespace flowfar {
 struct FarTrainOptions {
     AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.02, true};
     RateSchedule rate{};  ///< constant, no warm-up
-    double clip = 3.0;  ///< largest gradient norm; 0 switches clipping off
+    double clip = 3.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
     std::int64_t ema_every = 1;  ///< steps between updates of the average; 0: no average
     FarLossOptions loss;

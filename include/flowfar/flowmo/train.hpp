@@ -14,7 +14,7 @@ namespace flowfar {
 struct FlowMoTrainOptions {
     AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.0, false};
     RateSchedule rate{};  ///< constant, no warm-up
-    double clip = 0.0;  ///< largest gradient norm; 0 switches clipping off
+    double clip = 0.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
     std::int64_t ema_every = 10;
     bool fixed_norms = true;                     ///< rescale block weights to their initial norms after each step

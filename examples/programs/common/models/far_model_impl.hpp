@@ -27,9 +27,7 @@ class FarOn final : public AnyFar {
                   parameter_count(model_), default_levels<C>()};
     }
     void initialize(std::uint64_t seed) override { model_.initialize(seed); }
-    void load(const io::Path& path) override {
-        io::map_or_load_parameters(model_, path, ByteProgress("MB loaded"));
-    }
+    void load(const io::Path& path) override { io::map_or_load_parameters(model_, path, ByteProgress("MB loaded")); }
     void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata) override {
         metadata["format"] = "pt";
         metadata.merge(CheckpointTraits<Model>::facts());

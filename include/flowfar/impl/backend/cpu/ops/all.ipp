@@ -1,8 +1,8 @@
 #pragma once
 
-/// The definitions of `Cpu`'s operations. backend/cpu/cpu.hpp includes this file, unless FLOWFAR_SEPARATE_DEFINITIONS is
-/// defined; then one unit of the program does (impl/cpu.cpp), and the others need neither Eigen nor the time to compile
-/// its kernels.
+/// The definitions of `Cpu`'s operations. backend/cpu/cpu.hpp includes this file, unless FLOWFAR_SEPARATE_DEFINITIONS
+/// is defined; then one unit of the program does (impl/cpu.cpp), and the others need neither Eigen nor the time to
+/// compile its kernels.
 
 #include "flowfar/backend/cpu/ops/attention.hpp"
 #include "flowfar/backend/cpu/ops/binary.hpp"
