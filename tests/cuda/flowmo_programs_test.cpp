@@ -45,8 +45,8 @@ TEST_CASE("--device: auto is the GPU where there is one") {
 TEST_CASE("a photo goes through FlowMo on the GPU as on the CPU") {
     const TempDir folder;
     const io::Path path = saved_model(folder);
-    const auto on_cpu = program::load_flowmo(path, {Device::cpu});
-    const auto on_gpu = program::load_flowmo(path, {Device::cuda});
+    const auto on_cpu = program::load_flowmo(path, "", {Device::cpu});
+    const auto on_gpu = program::load_flowmo(path, "", {Device::cuda});
     CHECK(on_gpu->facts().parameter_count == on_cpu->facts().parameter_count);
     const std::vector<float> photos =
         clamp(FlowMo<FlowMoNano, Cpu>::Images::normal({2, 3, 16, 16}, 8) * 0.5, -1.0, 1.0).to_host();
@@ -69,7 +69,7 @@ TEST_CASE("a photo goes through FlowMo on the GPU as on the CPU") {
     CHECK(direct == recorded);
 
     // With bf16 weights and activations: the error of model_bf16 is that of some hundred roundings.
-    const auto narrow = program::load_flowmo(path, {Device::cuda, true});
+    const auto narrow = program::load_flowmo(path, "", {Device::cuda, true});
     CHECK(difference_of(widened(narrow->decode(tokens, options)), expected, approx::model_bf16) == "");
     const Tokens coded = narrow->encode(photos);
     const auto same = std::ranges::count_if(
@@ -78,6 +78,6 @@ TEST_CASE("a photo goes through FlowMo on the GPU as on the CPU") {
 
     // What is saved from the GPU is what was loaded.
     on_gpu->save(folder / "again.safetensors", DType::f32, {});
-    CHECK(program::load_flowmo(folder / "again.safetensors", {Device::cpu})->decode(tokens, options) ==
+    CHECK(program::load_flowmo(folder / "again.safetensors", "", {Device::cpu})->decode(tokens, options) ==
           on_cpu->decode(tokens, options));
 }
