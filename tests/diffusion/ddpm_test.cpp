@@ -4,9 +4,9 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/diffusion/gaussian_reference.hpp"
 #include "flowfar/diffusion/respacing.hpp"
 
+#include "gaussian_reference.hpp"
 #include "gradient_check.hpp"
 
 using namespace flowfar;
