@@ -10,6 +10,7 @@
 #include "flowfar/io/tensors/torch_writer.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
+#include "folders.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
@@ -309,7 +310,7 @@ TEST_CASE("published-style weights: any format and wrapping, the configuration t
     CHECK(has(other.err, "this model is FlowMoNano"));
     const Outcome none =
         run("flowmo_reconstruct", {f.photo, "-o", f.at("again.png"), "--model",
-                                   std::string(FLOWFAR_SOURCE_DIR) + "/examples/models/far_tiny.safetensors"});
+                                   testing::source_folder().string() + "/examples/models/far_tiny.safetensors"});
     CHECK(none.code == 1);
 }
 
