@@ -170,9 +170,8 @@ TEST_CASE("planes hold -1..1 by channel and convert back exactly") {
 }
 
 TEST_CASE("planes are rounded to nearest and clipped") {
-    const float infinity = std::numeric_limits<float>::infinity();
-    const std::vector<float> planes{-1.5F,    1.5F,     -infinity, infinity, std::nanf(""), 0.0F,
-                                    -0.9985F, -0.9942F, 0.9985F,   -0.0001F, 1.0F,          -1.0F};
+    std::vector<float> planes{-1.5F,    1.5F,     -1e30F,  1e30F,    -1.0F, 0.0F,
+                              -0.9985F, -0.9942F, 0.9985F, -0.0001F, 1.0F,  -1.0F};
     const Image image = from_unit_planes(planes.data(), 2, 2);
     // Planes are [red; green; blue] of four pixels each.
     const std::vector<int> expected{0, 0, 255, 255, 128, 127, 0, 0, 255, 255, 1, 0};
@@ -182,5 +181,9 @@ TEST_CASE("planes are rounded to nearest and clipped") {
             CAPTURE(c);
             CHECK(image.pixels[pixel * 3 + c] == expected[pixel * 3 + c]);
         }
+    }
+    for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+        planes[5] = bad;
+        CHECK_THROWS_AS(from_unit_planes(planes.data(), 2, 2), Error);
     }
 }

@@ -9,10 +9,10 @@
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "flowfar/backend/cpu/kernels/attention/tile_attention_operands.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/bf16_gemm.hpp"
+#include "flowfar/core/memory_pool.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16) && defined(__linux__)
 
@@ -111,10 +111,10 @@ class TileAttention {
 
     /// 32 queries and what has been summed for them.
     struct Panel {
-        alignas(64) std::array<float, rows> peak;  ///< the shifts
-        Pair* queries = nullptr;                   ///< [steps][2] tiles
-        Pair* sums = nullptr;                      ///< f32, [steps][2][2] tiles
-        float* totals = nullptr;                   ///< [2][rows][lanes]: sums of weights before and after a slot
+        std::array<float, rows> peak;  ///< the shifts
+        Pair* queries = nullptr;       ///< [steps][2] tiles
+        Pair* sums = nullptr;          ///< f32, [steps][2][2] tiles
+        float* totals = nullptr;       ///< [2][rows][lanes]: sums of weights before and after a slot
         int side = 0;
         Index seen = 0;
         Index step = 0;
@@ -388,7 +388,7 @@ class TileAttention {
     Words queries_;
     Words sums_;
     Words totals_;
-    std::vector<Panel> panels_;
+    PoolVector<Panel> panels_;
     Panel* panel_ = nullptr;  ///< the one at work
     Index end_ = 0;           ///< of its chunks
     Index next_ = 0;          ///< chunk to be multiplied
