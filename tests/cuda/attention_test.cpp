@@ -18,6 +18,9 @@ struct Emulated : Reference {
         const auto bytes = static_cast<std::size_t>(extents.count()) * size_of(dtype);
         return {contiguous_layout(extents), dtype, cuda::allocate(bytes)};
     }
+    [[nodiscard]] static Handle token_major(const Extents& extents, DType dtype) {
+        return Views<Emulated>::token_major(extents, dtype);  // in such a block, too
+    }
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
                                                            double scale, MaskKind mask) {
         return cuda::attention<Emulated>(q, k, v, scale, mask);

@@ -153,9 +153,9 @@ TEST_CASE("two runs do not share a folder, and a lock left behind refuses nobody
         CHECK_MESSAGE(second.err.find("another run writes here (process ") != std::string::npos, second.err);
     }  // killed
     CHECK(fs::exists(folder / "run/lock"));
-    *(std::ranges::find(arguments, "--steps") + 1) = "1";
+    *(std::ranges::find(arguments, "--steps") + 1) = "8";
     const Outcome third = run("flowmo_train", arguments);
-    CHECK(third.err.find("add --resume") != std::string::npos);  // not the lock
+    CHECK_MESSAGE(third.err.find("add --resume") != std::string::npos, third.err);  // not the lock
     CHECK_FALSE(fs::exists(folder / "run/lock"));
 }
 
