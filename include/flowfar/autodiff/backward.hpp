@@ -30,7 +30,7 @@ template <AnyTensor X>
     }
 }
 
-/// The same values without gradient.
+/// x without gradient: a constant with its values.
 template <AnyTensor X>
 [[nodiscard]] X detach(const X& x) {
     if constexpr (is_autodiff<typename X::Backend>) {

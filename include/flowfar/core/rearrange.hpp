@@ -14,7 +14,7 @@ template <class S, AnyTensor X>
     return WithShape<X, S>(X::Backend::reshape(x.handle(), extents));
 }
 
-/// The same elements in the shape <Extent…>, for example `reshape<dyn, 3, dyn>(x, batch, pixels)`: run-time extents are
+/// x with the shape <Extent…>, for example `reshape<dyn, 3, dyn>(x, batch, pixels)`: run-time extents are
 /// given for each dyn only.
 template <Index... Extent, AnyTensor X, std::convertible_to<Index>... Dynamic>
 [[nodiscard]] auto reshape(const X& x, Dynamic... dynamic) {
