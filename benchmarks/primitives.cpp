@@ -113,19 +113,17 @@ void gemm(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations() * 2 * state.range(0) * state.range(1) * state.range(2));
 }
-BENCHMARK(gemm)
-    ->ArgNames({"M", "N", "K", "bf16"})
-    ->Apply([](auto* b) {
-        for (const Index bf16 : {0, 1}) {
-            b->Args({4352, 1152, 1152, bf16});
-            b->Args({4352, 4608, 1152, bf16});
-            b->Args({4352, 1152, 4608, bf16});
-            b->Args({512, 3072, 768, bf16});
-            b->Args({64, 1152, 1152, bf16});
-            b->Args({8, 1152, 1152, bf16});
-            b->Args({1, 1152, 1152, bf16});
-        }
-    }) -> UseRealTime();
+BENCHMARK(gemm)->ArgNames({"M", "N", "K", "bf16"})->Apply([](auto* b) {
+    for (const Index bf16 : {0, 1}) {
+        b->Args({4352, 1152, 1152, bf16});
+        b->Args({4352, 4608, 1152, bf16});
+        b->Args({4352, 1152, 4608, bf16});
+        b->Args({512, 3072, 768, bf16});
+        b->Args({64, 1152, 1152, bf16});
+        b->Args({8, 1152, 1152, bf16});
+        b->Args({1, 1152, 1152, bf16});
+    }
+}) -> UseRealTime();
 
 /// Of tensors stored in bf16; so is the result.
 void gemm_stored(benchmark::State& state) {
@@ -190,15 +188,13 @@ void attention(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations() * 4 * heads * tokens * tokens * depth);
 }
-BENCHMARK(attention)
-    ->ArgNames({"heads", "tokens", "size", "bf16"})
-    ->Apply([](auto* b) {
-        for (const Index bf16 : {0, 1}) {
-            b->Args({12, 4352, 96, bf16});
-            b->Args({12, 4352, 64, bf16});
-            b->Args({12, 320, 64, bf16});
-        }
-    }) -> UseRealTime() -> Unit(benchmark::kMillisecond);
+BENCHMARK(attention)->ArgNames({"heads", "tokens", "size", "bf16"})->Apply([](auto* b) {
+    for (const Index bf16 : {0, 1}) {
+        b->Args({12, 4352, 96, bf16});
+        b->Args({12, 4352, 64, bf16});
+        b->Args({12, 320, 64, bf16});
+    }
+}) -> UseRealTime() -> Unit(benchmark::kMillisecond);
 
 void attention_backward(benchmark::State& state) {
     const Bf16Products products(state.range(1) == 1);

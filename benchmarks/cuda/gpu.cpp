@@ -105,10 +105,8 @@ void row_operations(DType dtype) {
     print("add " + type, seconds_of([&] { static_cast<void>(Cuda::binary(BinaryOp::add, x, g)); }), 3 * bytes, "TB/s");
     print("gelu " + type, seconds_of([&] { static_cast<void>(Cuda::unary({UnaryOp::gelu_tanh}, x)); }), 2 * bytes,
           "TB/s");
-    print("transposed copy " + type, seconds_of([&] {
-              static_cast<void>(Cuda::contiguous(Cuda::permute(x, {0, 2, 1})));
-          }),
-          2 * bytes, "TB/s");
+    print("transposed copy " + type,
+          seconds_of([&] { static_cast<void>(Cuda::contiguous(Cuda::permute(x, {0, 2, 1}))); }), 2 * bytes, "TB/s");
     print("modulated layer norm " + type,
           seconds_of([&] { static_cast<void>(Cuda::layer_norm(x, scale, scale, {.plus_one = true})); }), 2 * bytes,
           "TB/s");

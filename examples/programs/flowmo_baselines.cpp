@@ -183,8 +183,7 @@ void run(Arguments& a, const Spec& spec) {
     Tally whole, scan, thumbnail;
     std::size_t smallest_whole = unknown, smallest_scan = unknown;
     for (const Image& image : images) {
-        try_jpeg(
-            image, budget, [](const auto& jpeg) { return jpeg.size(); }, whole, smallest_whole);
+        try_jpeg(image, budget, [](const auto& jpeg) { return jpeg.size(); }, whole, smallest_whole);
         try_jpeg(image, budget, scan_bytes, scan, smallest_scan);
         try_thumbnail(image, budget, thumbnail);
     }

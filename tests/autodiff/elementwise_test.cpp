@@ -52,11 +52,10 @@ TEST_CASE("gradients of functions of two tensors, broadcast in all ways") {
                            [=](const auto& x) { return Tape::binary(op, x[0], x[1]); },
                            {random_handle(a, 4, 0.5, 2.0), random_handle(b, 5, 0.5, 2.0)});
         }
-        check_gradient(text(name_of(op), " of views"),
-                       [=](const auto& x) {
-                           return Tape::binary(op, Tape::permute(x[0], {1, 0}), Tape::slice(x[1], 1, 1, 3));
-                       },
-                       {random_handle({2, 3}, 6, 0.5, 2.0), random_handle({3, 4}, 7, 0.5, 2.0)});
+        check_gradient(
+            text(name_of(op), " of views"),
+            [=](const auto& x) { return Tape::binary(op, Tape::permute(x[0], {1, 0}), Tape::slice(x[1], 1, 1, 3)); },
+            {random_handle({2, 3}, 6, 0.5, 2.0), random_handle({3, 4}, 7, 0.5, 2.0)});
     }
     check_gradient("a tensor times itself", [](const auto& x) { return Tape::binary(BinaryOp::mul, x[0], x[0]); },
                    {random_handle({4}, 8)});

@@ -44,9 +44,7 @@ TEST_CASE("gradients through fused activations") {
     for (const Activation activation : {Activation::silu, Activation::gelu_tanh, Activation::gelu_erf}) {
         const GemmOptions options{.alpha = 0.8, .activation = activation};
         check_gradient(text("activation ", static_cast<int>(activation)),
-                       [=](const auto& x) {
-                           return Tape::gemm(x[0], Tape::permute(x[1], {1, 0}), x[2], options);
-                       },
+                       [=](const auto& x) { return Tape::gemm(x[0], Tape::permute(x[1], {1, 0}), x[2], options); },
                        {random_handle({2, 3, 4}, 54), random_handle({5, 4}, 55), random_handle({5}, 56)});
         check_gradient(text("activation without bias ", static_cast<int>(activation)),
                        [=](const auto& x) { return Tape::gemm(x[0], x[1], Tracked64{}, options); },
@@ -56,9 +54,7 @@ TEST_CASE("gradients through fused activations") {
 
 TEST_CASE("gradients of products of views") {
     check_gradient("transposed",
-                   [](const auto& x) {
-                       return Tape::gemm(Tape::permute(x[0], {1, 0}), x[1], Tracked64{}, {});
-                   },
+                   [](const auto& x) { return Tape::gemm(Tape::permute(x[0], {1, 0}), x[1], Tracked64{}, {}); },
                    {random_handle({4, 3}, 59), random_handle({4, 2}, 60)});
     check_gradient("heads",
                    [](const auto& x) {

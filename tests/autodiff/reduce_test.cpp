@@ -36,9 +36,6 @@ TEST_CASE("gradients of softmax") {
         check_gradient(text("log-softmax of ", e), [](const auto& x) { return Tape::log_softmax(x[0]); },
                        {random_handle(e, 23, -2, 2)});
     }
-    check_gradient("softmax of a view",
-                   [](const auto& x) {
-                       return Tape::softmax(Tape::permute(x[0], {1, 0}));
-                   },
+    check_gradient("softmax of a view", [](const auto& x) { return Tape::softmax(Tape::permute(x[0], {1, 0})); },
                    {random_handle({3, 4}, 24)});
 }

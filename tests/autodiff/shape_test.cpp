@@ -22,10 +22,7 @@ TEST_CASE("gradients of views") {
     check_gradient("reshape", [](const auto& v) { return square(Tape::reshape(v[0], {6, 4})); }, {x});
     check_gradient("permute", [](const auto& v) { return square(Tape::permute(v[0], {2, 0, 1})); }, {x});
     check_gradient("reshape of permute",
-                   [](const auto& v) {
-                       return square(Tape::reshape(Tape::permute(v[0], {2, 0, 1}), {3, 8}));
-                   },
-                   {x});
+                   [](const auto& v) { return square(Tape::reshape(Tape::permute(v[0], {2, 0, 1}), {3, 8})); }, {x});
     check_gradient("slice", [](const auto& v) { return square(Tape::slice(v[0], 1, 1, 3)); }, {x});
     check_gradient("empty slice", [](const auto& v) { return square(Tape::slice(v[0], 1, 1, 1)); }, {x});
     check_gradient("slice of slice",
@@ -79,13 +76,9 @@ TEST_CASE("gradients of concatenation") {
             e[axis] = length;
             parts.push_back(random_handle(e, static_cast<std::uint32_t>(36 + length)));
         }
-        check_gradient(
-            text("concat along ", axis), [=](const auto& v) { return square(join(v, axis)); }, parts);
+        check_gradient(text("concat along ", axis), [=](const auto& v) { return square(join(v, axis)); }, parts);
     }
-    check_gradient("the same tensor twice",
-                   [](const auto& v) {
-                       return square(join({v[0], v[0]}, 0));
-                   },
+    check_gradient("the same tensor twice", [](const auto& v) { return square(join({v[0], v[0]}, 0)); },
                    {random_handle({3}, 40)});
 }
 

@@ -103,9 +103,8 @@ TEST_CASE("batches, bias and activations") {
     }
     const Handle none = Cpu::empty({0, 50}, DType::f32);
     CHECK(with_rounding([&] { return Cpu::gemm(none, w, {}, {}); }).extents() == Extents{0, 41});
-    const Handle zero = with_rounding([&] {
-        return Cpu::gemm(Cpu::empty({5, 0}, DType::f32), Cpu::empty({0, 40}, DType::f32), {}, {});
-    });
+    const Handle zero = with_rounding(
+        [&] { return Cpu::gemm(Cpu::empty({5, 0}, DType::f32), Cpu::empty({0, 40}, DType::f32), {}, {}); });
     check(zero, Cpu::full({5, 40}, DType::f32, 0.0), 0.0);
 }
 

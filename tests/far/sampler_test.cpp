@@ -213,14 +213,10 @@ TEST_CASE("wrong input is named") {
     CHECK_THROWS_WITH_AS(sampler(with([&](auto& o) { o.guidance = nan; })),
                          "guidance: expected a finite number, found nan", Error);
     CHECK_THROWS_AS(sampler(with([](auto& o) { o.temperature = -1.0; })), Error);
-    CHECK_THROWS_WITH_AS(sampler(with([](auto& o) {
-                             o.levels = {0, 3, 3};
-                         })),
+    CHECK_THROWS_WITH_AS(sampler(with([](auto& o) { o.levels = {0, 3, 3}; })),
                          "levels: level 2 is 3, expected more than 3: levels must increase", Error);
-    CHECK_THROWS_WITH_AS(sampler(with([](auto& o) {
-                             o.levels = {0, 6};
-                         })),
-                         "levels: level 1 is 6, expected at most 5", Error);
+    CHECK_THROWS_WITH_AS(sampler(with([](auto& o) { o.levels = {0, 6}; })), "levels: level 1 is 6, expected at most 5",
+                         Error);
     CHECK_THROWS_WITH_AS(sampler(with([](auto& o) { o.steps = DiffusionSteps::constant(2000); })),
                          "diffusion steps: 2000 at autoregressive step 0, expected 1 to 1000", Error);
     const std::vector<Index> wrong{3, 10};

@@ -99,15 +99,10 @@ const std::vector<Writer>& writers() {
                  }
              });
          }},
-        {"safetensors", "old",
-         [](const io::Path& path) {
-             write_four(io::SafetensorsWriter(path, {{"step", "7"}}));
-         }},
+        {"safetensors", "old", [](const io::Path& path) { write_four(io::SafetensorsWriter(path, {{"step", "7"}})); }},
         {"PyTorch", "old", [](const io::Path& path) { write_four(io::TorchWriter(path)); }},
         {"NumPy", "old",
-         [](const io::Path& path) {
-             io::write_npy<float>(path, std::vector<float>(40'000, 0.5F), {200, 200});
-         }},
+         [](const io::Path& path) { io::write_npy<float>(path, std::vector<float>(40'000, 0.5F), {200, 200}); }},
         {"NumPy archive", "old",
          [](const io::Path& path) {
              io::NpzWriter writer(path);

@@ -255,10 +255,8 @@ TEST_CASE("what was written is read back") {
     CHECK(fs::file_size(folder / "a.npy") == 128 + 24);
     io::write_npy<float>(folder / "scalar.npy", std::span(floats).first(1), {});
     CHECK(io::NpyFile(folder / "scalar.npy").array().shape().empty());
-    CHECK(contains(error_text([&] {
-                       io::write_npy<float>(folder / "b.npy", floats, {3, 3});
-                   }),
-                   "24 bytes, expected 9"));
+    CHECK(
+        contains(error_text([&] { io::write_npy<float>(folder / "b.npy", floats, {3, 3}); }), "24 bytes, expected 9"));
     CHECK_FALSE(fs::exists(folder / "b.npy"));
 
     io::NpzWriter writer(folder / "a.npz");

@@ -121,9 +121,8 @@ TEST_CASE("element_count multiplies extents and notices what cannot be") {
     CHECK(io::element_count(Extents{Index{1} << 40, Index{1} << 40, 0}, "x") == 0);
     CHECK(io::element_count(Extents{0, Index{1} << 40, Index{1} << 40}, "x") == 0);
     CHECK(io::element_count(Extents{std::numeric_limits<Index>::max(), 1}, "x") == std::numeric_limits<Index>::max());
-    CHECK(error_text([] {
-              (void)io::element_count(Extents{Index{1} << 32, Index{1} << 31}, "x");
-          }) == "x: the number of elements exceeds 2^63 - 1");
+    CHECK(error_text([] { (void)io::element_count(Extents{Index{1} << 32, Index{1} << 31}, "x"); }) ==
+          "x: the number of elements exceeds 2^63 - 1");
     CHECK(error_text([] { (void)io::element_count(Extents{0, -2}, "x"); }) == "x: negative extent -2");
 }
 

@@ -125,9 +125,7 @@ TEST_CASE("misuse is an error and leaves no file") {
                        w.finish();
                    }),
                    "need a root"));
-    CHECK(contains(error([](auto& w) {
-                       w.template write_values<double>("a", std::vector<double>{1, 2});
-                   }),
+    CHECK(contains(error([](auto& w) { w.template write_values<double>("a", std::vector<double>{1, 2}); }),
                    "values of type F64 were not declared next"));
     CHECK(fs::is_empty(folder.path()));
 }

@@ -39,8 +39,7 @@ struct Nested {
 TEST_CASE("parameters are visited in order under dotted names; absent ones are not") {
     Nested<A> module;
     std::vector<std::string> names;
-    for_each_parameter(
-        module, [&](const auto& p) { names.push_back(p.name); }, "net");
+    for_each_parameter(module, [&](const auto& p) { names.push_back(p.name); }, "net");
     CHECK(names == std::vector<std::string>{"net.first.weight", "net.first.bias", "net.blocks.0.0.weight",
                                             "net.blocks.0.0.bias", "net.blocks.0.2.weight", "net.blocks.0.2.bias",
                                             "net.blocks.1.0.weight", "net.blocks.1.0.bias", "net.blocks.1.2.weight",

@@ -68,9 +68,7 @@ TEST_CASE("gradients through dropout") {
     for_each_parameter(block, [](const auto& p) { p.handle->node.reset(); });  // only the input is a variable
     for (const Index skip : {0, 1}) {
         check_gradient("block with dropout",
-                       [&](const auto& in) {
-                           return block(Sequence(in[0]), skip, {0.3, 0.3, 9}).handle();
-                       },
+                       [&](const auto& in) { return block(Sequence(in[0]), skip, {0.3, 0.3, 9}).handle(); },
                        {random_handle({1, 3, 8}, 2)});
     }
 }

@@ -259,8 +259,7 @@ TEST_CASE("output that does not arrive is no success, and closed streams are nev
     std::FILE* const err = std::tmpfile();
     REQUIRE(full != nullptr);
     const char* const words[] = {"demo"};
-    CHECK(run_program(
-              1, words, spec, [&] { std::fputs("lost", full); }, full, err) == 1);
+    CHECK(run_program(1, words, spec, [&] { std::fputs("lost", full); }, full, err) == 1);
     CHECK(run_program(
               1, words, spec,
               [&] {

@@ -106,4 +106,10 @@ class Process {
     return a;
 }
 
+/// Whether this build's programs have a configuration. Sanitizer builds compile the smallest one alone
+/// (FLOWFAR_PROGRAM_CONFIGS).
+[[nodiscard]] inline bool program_has(const std::string& program, const std::string& configuration) {
+    return run(program, {"--config", "?"}).err.find(configuration) != std::string::npos;
+}
+
 }  // namespace flowfar::testing

@@ -129,8 +129,7 @@ void check_upsample(DType dtype) {
     Maker<B> make(dtype, 603);
     const auto check = [&](const Twin<B>& x) {
         const Extents& e = x.extents();
-        agree<B>(
-            text("upsampling of ", e), make, 0.0, [](auto b, const auto& h) { return b.upsample_nearest2(h); }, x);
+        agree<B>(text("upsampling of ", e), make, 0.0, [](auto b, const auto& h) { return b.upsample_nearest2(h); }, x);
         agree<B>(
             text("backward of upsampling of ", e), make, approx::of(dtype, 4),
             [](auto b, const auto& g) { return b.upsample_nearest2_backward(g); },

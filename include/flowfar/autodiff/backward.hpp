@@ -67,8 +67,7 @@ template <class F, AnyTensor X, AnyTensor... Rest>
                 } else {
                     return PoolVector<typename B::Handle>{y.first.handle(), y.second.handle()};
                 }
-            }
-            (std::index_sequence_for<Rest...>{});
+            }(std::index_sequence_for<Rest...>{});
         };
         const auto out = checkpoint_handles<typename B::Inner>(run, {x.handle(), rest.handle()...});
         if constexpr (is_tensor<Result>) {

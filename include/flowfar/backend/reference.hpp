@@ -23,8 +23,8 @@ struct Reference : Views<Reference>, HostMemory<Reference>, Composite<Reference,
     [[nodiscard]] static bool available() { return true; }
 
     static std::shared_ptr<std::byte> allocate(std::size_t bytes) {
-        return {static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64})),
-                [](std::byte* p) { ::operator delete (p, std::align_val_t{64}); }};
+        return {static_cast<std::byte*>(::operator new(bytes, std::align_val_t{64})),
+                [](std::byte* p) { ::operator delete(p, std::align_val_t{64}); }};
     }
     template <class F>
     static void parallel(Index count, Index /*grain*/, F&& f) {

@@ -28,9 +28,7 @@ struct ElementOf {
     using type = float;
 };
 template <class Model>
-requires requires {
-    typename Model::Element;
-}
+    requires requires { typename Model::Element; }
 struct ElementOf<Model> {
     using type = typename Model::Element;
 };
@@ -59,10 +57,10 @@ template <class Model>
 ///
 ///     const auto lpips = load<Lpips<Vgg16<Cpu>>>("vgg16-397923af.pth", "vgg.pth");
 template <class Model>
-requires requires(Model& model) {
-    model.network;
-    model.weights;
-}
+    requires requires(Model& model) {
+        model.network;
+        model.weights;
+    }
 [[nodiscard]] Model load(const io::Path& network, const io::Path& weights) {
     Model model;
     io::load_published(model.network, network);

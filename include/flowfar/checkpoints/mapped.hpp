@@ -19,9 +19,7 @@ namespace flowfar::io {
 /// process's copy of the pages concerned, not the file. Gives the number of bytes that were not copied. A
 /// process that shortens the file while it is in use causes SIGBUS (see `MappedFile`).
 template <class Model>
-requires requires(std::byte* memory) {
-    Model::Backend::borrow(memory, Extents(), DType::f32, nullptr);
-}
+    requires requires(std::byte* memory) { Model::Backend::borrow(memory, Extents(), DType::f32, nullptr); }
 std::uint64_t map_parameters(Model& model, const Path& path, const std::string& prefix = "") {
     const auto targets = parameters(model);
     const auto file = std::make_shared<const SafetensorsFile>(MappedFile(path, Access::change_copy));

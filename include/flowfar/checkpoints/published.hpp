@@ -189,9 +189,7 @@ void load_folded(Network& network, const File& file) {
 /// names that are missing, unexpected or of other extents, and where the file should come from; then nothing has been
 /// changed.
 template <class Network, class File>
-requires requires(const File& f) {
-    f.names();
-}
+    requires requires(const File& f) { f.names(); }
 void load_published(Network& network, const File& file) {
     detail::explained<Network>([&] { detail::load_folded(network, file); });
 }

@@ -120,9 +120,7 @@ using LoadProgress = std::function<void(std::uint64_t done, std::uint64_t total)
 /// SafetensorsFile or TorchCheckpoint, or has their names, contains, at and path. Tensors are loaded one by one, and
 /// what was read is released, so that memory holds the model and one tensor.
 template <class Model, class File>
-requires requires(const File& f) {
-    f.names();
-}
+    requires requires(const File& f) { f.names(); }
 void load_parameters(Model& model, const File& file, const std::string& prefix = "",
                      const LoadProgress& progress = {}) {
     const auto targets = parameters(model);

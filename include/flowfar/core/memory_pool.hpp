@@ -35,7 +35,7 @@ class Pool {
                 return block;
             }
         }
-        return ::operator new (std::size_t{smallest} << i);
+        return ::operator new(std::size_t{smallest} << i);
     }
     static void release(void* memory, std::size_t bytes) noexcept {
         const std::size_t i = class_of(bytes);

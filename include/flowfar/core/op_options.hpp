@@ -52,9 +52,7 @@ struct GemmOptions {
 
 /// Whether a backend can give the input of linear layers in the form that its products read.
 template <class B>
-inline constexpr bool packs_linear_inputs = requires {
-    requires B::packs_linear_inputs;
-};
+inline constexpr bool packs_linear_inputs = requires { requires B::packs_linear_inputs; };
 
 /// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `pack_result` is
 /// that of GemmOptions.

@@ -177,9 +177,7 @@ struct LinearOperand<PackedInput<X>> {
 
 /// What linear layers read: a tensor or a PackedInput.
 template <class X>
-concept AnyLinearInput = requires {
-    typename detail::LinearOperand<X>::Tensor;
-};
+concept AnyLinearInput = requires { typename detail::LinearOperand<X>::Tensor; };
 
 namespace detail {
 

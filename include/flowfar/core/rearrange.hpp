@@ -40,8 +40,7 @@ template <AnyTensor X>
     constexpr int rank = X::Shape::rank;
     return [&]<std::size_t... Axis>(std::index_sequence<Axis...>) {
         return permute<(Axis + 2 < rank ? Axis : static_cast<std::size_t>(2 * rank - 3) - Axis)...>(x);
-    }
-    (std::make_index_sequence<static_cast<std::size_t>(rank)>{});
+    }(std::make_index_sequence<static_cast<std::size_t>(rank)>{});
 }
 
 /// Elements [begin, end) of one axis, whose extent becomes dyn.

@@ -32,7 +32,8 @@ class Tensor {
 
     /// The same tensor under a shape that knows more or less about it; what becomes static is checked.
     template <class Other>
-    requires(compatible_shapes<S, Other>()) Tensor(const Tensor<B, Other, T>& other) : handle_(other.handle()) {
+        requires(compatible_shapes<S, Other>())
+    Tensor(const Tensor<B, Other, T>& other) : handle_(other.handle()) {
         if (handle_.defined()) {
             check_extents<S>(B::extents(handle_), "Tensor");
         }
@@ -44,11 +45,15 @@ class Tensor {
     [[nodiscard]] static Tensor zeros(const Extents& extents) { return full(extents, 0.0); }
     /// With run-time extents for each dyn of the shape only, for example `Images::full(1.0, batch)`.
     template <std::floating_point Value, std::integral... Dynamic>
-    [[nodiscard]] static Tensor full(Value value, Dynamic... dynamic) requires(sizeof...(Dynamic) == S::dynamic) {
+    [[nodiscard]] static Tensor full(Value value, Dynamic... dynamic)
+        requires(sizeof...(Dynamic) == S::dynamic)
+    {
         return full(extents_of<S>(dynamic...), static_cast<double>(value));
     }
     template <std::integral... Dynamic>
-    [[nodiscard]] static Tensor zeros(Dynamic... dynamic) requires(sizeof...(Dynamic) == S::dynamic) {
+    [[nodiscard]] static Tensor zeros(Dynamic... dynamic)
+        requires(sizeof...(Dynamic) == S::dynamic)
+    {
         return zeros(extents_of<S>(dynamic...));
     }
     /// Copies row-major host data; throws unless there are exactly as many elements as the extents say.

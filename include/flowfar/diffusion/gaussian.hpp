@@ -186,10 +186,10 @@ struct DdpmSchedule {
 
     /// From a type such as `Ddpm<1000, Cosine>`.
     template <class Process>
-    requires requires {
-        Process::betas;
-        Process::timestep_map;
-    }
+        requires requires {
+            Process::betas;
+            Process::timestep_map;
+        }
     explicit DdpmSchedule(Process /*process*/)
         : DdpmSchedule({Process::betas.begin(), Process::betas.end()},
                        {Process::timestep_map.begin(), Process::timestep_map.end()}) {}

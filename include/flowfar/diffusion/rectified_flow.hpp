@@ -56,9 +56,7 @@ enum class TimeDistribution : std::uint8_t { thick_tailed, logit_normal, uniform
 }
 
 template <class Distribution>
-requires requires(Random& random) {
-    Distribution::draw(random);
-}
+    requires requires(Random& random) { Distribution::draw(random); }
 [[nodiscard]] double draw_time(Distribution /*policy*/, Random& random) {
     return Distribution::draw(random);
 }

@@ -18,18 +18,18 @@ namespace flowfar {
 /// numbers of a seed, if there are any to make. `limit` bounds the absolute values of latents; 0 says that there is no
 /// bound.
 template <class K>
-concept LatentTokenizer = requires(const K& k, const typename K::Images& images,
-                                   const typename K::Statistics& statistics, const typename K::Latents& latents,
-                                   std::uint64_t seed) {
-    { K::name } -> std::convertible_to<std::string_view>;
-    { K::image_size } -> std::convertible_to<Index>;
-    { K::channels } -> std::convertible_to<Index>;
-    { K::side } -> std::convertible_to<Index>;
-    { K::limit } -> std::convertible_to<double>;
-    { k.statistics(images) } -> std::same_as<typename K::Statistics>;
-    { k.draw(statistics, seed) } -> std::same_as<typename K::Latents>;
-    { k.decode(latents) } -> std::same_as<typename K::Images>;
-};
+concept LatentTokenizer =
+    requires(const K& k, const typename K::Images& images, const typename K::Statistics& statistics,
+             const typename K::Latents& latents, std::uint64_t seed) {
+        { K::name } -> std::convertible_to<std::string_view>;
+        { K::image_size } -> std::convertible_to<Index>;
+        { K::channels } -> std::convertible_to<Index>;
+        { K::side } -> std::convertible_to<Index>;
+        { K::limit } -> std::convertible_to<double>;
+        { k.statistics(images) } -> std::same_as<typename K::Statistics>;
+        { k.draw(statistics, seed) } -> std::same_as<typename K::Latents>;
+        { k.decode(latents) } -> std::same_as<typename K::Images>;
+    };
 
 /// Pixels as latents: 3 channels, multiplied by 2, because photos in [−1, 1] deviate by about ½ (CIFAR-10: 0.50). A
 /// configuration's patch size makes tokens of more than one pixel.

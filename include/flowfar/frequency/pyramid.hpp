@@ -83,8 +83,7 @@ struct FrequencyPyramid {
     [[nodiscard]] static std::array<X, count> decompose(const X& x) {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
             return std::array<X, count>{Filter::apply(x, levels[I])...};
-        }
-        (std::make_index_sequence<count>{});
+        }(std::make_index_sequence<count>{});
     }
 };
 

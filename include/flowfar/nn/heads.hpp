@@ -25,7 +25,7 @@ template <Index Count, AnyTensor X>
         const auto one = slice<2, Which, Which + 1>(five);
         return permute<0, 2, 1, 3>(reshape<dyn, dyn, Count, size>(one, batch, tokens));
     };
-    return Heads<Split>{part.template operator()<0>(), part.template operator()<1>(), part.template operator()<2>()};
+    return Heads<Split> { part.template operator()<0>(), part.template operator()<1>(), part.template operator()<2>() };
 }
 
 /// [batch, heads, tokens, size] → [batch, tokens, heads·size].

@@ -24,8 +24,7 @@ struct Modulation {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
             return std::array<Vector, sizeof...(I)>{
                 slice<1, static_cast<Index>(I) * Width, static_cast<Index>(I + 1) * Width>(all)...};
-        }
-        (std::make_index_sequence<static_cast<std::size_t>(Chunks)>{});
+        }(std::make_index_sequence<static_cast<std::size_t>(Chunks)>{});
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {

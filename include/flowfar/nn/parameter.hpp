@@ -34,10 +34,14 @@ struct ParameterRef {
         }
     }
     /// The collected gradient; undefined if none arrived.
-    [[nodiscard]] H gradient() const requires is_autodiff<B> {
+    [[nodiscard]] H gradient() const
+        requires is_autodiff<B>
+    {
         return handle->node == nullptr ? H{} : handle->node->gradient;
     }
-    void clear_gradient() const requires is_autodiff<B> {
+    void clear_gradient() const
+        requires is_autodiff<B>
+    {
         if (handle->node != nullptr) {
             static_cast<void>(handle->node->take_gradient());
         }
@@ -80,8 +84,7 @@ template <class Module>
 [[nodiscard]] auto parameters(Module& module, const std::string& prefix = "") {
     using B = typename std::remove_const_t<Module>::Backend;
     std::vector<ParameterRef<B>> out;
-    for_each_parameter(
-        module, [&](ParameterRef<B> p) { out.push_back(std::move(p)); }, prefix);
+    for_each_parameter(module, [&](ParameterRef<B> p) { out.push_back(std::move(p)); }, prefix);
     return out;
 }
 

@@ -49,8 +49,7 @@ struct Sequential {
     static void visit(Self& self, V&& v) {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
             (visit_layer(text(I), std::get<I>(self.layers), v), ...);
-        }
-        (std::index_sequence_for<Layers...>{});
+        }(std::index_sequence_for<Layers...>{});
     }
 
    private:

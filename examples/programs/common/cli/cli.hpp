@@ -46,8 +46,8 @@ class Spec {
     /// `--name VALUE` or `--name=VALUE`. A std::vector takes a comma-separated list; a std::optional stays empty unless
     /// the option is given.
     template <class T>
-    requires OptionScalar<typename detail::OptionValue<T>::Scalar> OptionHandle<T> option(const std::string& name,
-                                                                                          T& value, std::string help) {
+        requires OptionScalar<typename detail::OptionValue<T>::Scalar>
+    OptionHandle<T> option(const std::string& name, T& value, std::string help) {
         OptionHandle<T> handle = declare(options_, "--" + name, value, std::move(help));
         if (options_.back().list) {
             options_.back().placeholder += ",...";
@@ -58,9 +58,8 @@ class Spec {
     /// A word known by its place, required unless the handle says optional(). A std::vector takes all the remaining
     /// words and must come last.
     template <class T>
-    requires OptionScalar<typename detail::OptionValue<T>::Scalar> OptionHandle<T> positional(const std::string& name,
-                                                                                              T& value,
-                                                                                              std::string help) {
+        requires OptionScalar<typename detail::OptionValue<T>::Scalar>
+    OptionHandle<T> positional(const std::string& name, T& value, std::string help) {
         OptionHandle<T> handle = declare(positionals_, name, value, std::move(help));
         return handle.required();
     }

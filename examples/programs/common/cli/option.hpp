@@ -84,7 +84,8 @@ inline std::string shown(const std::string& value) {
     return value;
 }
 template <class T>
-requires std::is_arithmetic_v<T> std::string shown(T value) {
+    requires std::is_arithmetic_v<T>
+std::string shown(T value) {
     return text(value);
 }
 template <class T>
@@ -260,7 +261,9 @@ class OptionHandle {
         return *this;
     }
     /// The value must be one of these words.
-    OptionHandle& choices(std::vector<std::string> words) requires std::same_as<Scalar, std::string> {
+    OptionHandle& choices(std::vector<std::string> words)
+        requires std::same_as<Scalar, std::string>
+    {
         constraint_->choices = std::move(words);
         return *this;
     }

@@ -32,8 +32,8 @@ class FolderLock {
                 fail(folder.string(), ": another run writes here (", holder.empty() ? "unknown" : holder,
                      "); wait for its end or choose another folder");
             }
-            struct stat own {};
-            struct stat named {};
+            struct stat own{};
+            struct stat named{};
             if (::fstat(file_, &own) == 0 && ::stat(path_.c_str(), &named) == 0 && own.st_ino == named.st_ino) {
                 break;
             }

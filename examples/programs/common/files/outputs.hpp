@@ -26,7 +26,7 @@ inline void check_place(const std::filesystem::path& folder, const std::string& 
     require(std::filesystem::exists(folder, ignored), what, ": there is no folder ", folder.string());
     require(std::filesystem::is_directory(folder, ignored), what, ": ", folder.string(), " is no folder");
     require(::access(folder.c_str(), W_OK | X_OK) == 0, what, ": no permission to write to ", folder.string());
-    struct statvfs room {};
+    struct statvfs room{};
     if (::statvfs(folder.c_str(), &room) == 0) {
         constexpr std::uint64_t least = 1 << 16;
         require((room.f_flag & ST_RDONLY) == 0, what, ": ", folder.string(),

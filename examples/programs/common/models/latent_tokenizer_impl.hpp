@@ -51,7 +51,7 @@ class TokenizerOf final : public AnyTokenizer {
     }
 
    private:
-    static constexpr bool has_scale = requires(K & k) { k.set_scale(1.0); };
+    static constexpr bool has_scale = requires(K& k) { k.set_scale(1.0); };
 
     template <class X>
     static X tensor(const std::vector<float>& values) {

@@ -173,7 +173,7 @@ class OutputFile {
 /// Calls `writer(OutputFile&)` and then replaces `path` with what it wrote. If anything throws, the old file (or its
 /// absence) is untouched and no temporary file remains.
 template <class Writer>
-requires std::invocable<Writer, OutputFile&>
+    requires std::invocable<Writer, OutputFile&>
 void write_atomically(const Path& path, Writer&& writer) {
     OutputFile file(path);
     std::forward<Writer>(writer)(file);

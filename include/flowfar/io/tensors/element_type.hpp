@@ -49,7 +49,7 @@ inline constexpr std::array<ElementType, 21> element_types{{
 }};
 
 /// The type whose `field` is `name`, or null.
-[[nodiscard]] constexpr const ElementType* find_element_type(std::string_view ElementType::*field,
+[[nodiscard]] constexpr const ElementType* find_element_type(std::string_view ElementType::* field,
                                                              std::string_view name) {
     const auto* found = std::ranges::find(element_types, name, field);
     return name.empty() || found == element_types.end() ? nullptr : found;

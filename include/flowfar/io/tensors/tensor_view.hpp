@@ -69,9 +69,9 @@ inline constexpr bool is_float_element =
 
 /// Values convert without surprises: any float type to float or double, any integer type to Index, else only to itself.
 template <class From, class To>
-inline constexpr bool converts = std::same_as<From, To> ||
-                                 (is_float_element<From> && (std::same_as<To, float> || std::same_as<To, double>)) ||
-                                 (!is_float_element<From> && std::same_as<To, Index>);
+inline constexpr bool converts =
+    std::same_as<From, To> || (is_float_element<From> && (std::same_as<To, float> || std::same_as<To, double>)) ||
+    (!is_float_element<From> && std::same_as<To, Index>);
 
 template <class To, class From>
 To convert_element(From value) {

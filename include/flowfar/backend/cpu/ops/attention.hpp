@@ -93,9 +93,7 @@ FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& 
                                                                   double scale, MaskKind mask) {
     return cpu::route(
         [=](const Handle& hq, const Handle& hk, const Handle& hv, const Handle& output, const Handle& log_sum_exp,
-            const Handle& hg) {
-            return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask);
-        },
+            const Handle& hg) { return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask); },
         [&] { return Reference::attention_backward(q, k, v, y, g, scale, mask); }, q, k, v, y.output, y.log_sum_exp, g);
 }
 

@@ -41,9 +41,7 @@ class FlushSubnormals {
         asm volatile("stmxcsr %0" : "=m"(word) : : "memory");
         return word;
     }
-    static void set_control(Word word) {
-        asm volatile("ldmxcsr %0" : : "m"(word) : "memory");
-    }
+    static void set_control(Word word) { asm volatile("ldmxcsr %0" : : "m"(word) : "memory"); }
 #elif defined(__aarch64__)
     using Word = std::uint64_t;
     static constexpr Word flush = Word{1} << 24;  // FPCR.FZ
@@ -52,15 +50,11 @@ class FlushSubnormals {
         asm volatile("mrs %0, fpcr" : "=r"(word) : : "memory");
         return word;
     }
-    static void set_control(Word word) {
-        asm volatile("msr fpcr, %0" : : "r"(word) : "memory");
-    }
+    static void set_control(Word word) { asm volatile("msr fpcr, %0" : : "r"(word) : "memory"); }
 #else
     using Word = std::uint32_t;
     static constexpr Word flush = 0;
-    [[nodiscard]] static Word control() {
-        return 0;
-    }
+    [[nodiscard]] static Word control() { return 0; }
     static void set_control(Word /*word*/) {}
 #endif
 

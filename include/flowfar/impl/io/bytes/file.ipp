@@ -74,7 +74,7 @@ inline constexpr auto crc_tables = make_crc_tables();
 FLOWFAR_INLINE MappedFile::MappedFile(const Path& path, Access access) : path_(path) {
     // Without O_NONBLOCK, opening a pipe would wait for its other end.
     const detail::Descriptor file = detail::open_for_reading(path, O_NONBLOCK);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.number(), &status) != 0) {
         detail::fail_with_errno(path, "inspect");
     }
@@ -108,7 +108,7 @@ FLOWFAR_INLINE void MappedFile::release(std::span<const std::byte> part) const {
 
 FLOWFAR_INLINE OutputFile::OutputFile(const Path& path) : path_(path) {
     path_ = detail::through_links(path);
-    struct stat status {};
+    struct stat status{};
     const bool exists = ::stat(path_.c_str(), &status) == 0;
     require(!exists || S_ISREG(status.st_mode), path.string(), ": cannot write: not a regular file");
     // Nobody may open the new file who could not open the old one: so it is the owner's alone at first.
@@ -185,8 +185,8 @@ FLOWFAR_INLINE void OutputFile::create_temporary(::mode_t mode) {
 }
 
 FLOWFAR_INLINE bool OutputFile::has_name(const detail::Descriptor& file, const Path& path) {
-    struct stat own {};
-    struct stat named {};
+    struct stat own{};
+    struct stat named{};
     return ::fstat(file.number(), &own) == 0 && ::lstat(path.c_str(), &named) == 0 && S_ISREG(named.st_mode) &&
            own.st_dev == named.st_dev && own.st_ino == named.st_ino;
 }

@@ -64,8 +64,7 @@ FLOWFAR_INLINE Path WeightsFile::path() const {
 }
 
 FLOWFAR_INLINE const std::vector<std::string>& WeightsFile::names() const {
-    return std::visit(
-        [](const auto& file) -> const auto& { return file.names(); }, file_);
+    return std::visit([](const auto& file) -> const auto& { return file.names(); }, file_);
 }
 
 FLOWFAR_INLINE bool WeightsFile::contains(const std::string& name) const {

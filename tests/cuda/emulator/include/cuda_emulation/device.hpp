@@ -134,7 +134,7 @@ class Device {
             return nullptr;
         }
         // No rounding, so that the address sanitizer sees the end; the alignment is the device's.
-        void* const block = ::operator new (bytes, std::align_val_t{256});
+        void* const block = ::operator new(bytes, std::align_val_t{256});
         std::memset(block, 0xFF, bytes);
         blocks_[block] = {bytes, pool};
         used_ += bytes;
@@ -155,7 +155,7 @@ class Device {
             found->second.pool->used -= found->second.bytes;
         }
         blocks_.erase(found);
-        ::operator delete (block, std::align_val_t{256});
+        ::operator delete(block, std::align_val_t{256});
         return true;
     }
     [[nodiscard]] std::size_t used() const { return used_; }

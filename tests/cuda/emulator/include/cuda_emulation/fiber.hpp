@@ -51,12 +51,8 @@ class Stack {
         }
     }
 
-    [[nodiscard]] std::byte* bottom() const {
-        return base_ + guard;
-    }
-    [[nodiscard]] std::byte* top() const {
-        return base_ + guard + size;
-    }
+    [[nodiscard]] std::byte* bottom() const { return base_ + guard; }
+    [[nodiscard]] std::byte* top() const { return base_ + guard + size; }
 
    private:
     static constexpr std::size_t guard = 4096;

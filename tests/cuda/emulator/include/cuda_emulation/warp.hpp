@@ -69,8 +69,7 @@ inline void __syncthreads(const char* file = __builtin_FILE(), int line = __buil
     cuda_emulation::Block::current().barrier(file, line);
 }
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFU) {
-    cuda_emulation::Block::current().meet(
-        "__syncwarp", [](std::array<void*, 32>&, unsigned) {}, mask, nullptr);
+    cuda_emulation::Block::current().meet("__syncwarp", [](std::array<void*, 32>&, unsigned) {}, mask, nullptr);
 }
 [[nodiscard]] inline unsigned __ballot_sync(unsigned mask, int predicate) {
     cuda_emulation::Vote mine{predicate != 0, 0};

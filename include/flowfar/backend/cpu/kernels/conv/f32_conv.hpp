@@ -77,8 +77,7 @@ class F32Conv : public ImageConv {
     using Tile = void (*)(const F32Conv&, const float*, const float*, const float*, const float*, float*, bool);
     static constexpr auto tiles_of_rows = []<int... R>(std::integer_sequence<int, R...>) {
         return std::array<Tile, sizeof...(R)>{&tile<R + 1>...};
-    }
-    (std::make_integer_sequence<int, most_rows>{});
+    }(std::make_integer_sequence<int, most_rows>{});
 
     /// One channel's plane as lines with their margins.
     void pack_plane(const float* from, float* to) const {

@@ -321,9 +321,7 @@ struct Bf16Kernel {
         });
     }
 #if defined(__linux__)
-    [[nodiscard]] static bool has_tiles() {
-        return bf16_product::AmxTiles::available();
-    }
+    [[nodiscard]] static bool has_tiles() { return bf16_product::AmxTiles::available(); }
     /// What sums [rows][32] in tile registers stand for; in `room` unless they are that themselves.
     FLOWFAR_AVX512_BF16 static const float* to_floats(const float* sums, Index rows, const bf16_product::Pair* /*left*/,
                                                       const bf16_product::Pair* /*panel*/, Index /*inner*/, float alpha,

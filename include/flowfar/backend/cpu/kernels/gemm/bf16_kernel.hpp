@@ -126,9 +126,8 @@ FLOWFAR_AVX512_BF16 void tile(const Pair* a, Index stride, const Pair* panel, In
 template <class F>
 [[nodiscard]] constexpr auto tile_table(F f) {
     return [&]<int... R>(std::integer_sequence<int, R...>) {
-        return std::array{f.template operator()<R + 1>()...};
-    }
-    (std::make_integer_sequence<int, tile_rows>{});
+        return std::array { f.template operator()<R + 1>()... };
+    }(std::make_integer_sequence<int, tile_rows>{});
 }
 /// Calls f(first row, tile) for as many tiles of a table as rows need, of heights as equal as possible.
 template <class Table, class F>

@@ -89,7 +89,7 @@ void for_each_task(Index count, F&& f) {
 /// Rows of c per task of a large product: with `column_block()` columns they stay in the second-level cache while the
 /// blocks of `depth_block` products are added to them.
 template <class Isa>
-inline constexpr Index task_rows = 280 / tile_rows<Isa>* tile_rows<Isa>;
+inline constexpr Index task_rows = 280 / tile_rows<Isa> * tile_rows<Isa>;
 
 /// A large product: b is packed once for all tasks.
 template <class Isa>

@@ -66,8 +66,8 @@ template <class Isa>
 inline constexpr int tile_rows = tallest<Isa>(2);
 /// Elements of the largest tile.
 template <class Isa>
-inline constexpr Index tile_floats = std::max({2 * tallest<Isa>(2), 4 * tallest<Isa>(4), 8 * tallest<Isa>(8)}) *
-                                     static_cast<int>(Isa::lanes);
+inline constexpr Index tile_floats =
+    std::max({2 * tallest<Isa>(2), 4 * tallest<Isa>(4), 8 * tallest<Isa>(8)}) * static_cast<int>(Isa::lanes);
 
 template <class Isa, int Vectors, int... R>
 [[nodiscard]] constexpr std::array<Tile, sizeof...(R)> make_tiles(std::integer_sequence<int, R...>) {

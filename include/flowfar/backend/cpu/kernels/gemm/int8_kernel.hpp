@@ -212,15 +212,9 @@ struct Int8Kernel {
 #endif
     static constexpr int copy_kind = 1;
 
-    [[nodiscard]] static Index left_words(Index inner) {
-        return int8_product::left_words(inner);
-    }
-    [[nodiscard]] static Index panel_words(Index inner) {
-        return int8_product::panel_words(inner);
-    }
-    [[nodiscard]] static Index words(Index inner) {
-        return int8_product::quad_count(inner);
-    }
+    [[nodiscard]] static Index left_words(Index inner) { return int8_product::left_words(inner); }
+    [[nodiscard]] static Index panel_words(Index inner) { return int8_product::panel_words(inner); }
+    [[nodiscard]] static Index words(Index inner) { return int8_product::quad_count(inner); }
     template <class T>
     static void pack_left(const bf16_product::View<T>& a, Index rows, Index inner, std::uint32_t* to) {
         int8_product::pack_left(a, rows, inner, to);
@@ -231,9 +225,7 @@ struct Int8Kernel {
         int8_product::pack_panel(b, column, columns, inner, to);
     }
 #if defined(__linux__)
-    [[nodiscard]] static bool has_tiles() {
-        return bf16_product::AmxTiles::available_for_bytes();
-    }
+    [[nodiscard]] static bool has_tiles() { return bf16_product::AmxTiles::available_for_bytes(); }
 #endif
     static const float* to_floats(const Sum* sums, Index rows, const std::uint32_t* left, const std::uint32_t* panel,
                                   Index inner, float alpha, float* room) {

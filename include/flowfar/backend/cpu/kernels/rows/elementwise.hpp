@@ -194,9 +194,9 @@ struct Elementwise {
             } else {
                 const auto a = static_cast<float>(op.a);
                 const auto b = static_cast<float>(op.b);
-                parallel_elements(
-                    x.count(), [=](Index i)
-                                   __attribute__((always_inline)) { to[i] = UnaryFunctor<Op>::forward(in[i], a, b); });
+                parallel_elements(x.count(), [=](Index i) __attribute__((always_inline)) {
+                    to[i] = UnaryFunctor<Op>::forward(in[i], a, b);
+                });
             }
         });
         return out;
@@ -218,10 +218,9 @@ struct Elementwise {
             } else {
                 const auto a = static_cast<float>(op.a);
                 const auto b = static_cast<float>(op.b);
-                parallel_elements(
-                    g.count(), [=](Index i) __attribute__((always_inline)) {
-                        to[i] = UnaryFunctor<Op>::backward(in[i], result[i], cotangent[i], a, b);
-                    });
+                parallel_elements(g.count(), [=](Index i) __attribute__((always_inline)) {
+                    to[i] = UnaryFunctor<Op>::backward(in[i], result[i], cotangent[i], a, b);
+                });
             }
         });
         return out;
@@ -257,14 +256,12 @@ struct Elementwise {
     static Handle binary_backward(const Handle& out, BinaryOp op, bool first, const Handle& a, const Handle& b,
                                   const Handle& y, const Handle& g) {
         visit_binary(op, [&]<BinaryOp Op>() {
-            parallel_elements(
-                g.count(), [
-                    first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(), pg = g.data<float>(),
-                    po = out.data<float>()
-                ](Index i) __attribute__((always_inline)) {
-                    po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
-                                  : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
-                });
+            parallel_elements(g.count(),
+                              [first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(),
+                               pg = g.data<float>(), po = out.data<float>()](Index i) __attribute__((always_inline)) {
+                                  po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
+                                                : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
+                              });
         });
         return out;
     }
@@ -346,7 +343,7 @@ struct Elementwise {
                 }
             });
         } else if (are(strides, std::array<Index, 3>{1, 1, 0})) {
-            with_instructions([ =, constant = *y ]() __attribute__((always_inline)) {
+            with_instructions([=, constant = *y]() __attribute__((always_inline)) {
                 for (Index i = 0; i < n; ++i) {
                     o[i] = BinaryFunctor<Op>::forward(x[i], constant);
                 }

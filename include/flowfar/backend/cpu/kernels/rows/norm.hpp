@@ -43,9 +43,8 @@ struct Norm {
                 }
 #endif
             };
-            with_instructions([&]() __attribute__((always_inline)) {
-                for_each_row<1>(x.extents(), {&x.layout}, begin, end, row);
-            });
+            with_instructions(
+                [&]() __attribute__((always_inline)) { for_each_row<1>(x.extents(), {&x.layout}, begin, end, row); });
         });
     }
 
@@ -124,9 +123,7 @@ struct Norm {
     }
 
    private:
-    static Index grain(Index columns) {
-        return std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1));
-    }
+    static Index grain(Index columns) { return std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1)); }
 
     struct Statistics {
         float mean;
@@ -135,13 +132,10 @@ struct Norm {
     [[gnu::always_inline]] static inline Statistics statistics(const float* x, Index count, double epsilon,
                                                                bool center) {
         const auto n = static_cast<float>(count);
-        const auto value = [x](Index i) __attribute__((always_inline)) {
-            return x[i];
-        };
+        const auto value = [x](Index i) __attribute__((always_inline)) { return x[i]; };
         const float mean = center ? sum_of(count, value) / n : 0.0F;
-        const auto deviation = [ x, mean ](Index i) __attribute__((always_inline)) {
-            return (x[i] - mean) * (x[i] - mean);
-        };
+        const auto deviation = [x, mean](Index i)
+                                   __attribute__((always_inline)) { return (x[i] - mean) * (x[i] - mean); };
         const float square = sum_of(count, deviation);
         return {mean, 1.0F / std::sqrt(square / n + static_cast<float>(epsilon))};
     }
@@ -235,12 +229,8 @@ struct Norm {
                 dx[i] = g[i] * (gain[i] + extra);
             }
         }
-        const auto h = [dx](Index i) __attribute__((always_inline)) {
-            return dx[i];
-        };
-        const auto hn = [ dx, x, mean ](Index i) __attribute__((always_inline)) {
-            return dx[i] * (x[i] - mean);
-        };
+        const auto h = [dx](Index i) __attribute__((always_inline)) { return dx[i]; };
+        const auto hn = [dx, x, mean](Index i) __attribute__((always_inline)) { return dx[i] * (x[i] - mean); };
         const float mean_h = center ? sum_of(columns, h) / count : 0.0F;
         const float mean_hn = sum_of(columns, hn) * rstd / count;
         for (Index i = 0; i < columns; ++i) {

@@ -93,7 +93,7 @@ struct Reduce {
         constexpr Index lanes = 32;
         std::array<float, lanes> parts;
         const Index whole = count / lanes * lanes;
-        with_instructions([&, out = parts.data() ]() __attribute__((always_inline)) {
+        with_instructions([&, out = parts.data()]() __attribute__((always_inline)) {
             float side[lanes];
             for (Index lane = 0; lane < lanes; ++lane) {
                 side[lane] = start<Op>;
@@ -135,7 +135,7 @@ struct Reduce {
         for (Index first = 0; first < middle; first += 64) {
             const Index last = std::min(first + 64, middle);
             piece.fill(start<Op>);
-            with_instructions([&, data = piece.data() ]() __attribute__((always_inline)) {
+            with_instructions([&, data = piece.data()]() __attribute__((always_inline)) {
                 float* const __restrict sums = data;
                 for (Index m = first; m < last; ++m) {
                     const float* const in = x + m * stride;

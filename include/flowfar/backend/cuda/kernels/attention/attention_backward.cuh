@@ -18,7 +18,7 @@ struct AttentionBackward {
     HeadRows<const T> output;    // [batch, heads, queries, width]
     HeadRows<const T> gradient;  // [batch, heads, queries, width]
     const float* log_sum_exp;    // [batch, heads, queries]
-    float* row_dots;  // [batch, heads, queries]: Σ gradient ∘ output, written by launch_attention_row_dots
+    float* row_dots;             // [batch, heads, queries]: Σ gradient ∘ output, written by launch_attention_row_dots
     HeadRows<T> query_gradient;
     HeadRows<T> key_gradient;
     HeadRows<T> value_gradient;

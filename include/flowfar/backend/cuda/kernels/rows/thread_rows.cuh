@@ -141,7 +141,7 @@ template <class Row>
 inline constexpr int rows_per_block = Row::threads < 128 ? 128 / Row::threads : 1;
 
 template <class Row>
-inline constexpr int row_threads = Row::threads* rows_per_block<Row>;
+inline constexpr int row_threads = Row::threads * rows_per_block<Row>;
 
 template <class Row>
 [[nodiscard]] dim3 row_block() {
