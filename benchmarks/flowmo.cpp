@@ -3,7 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 namespace {

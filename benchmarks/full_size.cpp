@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/far/sample.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/far/model.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/metrics/psnr.hpp"
 #include "flowfar/nn/init.hpp"
 

@@ -1,5 +1,5 @@
 // FAR on the CUDA backend against the CPU: what it generates and learns.
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 #include "flowfar/far/train.hpp"
 
 #include "twin_model.hpp"

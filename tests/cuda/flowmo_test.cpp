@@ -1,5 +1,5 @@
 // FlowMo on the CUDA backend against the CPU: what it encodes, decodes and learns.
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 #include "twin_model.hpp"

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/cuda/cuda.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 
 #if defined(CUDA_EMULATION) || defined(CUDART_VERSION) || defined(__CUDACC__)

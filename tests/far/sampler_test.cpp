@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 
 #include "approx.hpp"
 

@@ -1,8 +1,9 @@
+#include "flowfar/flowmo/model.hpp"
+
 #include <doctest/doctest.h>
 #include <thread>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/flowmo/sample.hpp"
 
 namespace {
 

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

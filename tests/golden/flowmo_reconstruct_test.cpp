@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <sys/resource.h>
 
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

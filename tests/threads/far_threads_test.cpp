@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 
 #include "at_once.hpp"
 

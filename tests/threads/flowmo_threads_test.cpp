@@ -6,7 +6,7 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 #include "at_once.hpp"
 #include "temp_dir.hpp"

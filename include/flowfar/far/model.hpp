@@ -8,15 +8,12 @@
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/diffusion_head.hpp"
-#include "flowfar/far/sample_options.hpp"
+#include "flowfar/far/sample.hpp"
 #include "flowfar/far/token_mask.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/vit_block.hpp"
 
 namespace flowfar {
-
-/// The label that stands for no class: the learned null condition of guidance.
-inline constexpr Index no_class = -1;
 
 /// Training-only behavior of the transformer.
 struct FarRunOptions {
@@ -157,10 +154,12 @@ class Far {
         return reshape<dyn, X::Shape::at(2)>(x, x.extent(0) * tokens);
     }
 
-    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. The body is in
-    /// far/sample.hpp; keep a `FarSampler` to generate several batches.
+    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. Keep a
+    /// `FarSampler` to generate several batches.
     [[nodiscard]] Latents generate(const std::vector<Index>& labels, const FarSampleOptions& options = {},
-                                   const Callback& callback = {}) const;
+                                   const Callback& callback = {}) const {
+        return FarSampler<Far>(*this, options)(labels, callback);
+    }
 
     /// A model with fresh random parameters.
     [[nodiscard]] static Far random(std::uint64_t seed) {

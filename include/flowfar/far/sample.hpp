@@ -4,7 +4,12 @@
 #include <vector>
 
 #include "flowfar/core/memory_pool.hpp"
-#include "flowfar/far/model.hpp"
+#include "flowfar/core/ops.hpp"
+#include "flowfar/diffusion/ddpm.hpp"
+#include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/far/config.hpp"
+#include "flowfar/far/sample_options.hpp"
 
 namespace flowfar {
 
@@ -213,11 +218,5 @@ class FarSampler {
     std::vector<Prepared> prepared_;
     std::vector<std::size_t> schedule_of_;  // per autoregressive step, a position in prepared_
 };
-
-template <class C, class B, class T>
-auto Far<C, B, T>::generate(const std::vector<Index>& labels, const FarSampleOptions& options,
-                            const Callback& callback) const -> Latents {
-    return FarSampler<Far>(*this, options)(labels, callback);
-}
 
 }  // namespace flowfar

@@ -10,6 +10,9 @@
 
 namespace flowfar {
 
+/// The label that stands for no class: the learned null condition of guidance.
+inline constexpr Index no_class = -1;
+
 /// How labels become latents. What is absent is as the configuration says (`FarSampling`).
 struct FarSampleOptions {
     std::vector<Index> levels = {};            ///< increasing, below the latent's side; empty: the configuration's

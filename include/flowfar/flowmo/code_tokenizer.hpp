@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 namespace flowfar {
 

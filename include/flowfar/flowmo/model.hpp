@@ -7,32 +7,13 @@
 #include <vector>
 
 #include "flowfar/core/images/image_tensor.hpp"
-#include "flowfar/diffusion/schedule.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/mmdit.hpp"
+#include "flowfar/flowmo/sample.hpp"
 #include "flowfar/quantize/lfq.hpp"
 #include "flowfar/quantize/tokens.hpp"
 
 namespace flowfar {
-
-/// What a sampling callback sees after each step; the references are valid during the call.
-template <class Images>
-struct FlowMoStep {
-    int step;  ///< 1 … steps
-    int steps;
-    double time;             ///< t after the step
-    const Images& state;     ///< z_t, noisy
-    const Images& estimate;  ///< the clean image that the step's velocity implies
-};
-
-/// How tokens become an image.
-struct FlowMoDecodeOptions {
-    int steps = 25;
-    double power = 0.25;    ///< schedule t = (k/N)^(1/power); 1 gives even steps
-    double guidance = 1.5;  ///< v = v_null + guidance (v_cond − v_null); 1 switches it off
-    GuidanceInterval interval = GuidanceInterval::from_sigma(0.17, 1.02);
-    std::uint64_t seed = 0;
-};
 
 /// FlowMo (arXiv 2503.11056): a transformer diffusion autoencoder. Configuration C (flowmo/config.hpp), backend B,
 /// element type T. Images are [batch, 3, height, width] in [−1, 1]. Inference on a const model from several threads is
@@ -158,12 +139,18 @@ class FlowMo {
 
     /// Tokens → images [batch, 3, height, width] in [−1, 1], in the configuration's size or in a given one. Image i
     /// starts from the part of the noise stream of `options.seed` that begins at i · 3 · height · width. On Autodiff<B>
-    /// the whole chain is recorded. The bodies are in flowmo/sample.hpp, beside `FlowMoSampler`, which takes schedules
-    /// and noise of one's own.
+    /// the whole chain is recorded. `FlowMoSampler` takes schedules and noise of one's own.
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options = {},
-                                const Callback& callback = {}) const;
+                                const Callback& callback = {}) const {
+        static_assert(C::image_height != dyn && C::image_width != dyn,
+                      "FlowMo::decode: this configuration leaves the image size open; pass height and width");
+        return decode(tokens, options, C::image_height, C::image_width, callback);
+    }
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
-                                const Callback& callback = {}) const;
+                                const Callback& callback = {}) const {
+        const FlowMoSampler<FlowMo> sampler(*this, options);
+        return sampler(code_of(tokens), Images::normal({tokens.batch, 3, height, width}, options.seed), callback);
+    }
 
     /// [batch, 3, H, W] → [batch, (H/p)(W/p), 3p²]; within a patch: row, column, channel, channel fastest.
     [[nodiscard]] static typename Encoder::Patches patchify(const Images& images) {

@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/autodiff/autodiff.hpp"
 #include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/ops.hpp"
 #include "flowfar/diffusion/rectified_flow.hpp"
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample_options.hpp"
 
 namespace flowfar {
 
@@ -113,19 +115,5 @@ class FlowMoSampler {
     FlowMoDecodeOptions options_;
     ShiftedSchedule schedule_;
 };
-
-template <class C, class B, class T>
-auto FlowMo<C, B, T>::decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
-                             const Callback& callback) const -> Images {
-    const FlowMoSampler<FlowMo> sampler(*this, options);
-    return sampler(code_of(tokens), Images::normal({tokens.batch, 3, height, width}, options.seed), callback);
-}
-template <class C, class B, class T>
-auto FlowMo<C, B, T>::decode(const Tokens& tokens, const FlowMoDecodeOptions& options, const Callback& callback) const
-    -> Images {
-    static_assert(C::image_height != dyn && C::image_width != dyn,
-                  "FlowMo::decode: this configuration leaves the image size open; pass height and width");
-    return decode(tokens, options, C::image_height, C::image_width, callback);
-}
 
 }  // namespace flowfar

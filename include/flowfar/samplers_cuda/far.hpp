@@ -8,7 +8,7 @@
 
 #include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/runtime/graph.hpp"
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 
 namespace flowfar {
 

@@ -6,7 +6,7 @@
 
 #include "flowfar/backend/cuda/device_number.hpp"
 #include "flowfar/backend/cuda/runtime/graph.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 
 namespace flowfar {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/sample_options.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample_options.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"

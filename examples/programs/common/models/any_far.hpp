@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/sample_options.hpp"
 #include "flowfar/far/train.hpp"
 #include "flowfar/io/bytes/file.hpp"
 #include "flowfar/nn/parameter.hpp"

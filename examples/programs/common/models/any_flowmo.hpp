@@ -11,9 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/sample_options.hpp"
 #include "flowfar/io/bytes/file.hpp"
 #include "flowfar/nn/parameter.hpp"
+#include "flowfar/quantize/tokens.hpp"
 
 #include "common/cli/device.hpp"
 

@@ -8,7 +8,7 @@
 
 #include "flowfar/checkpoints/far.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
-#include "flowfar/far/sample.hpp"
+#include "flowfar/far/model.hpp"
 #include "flowfar/samplers_cuda/far.hpp"
 
 #include "common/cli/byte_progress.hpp"

@@ -10,7 +10,7 @@
 #include "flowfar/checkpoints/flowmo.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
-#include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/model.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"
 
 #include "common/cli/byte_progress.hpp"
