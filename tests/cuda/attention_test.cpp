@@ -170,7 +170,8 @@ TEST_CASE("cuda: shapes of attention's tiles") {
         // What every device from sm_80 on gives a block.
         const int limit = 99 * 1024;
         CHECK(cuda::forward_shared_bytes(depth) <= limit / 2);
-        for (const cuda::AttentionShape shape : {cuda::key_gradient_shape(depth), cuda::query_gradient_shape(depth)}) {
+        for (const cuda::AttentionTileShape shape :
+             {cuda::key_gradient_shape(depth), cuda::query_gradient_shape(depth)}) {
             CHECK(cuda::gradient_shared_bytes(depth, shape) <= limit);
             CHECK(shape.threads() <= 1024);
             CHECK(shape.columns % 16 == 0);

@@ -66,11 +66,10 @@ template <class T>
 }
 
 /// Throws unless the operands fit together and have one element type.
-[[nodiscard]] inline flowfar::AttentionShape attention_shape(const Handle& q, const Handle& k, const Handle& v,
-                                                             MaskKind mask) {
+[[nodiscard]] inline AttentionShape attention_shape(const Handle& q, const Handle& k, const Handle& v, MaskKind mask) {
     require(q.dtype == k.dtype && q.dtype == v.dtype, "attention: queries of ", name_of(q.dtype), ", keys of ",
             name_of(k.dtype), " and values of ", name_of(v.dtype));
-    return flowfar::AttentionShape::of(q, k, v, mask);
+    return AttentionShape::of(q, k, v, mask);
 }
 
 }  // namespace detail
@@ -80,7 +79,7 @@ template <class T>
 template <class B>
 [[nodiscard]] AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                 MaskKind mask) {
-    const flowfar::AttentionShape shape = detail::attention_shape(q, k, v, mask);
+    const AttentionShape shape = detail::attention_shape(q, k, v, mask);
     const AttentionEngine engine = attention_engine(q.dtype, shape.width);
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention(q, k, v, scale, mask);
@@ -125,7 +124,7 @@ template <class B>
 [[nodiscard]] AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                             const AttentionResult<Handle>& y, const Handle& g,
                                                             double scale, MaskKind mask) {
-    const flowfar::AttentionShape shape = detail::attention_shape(q, k, v, mask);
+    const AttentionShape shape = detail::attention_shape(q, k, v, mask);
     require(g.extents() == q.extents() && y.output.extents() == q.extents(), "attention: queries ", q.extents(),
             ", output ", y.output.extents(), " and its gradient ", g.extents(), " do not fit");
     const AttentionEngine engine = attention_engine(q.dtype, shape.width);

@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(128) attention_row_dots_kernel(const Attention
 template <int depth>
 __global__ void __launch_bounds__(key_gradient_shape(depth).threads())
     attention_key_gradient_kernel(const AttentionBackward<bf16> arguments) {
-    constexpr AttentionShape shape = key_gradient_shape(depth);
+    constexpr AttentionTileShape shape = key_gradient_shape(depth);
     constexpr int columns = shape.columns;
     static_assert(shape.slabs == 1 && shape.threads() >= 2 * columns);
     bf16* const tile_k = reinterpret_cast<bf16*>(dynamic_shared());
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(key_gradient_shape(depth).threads())
 template <int depth>
 __global__ void __launch_bounds__(query_gradient_shape(depth).threads())
     attention_query_gradient_kernel(const AttentionBackward<bf16> arguments) {
-    constexpr AttentionShape shape = query_gradient_shape(depth);
+    constexpr AttentionTileShape shape = query_gradient_shape(depth);
     constexpr int columns = shape.columns;
     static_assert(shape.slabs == 1);
     bf16* const tile_q = reinterpret_cast<bf16*>(dynamic_shared());
@@ -277,8 +277,8 @@ inline void launch_attention_backward(const AttentionBackward<bf16>& arguments, 
     launch_attention_row_dots(arguments, batch, true);
     const Index pairs = batch * arguments.heads;
     visit_depth(arguments.width, [&]<int depth>() {
-        constexpr AttentionShape keys = key_gradient_shape(depth);
-        constexpr AttentionShape queries = query_gradient_shape(depth);
+        constexpr AttentionTileShape keys = key_gradient_shape(depth);
+        constexpr AttentionTileShape queries = query_gradient_shape(depth);
         launch(attention_key_gradient_kernel<depth>, blocks_for(blocks_for(arguments.keys, keys.rows()) * pairs, 1),
                static_cast<unsigned>(keys.threads()), gradient_shared_bytes(depth, keys), arguments);
         launch(attention_query_gradient_kernel<depth>,

@@ -123,7 +123,7 @@ __device__ __forceinline__ void finish_softmax(const float (&maximum)[slabs][2],
 template <int depth>
 __global__ void __launch_bounds__(forward_shape(depth).threads())
     attention_forward_kernel(const AttentionForward<bf16> arguments) {
-    constexpr AttentionShape shape = forward_shape(depth);
+    constexpr AttentionTileShape shape = forward_shape(depth);
     constexpr int slabs = shape.slabs;
     constexpr int columns = shape.columns;
     bf16* const tile_q = reinterpret_cast<bf16*>(dynamic_shared());
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(forward_shape(depth).threads())
 /// multiples of 16 bytes.
 inline void launch_attention(const AttentionForward<bf16>& arguments, Index batch) {
     visit_depth(arguments.width, [&]<int depth>() {
-        constexpr AttentionShape shape = forward_shape(depth);
+        constexpr AttentionTileShape shape = forward_shape(depth);
         const Index blocks = blocks_for(arguments.queries, shape.rows()) * batch * arguments.heads;
         launch(attention_forward_kernel<depth>, blocks_for(blocks, 1), static_cast<unsigned>(shape.threads()),
                forward_shared_bytes(depth), arguments);

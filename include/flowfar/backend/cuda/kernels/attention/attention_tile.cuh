@@ -1,7 +1,7 @@
 #pragma once
 
 /// What the attention kernels on tensor cores are made of: tile shapes, tiles of rows in shared memory, and the two
-/// products of a warp. Fragment layouts: tensor_core.cuh. The scheme is that of Dao, "FlashAttention-2" (2023).
+/// products of a warp. Fragment layouts: tensor_core.cuh. Scheme: Dao, "FlashAttention-2" (2023).
 
 #include <limits>
 
@@ -12,7 +12,7 @@ namespace flowfar::cuda {
 
 /// How a block of an attention kernel works: each warp keeps 16 · slabs rows, and all walk over tiles of `columns` rows
 /// of the other operands.
-struct AttentionShape {
+struct AttentionTileShape {
     int slabs;
     int warps;
     int columns;
@@ -32,26 +32,26 @@ struct AttentionShape {
 }
 
 /// Forward: rows are queries, columns keys. The widest heads leave registers for half a tile of logits only.
-[[nodiscard]] constexpr AttentionShape forward_shape(int depth) {
+[[nodiscard]] constexpr AttentionTileShape forward_shape(int depth) {
     return {2, 4, depth <= 96 ? 64 : 32};
 }
 /// Gradients of keys and values: rows are keys, columns queries. Two accumulators per row leave room for narrow tiles.
-[[nodiscard]] constexpr AttentionShape key_gradient_shape(int depth) {
+[[nodiscard]] constexpr AttentionTileShape key_gradient_shape(int depth) {
     return {1, 8, depth <= 96 ? 64 : 32};
 }
 /// Gradient of queries: rows are queries, columns keys.
-[[nodiscard]] constexpr AttentionShape query_gradient_shape(int depth) {
+[[nodiscard]] constexpr AttentionTileShape query_gradient_shape(int depth) {
     return {1, 8, depth <= 96 ? 64 : 32};
 }
 
 /// Shared memory in bytes: queries, one tile of keys and one of values.
 [[nodiscard]] constexpr int forward_shared_bytes(int depth) {
-    const AttentionShape shape = forward_shape(depth);
+    const AttentionTileShape shape = forward_shape(depth);
     return 2 * depth * (shape.rows() + 2 * shape.columns);
 }
 /// Shared memory in bytes: two operands by rows, two tiles of each of two operands by columns, two floats per column
 /// and tile.
-[[nodiscard]] constexpr int gradient_shared_bytes(int depth, AttentionShape shape) {
+[[nodiscard]] constexpr int gradient_shared_bytes(int depth, AttentionTileShape shape) {
     return 2 * depth * (2 * shape.rows() + 4 * shape.columns) + 16 * shape.columns;
 }
 

@@ -2,7 +2,7 @@
 
 /// Hopper's instructions for warpgroups (four warps) as functions: asynchronous products of tiles in shared memory
 /// (wgmma, sm_90a), barriers that count arrivals, register budgets. Layouts and descriptors: PTX ISA, "Asynchronous
-/// warpgroup level matrix instructions". The accumulators of a warpgroup are those of its warps, 16 rows each, as in
+/// warpgroup level matrix instructions". Each warp of a warpgroup has the accumulators of 16 rows, as in
 /// tensor_core.cuh; they must not be touched between a product and warpgroup_wait.
 
 #include "flowfar/backend/cuda/kernels/attention/attention_tile.cuh"
@@ -32,9 +32,9 @@ namespace flowfar::cuda {
     return begin + (1024 - window_address(begin) % 1024) % 1024;
 }
 
-/// Describes rows of a page from `address` on, for wgmma. In a product by rows (the reduction runs along them) only the
-/// distance of groups of eight rows counts; in one by columns (the reduction runs over rows) also that of pages in
-/// bytes.
+/// Describes rows of a page from `address` on, for wgmma. A product by rows (the reduction runs along them) uses only
+/// the distance between groups of eight rows; a product by columns (the reduction runs over rows) also uses the
+/// distance between pages, in bytes.
 template <int page>
 [[nodiscard]] __device__ __forceinline__ std::uint64_t describe_page(const void* address, int pages = 16) {
     constexpr std::uint64_t group = 16 * page;  // bytes of eight rows
