@@ -1,7 +1,7 @@
 // The published sizes end to end on the CPU backend, random weights: FlowMo-Lo reconstructs one 256×256 image (25
 // steps, guided in the interval: 31 decoder passes) and FAR-B generates one (10 levels, 100 diffusion steps, guidance).
 // Each case runs once and takes minutes. With bf16:1, products take bf16 operands (Bf16Products); the counter psnr_dB
-// compares its image with that of bf16:0 of the same process.
+// compares its image with the image of bf16:0 of the same process.
 #include <benchmark/benchmark.h>
 #include <cmath>
 #include <string_view>

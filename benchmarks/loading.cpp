@@ -1,5 +1,5 @@
 // Weights from files in the page cache: a model of 302 MB (six feed-forward blocks of width 1,024) from safetensors,
-// copied or left in the mapped file, and from a PyTorch checkpoint. Bytes per second are those of the file, to be held
+// copied or left in the mapped file, and from a PyTorch checkpoint. Bytes per second count the file, to be held
 // against `copy` of benchmarks/primitives.
 #include <benchmark/benchmark.h>
 #include <filesystem>

@@ -35,7 +35,7 @@ void over(const char* what, void (*function)(benchmark::State&), const char* nam
         ->Unit(benchmark::kMillisecond);
 }
 
-/// A double-stream block of FlowMo-Lo's decoder: 256 code tokens beside those of an image.
+/// A double-stream block of FlowMo-Lo's decoder: 256 code tokens beside the image's tokens.
 void decoder_block(benchmark::State& state, Index batch, Index image_tokens) {
     using Block = DoubleBlock<Cpu, 1152, 12, float>;
     Block block;

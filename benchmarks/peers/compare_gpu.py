@@ -93,7 +93,7 @@ def work_of(name):
     return None
 
 
-def synchronise():
+def synchronize():
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
@@ -101,11 +101,11 @@ def synchronise():
 def seconds_of(work):
     """As benchmarks/cuda/gpu.cpp measures: the median of five runs of at least 0.1 s."""
     def run(times):
-        synchronise()
+        synchronize()
         start = time.perf_counter()
         for _ in range(times):
             work()
-        synchronise()
+        synchronize()
         return time.perf_counter() - start
 
     run(2)

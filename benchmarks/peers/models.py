@@ -44,11 +44,11 @@ class Stream(nn.Module):
         return self.mod(F.silu(vec))[:, None].chunk(6, -1)
 
     @staticmethod
-    def normalise(x, shift, scale):
+    def normalize(x, shift, scale):
         return torch.addcmul(shift, 1 + scale, F.layer_norm(x, x.shape[-1:], eps=1e-6))
 
     def project(self, x, m):
-        y = self.normalise(x, m[0], m[1]) if m else F.layer_norm(x, x.shape[-1:], eps=1e-6)
+        y = self.normalize(x, m[0], m[1]) if m else F.layer_norm(x, x.shape[-1:], eps=1e-6)
         q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.query_norm(q), self.key_norm(k), v
 
@@ -58,7 +58,7 @@ class Stream(nn.Module):
             y = F.layer_norm(x, x.shape[-1:], eps=1e-6)
             return x + self.down(F.gelu(self.up(y), approximate="tanh"))
         x = x + m[2] * self.proj(attended)
-        y = self.normalise(x, m[3], m[4])
+        y = self.normalize(x, m[3], m[4])
         return x + m[5] * self.down(F.gelu(self.up(y), approximate="tanh"))
 
 
@@ -140,8 +140,8 @@ class FlowMo(nn.Module):
         """Stage 1A without the perceptual term; the quantizer's loss by the softmax over all codewords."""
         batch = images.shape[0]
         code = self.encode(images)
-        quantised = code + (torch.where(code > 0, 1.0, -1.0) - code).detach()
-        full = torch.cat((quantised, torch.ones_like(quantised[..., :1])), -1)
+        quantized = code + (torch.where(code > 0, 1.0, -1.0) - code).detach()
+        full = torch.cat((quantized, torch.ones_like(quantized[..., :1])), -1)
         t = torch.sigmoid(torch.randn(batch))
         x = self.patchify(images)
         noise = torch.randn_like(x)

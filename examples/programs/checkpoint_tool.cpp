@@ -377,7 +377,7 @@ int verify(const Arguments& a) {
         }
     }
     progress(total, total);
-    // PyTorch's are not among the names; those of safetensors are, and were named above
+    // `names` lacks PyTorch's unreadable tensors; it has those of safetensors, and they were named above
     const std::uint64_t unlisted = file.torch() == nullptr ? 0 : unlisted_tensors(file, a.root, a.filter);
     const std::uint64_t unknown = names.size() - checked + unlisted;
     std::string verdict = wrong == 0 ? "" : ", damaged";

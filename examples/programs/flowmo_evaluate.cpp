@@ -35,7 +35,7 @@ Spec make_spec(Arguments& a) {
     Spec spec("flowmo_evaluate",
               "Reconstructs photos with a FlowMo and reports the usual measures of tokenizers: bits per pixel, use "
               "of the codebook, PSNR, SSIM, and with the networks' files LPIPS, FID, sFID, Inception Score, precision "
-              "and recall against the photos as they were tokenised. Photos are read one batch at a time; only the "
+              "and recall against the photos as they were tokenized. Photos are read one batch at a time; only the "
               "Inception network's outputs are kept, 12 KB a photo and twice that with the originals'.");
     spec.positional("IMAGES", a.images, "folder or tar of photos; unreadable ones are named and left out");
     add_model_options(spec, a.model, a.sampling);
@@ -52,7 +52,7 @@ Spec make_spec(Arguments& a) {
         .placeholder("FILE.png");
     spec.option("shown", a.shown, "photos on each side of the sheet").range(1, 64);
     spec.option("rank", a.rank, "what makes a reconstruction good").choices({"psnr", "ssim", "lpips"});
-    spec.option("save", a.save, "folder for the photos as they were tokenised (original) and again (reconstruction)")
+    spec.option("save", a.save, "folder for the photos as they were tokenized (original) and again (reconstruction)")
         .placeholder("DIR");
     spec.section("Measures");
     add_lpips_options(spec, a);
@@ -238,7 +238,7 @@ class Evaluation {
         set_name(json, "model", a_.model);
         json["pairs"] = report_pairs(pairs_.report(), a_);
         if (real_ && !interrupted) {
-            std::printf("  convention %s, against the same photos as they were tokenised:\n", a_.convention.c_str());
+            std::printf("  convention %s, against the same photos as they were tokenized:\n", a_.convention.c_str());
             json["sets"] =
                 report_sets(finish(*real_, real_input_), "the same photos", finish(*again_, again_input_), a_);
         }

@@ -68,7 +68,7 @@ TEST_CASE("a photo goes through FlowMo on the GPU as on the CPU") {
     CHECK(last == direct);
     CHECK(direct == recorded);
 
-    // With bf16 weights and activations: the error of model_bf16 is that of some hundred roundings.
+    // With bf16 weights and activations: model_bf16 allows the error of some hundred roundings.
     const auto narrow = program::load_flowmo(path, "", {Device::cuda, true});
     CHECK(difference_of(widened(narrow->decode(tokens, options)), expected, approx::model_bf16) == "");
     const Tokens coded = narrow->encode(photos);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The same model on two backends, for tests that hold one against the other.
+/// A model on two backends, for tests that hold one against the other.
 
 #include <string>
 #include <vector>
@@ -32,7 +32,7 @@ template <class Model>
     return model;
 }
 
-/// The same elements on another backend, as its element type.
+/// Copies elements to another backend, in its element type.
 template <class B>
 [[nodiscard]] Handle moved(const Handle& from, DType dtype) {
     const Handle dense = Cpu::contiguous(from);

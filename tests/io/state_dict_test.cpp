@@ -194,7 +194,7 @@ TEST_CASE("weights are shared where format and backend permit it, else loaded") 
     }
     CHECK_THROWS_AS(io::map_or_load_parameters(model, folder / "none.safetensors"), Error);
 
-    // The same weights as `load_parameters` takes: the averaged ones, if there are any.
+    // `load_parameters` takes the averaged weights, if there are any.
     Pair average(3);
     for_each_parameter(average, [&](const auto& p) { writer.add("ema." + p.name, p.value()); });
     writer.write(folder / "both.safetensors", {});

@@ -76,7 +76,7 @@ TEST_CASE("a photo becomes tokens and a photo again") {
     CHECK(a.width == 16);
     CHECK(a == io::read_image(f.at("b.png")));
 
-    // The same numbers when the original is given beside the tokens.
+    // The original beside the tokens gives equal numbers.
     const Outcome compared =
         run("flowmo_reconstruct",
             std::vector<std::string>{f.at("a.tokens"), "-o", f.at("c.png"), "--original", f.photo} + how);

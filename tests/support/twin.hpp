@@ -1,6 +1,6 @@
 #pragma once
 
-/// The same numbers on a backend under test and, in double, on the reference: what every suite computes with.
+/// A tensor on the backend under test and, in double, on the reference: what every suite computes with.
 
 #include <cstdint>
 #include <limits>
@@ -34,7 +34,7 @@ struct Twin {
         return {B::reshape(tested, extents), Reference::reshape(exact, extents)};
     }
     [[nodiscard]] const Extents& extents() const { return exact.extents(); }
-    /// The same numbers in storage of their own, for operations in place.
+    /// A copy in storage of its own, for operations in place.
     [[nodiscard]] Twin copy() const { return {copy_of<B>(tested), copy_of<Reference>(exact)}; }
 
    private:

@@ -23,7 +23,7 @@ PoolVector<Tracked<B>> checkpoint_handles(F f, const PoolVector<Tracked<B>>& inp
         state->tracked.push_back(input.node != nullptr);
         parents.push_back(&input);
     }
-    // The first run records a graph of the interior and drops it on return: its peak is that of one recomputation.
+    // The first run records a graph of the interior and drops it on return: its peak is the peak of one recomputation.
     const auto rerun = [f, state] {
         PoolVector<Tracked<B>> leaves;
         for (std::size_t i = 0; i < state->values.size(); ++i) {

@@ -21,7 +21,7 @@ struct CompositeLinear {
     }
 
     /// Layer norm with gain and bias [C] each, then adaptive modulation: LN(x) ∘ (1 + scale) + shift, these [C] or
-    /// [batch, C] for x [batch, …, C]. `options` are those of the norm; `plus_one` is about its gain.
+    /// [batch, C] for x [batch, …, C]. `options` belong to the norm; `plus_one` is about its gain.
     [[nodiscard]] static H modulated_layer_norm(const H& x, const H& gain, const H& bias, const H& scale,
                                                 const H& shift, NormOptions options) {
         return B::multiply_add(B::layer_norm(x, gain, bias, options), per_row(scale, x), per_row(shift, x),

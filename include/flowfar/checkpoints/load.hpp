@@ -11,7 +11,7 @@
 
 namespace flowfar {
 
-/// What loading and saving know of a class of models beside its parameters. Models with configurations specialise it
+/// What loading and saving know of a class of models beside its parameters. Models with configurations specialize it
 /// (checkpoints/flowmo.hpp, far.hpp, vae.hpp); for others there is nothing to know.
 template <class Model>
 struct CheckpointTraits {

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Elementary functions in double that also work at compile time (those of <cmath> do so only from C++26 on), for
-/// tables of schedules. Errors stay below 1 ulp and do not depend on the C library.
+/// Elementary functions in double that also work at compile time (<cmath> does so only from C++26 on), for tables of
+/// schedules. Errors stay below 1 ulp and do not depend on the C library.
 
 #include <bit>
 #include <cstdint>

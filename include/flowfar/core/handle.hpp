@@ -23,7 +23,7 @@ struct Handle {
     [[nodiscard]] T* data() const {
         return reinterpret_cast<T*>(storage.get()) + layout.offset;
     }
-    /// The same elements under another layout.
+    /// These elements under another layout; nothing is copied.
     [[nodiscard]] Handle with(const Layout& other) const { return {other, dtype, storage}; }
 };
 

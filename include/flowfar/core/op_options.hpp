@@ -54,8 +54,8 @@ struct GemmOptions {
 template <class B>
 inline constexpr bool packs_linear_inputs = requires { requires B::packs_linear_inputs; };
 
-/// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `pack_result` is
-/// that of GemmOptions.
+/// Options of the normalizations: `plus_one` scales by (1 + scale), as adaptive modulation does; `pack_result`
+/// means what it does in GemmOptions.
 struct NormOptions {
     double epsilon = 1e-6;
     bool plus_one = false;
@@ -86,7 +86,7 @@ struct ConvOptions {
     [[nodiscard]] static constexpr ConvOptions same(Index height, Index width) {
         return {1, height / 2, width / 2, height / 2, width / 2};
     }
-    /// The same padding on all sides.
+    /// One padding for all sides.
     [[nodiscard]] static constexpr ConvOptions square(Index stride, Index padding) {
         return {stride, padding, padding, padding, padding};
     }
@@ -99,7 +99,7 @@ enum class PoolKind : std::uint8_t {
     mean_inside  ///< the mean over the pixels of the image only
 };
 
-/// A pooling's windows; their step and the padding are those of a convolution.
+/// A pooling's windows; `around` gives their step and padding, as for a convolution.
 struct PoolOptions {
     PoolKind kind = PoolKind::max;
     Index height = 2;

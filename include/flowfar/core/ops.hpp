@@ -332,7 +332,7 @@ template <AnyTensor C, AnyTensor X>
     return X(X::Backend::where(condition.handle(), a.handle(), b.handle()));
 }
 
-/// The same values in another element type.
+/// The values of x in another element type.
 template <class T, AnyTensor X>
 [[nodiscard]] auto cast(const X& x) {
     return Tensor<typename X::Backend, typename X::Shape, T>(X::Backend::cast(x.handle(), dtype_of<T>));

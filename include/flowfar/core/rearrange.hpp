@@ -98,7 +98,7 @@ template <Index... Extent, AnyTensor X, std::convertible_to<Index>... Dynamic>
     return expand<Shape<Extent...>>(x, extents_of<Shape<Extent...>>(dynamic...));
 }
 
-/// The same elements under a shape that says more or less about them; checked at run time.
+/// x under a shape that says more or less about its extents; checked at run time.
 template <class S, AnyTensor X>
 [[nodiscard]] auto as(const X& x) {
     static_assert(compatible_shapes<S, typename X::Shape>(), "as: the shapes contradict each other");

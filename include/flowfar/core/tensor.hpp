@@ -30,7 +30,7 @@ class Tensor {
                 name_of(B::dtype(handle_)));
     }
 
-    /// The same tensor under a shape that knows more or less about it; what becomes static is checked.
+    /// This tensor under a shape that knows more or less of its extents; what becomes static is checked.
     template <class Other>
         requires(compatible_shapes<S, Other>())
     Tensor(const Tensor<B, Other, T>& other) : handle_(other.handle()) {

@@ -88,8 +88,8 @@ class Scene {
     static Light wood(double x, double z) {
         const double bend = 0.35 * std::sin(1.3 * x + 0.7) + 0.12 * std::sin(3.1 * x + 1.9 * z);
         const double rings = 0.5 + 0.5 * std::sin(17 * (z + bend));
-        const double fibre = 0.5 + 0.5 * std::sin(61 * z + 9 * bend + 2.3 * std::sin(5 * x));
-        return mix({0.42, 0.235, 0.115}, {0.24, 0.115, 0.05}, 0.65 * rings + 0.2 * fibre);
+        const double fiber = 0.5 + 0.5 * std::sin(61 * z + 9 * bend + 2.3 * std::sin(5 * x));
+        return mix({0.42, 0.235, 0.115}, {0.24, 0.115, 0.05}, 0.65 * rings + 0.2 * fiber);
     }
 
     /// Distance to the sphere along a unit ray, negative if it misses.

@@ -18,7 +18,7 @@ namespace flowfar::program {
 /// A photo with what became of it.
 struct Reconstructed {
     std::string name;
-    Image original;             ///< fitted to the model: what was tokenised
+    Image original;             ///< fitted to the model: what was tokenized
     std::vector<float> planes;  ///< the reconstruction, [3, height, width] in [-1, 1], not rounded
     Image image;                ///< the same in 8 bits
     Index tiles = 0;
@@ -42,7 +42,7 @@ class FlowMoEvaluation {
     [[nodiscard]] double encode_seconds() const { return encode_seconds_; }
     [[nodiscard]] double decode_seconds() const { return decode_seconds_; }
 
-    /// The next photos and their tokens, those of all tiles. `on_skip(name, reason)` hears of photos that cannot be
+    /// The next photos, and the tokens of all their tiles. `on_skip(name, reason)` hears of photos that cannot be
     /// read or hold no tile; a chunk may thus be empty. Throws `Error` where a reconstruction is not finite.
     template <class OnSkip>
     [[nodiscard]] std::pair<std::vector<Reconstructed>, Tokens> next(OnSkip&& on_skip) {

@@ -134,8 +134,8 @@ class PairMeasures {
     return order;
 }
 
-/// Which image of `second` belongs to which of `first`: those of equal names but for their endings, in equal folders
-/// where both sets have folders. Throws `Error` for a name without a partner.
+/// Pairs the images of `first` and `second`: names are equal but for their endings, in equal folders where both sets
+/// have folders. Throws `Error` for a name without a partner.
 [[nodiscard]] inline std::vector<std::pair<Index, Index>> pairs_by_stem(const io::ImageDataset& first,
                                                                         const io::ImageDataset& second) {
     std::vector<std::pair<Index, Index>> pairs;

@@ -138,7 +138,7 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
                           const AdamOptions& options);
     /// `adam_step` for all targets with the same bits, many of them in one kernel.
     static void adam_steps(std::span<const AdamTarget<Handle>> targets);
-    /// The same with gradients limited to a norm that the device knows.
+    /// `adam_steps` with gradients limited to a norm that the device knows.
     static void adam_steps(std::span<const AdamTarget<Handle>> targets, const GradientLimit<Handle>& limit);
     /// Many tensors in one kernel, too: backend/tensor_lists.hpp says what each computes.
     static void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight);

@@ -12,7 +12,7 @@ namespace flowfar::cuda {
 class DeviceNumber {
    public:
     explicit DeviceNumber(double value = 0.0) : handle_(Cuda::full({}, DType::f32, value)) {}
-    /// Element `position` of f32 elements [count], which whoever made them changes.
+    /// Element `position` of f32 elements [count]; it follows changes of them.
     DeviceNumber(const Handle& elements, Index position)
         : handle_(Cuda::reshape(Cuda::slice(elements, 0, position, position + 1), {})) {}
 

@@ -20,7 +20,7 @@ struct GemmShape {
         require(!bias.defined() || bias.count() == shape.result.back(), "gemm: a bias of ", bias.extents(), " for ",
                 shape.result.back(), " columns");
         if (b.rank() > 2) {
-            static_cast<void>(expanded(b.layout, shape.right));  // throws if b's batches are not those of a
+            static_cast<void>(expanded(b.layout, shape.right));  // throws unless the batches of a and b agree
         }
         return shape;
     }

@@ -16,7 +16,7 @@ struct PoolShape {
         Index counted;  ///< pixels and zeros that a mean divides by
     };
 
-    /// The windows as those of a convolution of as many channels, with padding so wide that all of them fit.
+    /// The windows as a convolution of as many channels has them, with padding so wide that all of them fit.
     ConvShape windows;
     PoolOptions options;
 

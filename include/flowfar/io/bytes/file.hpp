@@ -46,7 +46,7 @@ class Descriptor {
     int number_ = -1;
 };
 
-/// `flags` besides those of reading.
+/// Opens a file; `flags` are added to the flags for reading.
 Descriptor open_for_reading(const Path& path, int flags = 0);
 
 }  // namespace detail

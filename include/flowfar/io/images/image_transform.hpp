@@ -105,8 +105,8 @@ inline Image resize_columns(const Image& image, int height, Filter filter) {
 
 }  // namespace detail
 
-/// Resizes with antialiasing: rows first, then columns, rounded to 8 bits after each. Results equal those of Pillow 11
-/// bit for bit (Pillow 13 chooses the order of the passes by size).
+/// Resizes with antialiasing: rows first, then columns, rounded to 8 bits after each. Results equal Pillow 11's bit
+/// for bit (Pillow 13 chooses the order of the passes by size).
 [[nodiscard]] inline Image resize(const Image& image, int height, int width, Filter filter = Filter::bilinear) {
     check_image(image, "resize");
     require(height > 0 && width > 0, "resize: expected positive extents, found ", height, " x ", width);

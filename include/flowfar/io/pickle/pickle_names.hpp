@@ -1,7 +1,7 @@
 #pragma once
 
 /// Which names a pickle may mention, and which functions it may call. Nothing is ever called here, so this is a second
-/// line of defence: a file that would run code elsewhere is not a file to take weights from.
+/// line of defense: a file that would run code elsewhere is not a file to take weights from.
 
 #include <algorithm>
 #include <array>

@@ -51,7 +51,7 @@ class WeightsFile {
     /// Everything that is not a tensor, as name and text: safetensors metadata, a checkpoint's numbers and objects.
     [[nodiscard]] Notes notes() const;
     /// Tensors that cannot be read, as name and reason: sparse, quantized, nested and meta ones of PyTorch, which are
-    /// not among `names`, and those of element types that the library lacks.
+    /// not among `names`, and tensors of element types that the library lacks.
     [[nodiscard]] Notes unread() const;
     /// Throws `Error` that says what the file holds instead if it has no tensors.
     void require_tensors() const;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// A stand-in for cuBLASLt: products by plain loops that honour layouts, transposes, batches, epilogues and alignment
+/// A stand-in for cuBLASLt: products by plain loops that honor layouts, transposes, batches, epilogues and alignment
 /// promises as the library does, so that wrong descriptions give wrong numbers or errors.
 
 #include <cmath>

@@ -1,6 +1,7 @@
 #pragma once
 
-/// `Cpu`'s copies. Memory, random numbers and row selection are those of all backends in host memory.
+/// `Cpu`'s copies. All backends in host memory share memory, random numbers and row selection
+/// (backend/host_memory.hpp).
 
 #include "flowfar/backend/cpu/kernels/rows/copy.hpp"
 #include "flowfar/backend/cpu/ops/route.hpp"

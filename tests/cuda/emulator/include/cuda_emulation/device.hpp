@@ -96,7 +96,7 @@ class Device {
     void finish() {
         finish_until([] { return false; });
     }
-    /// The same, until `done()`.
+    /// Works through the streams until `done()`.
     template <class Done>
     void finish_until(Done done) {
         const std::lock_guard lock(mutex);

@@ -40,7 +40,7 @@ template <bool Masked>
 }
 
 /// Copies up to 32 columns of values [keys, depth], from `column` on, as a panel: words have keys i and i + 16 of 32,
-/// as those of weights have. That order costs less to make from f32 vectors than neighbours.
+/// as in the panels of weights. That order costs less to make from f32 vectors than neighbors.
 template <class T>
 FLOWFAR_AVX512_BF16 void pack_values(const View<T>& values, Index column, Index columns, Index keys, Pair* to) {
     for (Index first_key = 0; first_key < keys; first_key += 2 * lanes) {

@@ -63,8 +63,8 @@ class ImageConv {
     /// The first output channel of a tile.
     [[nodiscard]] Index first_row(Index tile) const { return s_.out * tile / tiles(); }
 
-    /// Calls `work()(task)` for all tasks, on all threads; each thread's `work()` gets neighboring tasks, those of the
-    /// same pixels one after the other.
+    /// Calls `work()(task)` for all tasks, on all threads; each thread's `work()` gets neighboring tasks: tasks of
+    /// the same pixels follow each other.
     template <class Work>
     void for_tasks(Work&& work) const {
         const Index blocks = (pixels_ + block_panels * panel - 1) / (block_panels * panel);

@@ -69,7 +69,7 @@ struct AmxTiles {
         static const bool value = has_avx512_bf16() && has(1U << 22);
         return value;
     }
-    /// The same for bytes.
+    /// Whether CPU and kernel have AMX with bytes, too.
     [[nodiscard]] static bool available_for_bytes() {
         static const bool value = has_avx512_bf16() && has(1U << 25);
         return value;
@@ -113,7 +113,7 @@ FLOWFAR_AVX512_BF16 inline void put_rows(const float* sums, Index rows, const Ta
 
 /// Up to 32 packed left rows times one packed panel: 2 × 2 tiles of sums [32][32], of which the first `rows` rows, at
 /// least, are written to `to`. They begin with the sums `before`, if there are any. Operands are `words` words long and
-/// laid out as those of `tile`, of bf16 pairs or byte quads. `step()` is called as often as there are steps.
+/// laid out as for `tile`, of bf16 pairs or byte quads. `step()` is called as often as there are steps.
 /// All loads of a step come before its products: so the unit of products never waits (Sapphire Rapids, operands in the
 /// second cache: 0.98 of the peak; with loads and products mixed 0.86). What comes from the panel is used once.
 template <class Tiles, class Sum, class Step>

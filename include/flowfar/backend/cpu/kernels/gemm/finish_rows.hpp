@@ -52,7 +52,7 @@ struct Result {
     bool past_caches;  ///< where the address allows it
 };
 
-/// Finishes rows of 32 sums each: those of `result` from `row` and `column` on.
+/// Finishes rows of 32 sums each, sums [rows, 32], into `result` from `row` and `column` on.
 template <Activation A, class T>
 FLOWFAR_AVX512_BF16 void finish_rows(const float* sums, Index row, Index rows, Index column, const Result<T>& result) {
     const Epilogue& epilogue = *result.epilogue;

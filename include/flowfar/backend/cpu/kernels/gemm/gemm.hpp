@@ -125,7 +125,7 @@ void multiply_large(const Operands& p) {
 
 }  // namespace product
 
-/// The same with the same bits on all threads, for a c without gaps between its rows.
+/// `multiply` on all threads, with the bits of one thread. c has no gaps between its rows.
 inline void multiply_parallel(MatrixView a, MatrixView b, float* c, Index rows, Index inner, Index columns,
                               float alpha) {
     constexpr Index task = Index{1} << 19;  // multiply-adds that are worth a task

@@ -52,7 +52,7 @@ inline constexpr Index depth_block = 384;
 inline constexpr Index left_stride = depth_block + 16;
 
 /// c[Rows, Vectors · lanes] (+)= alpha · a b over `depth` ≤ depth_block products: (a, b, ldb, depth, alpha, add, c,
-/// ldc). Rows of a are `left_stride` apart, those of c `ldc`. b is row-major with its rows `ldb` apart; for a thin tile
+/// ldc). Rows of a are `left_stride` apart, rows of c `ldc`. b is row-major with its rows `ldb` apart; for a thin tile
 /// it is column-major with its columns `ldb` apart, because for a few rows packing b would take longer than the
 /// product.
 using Tile = void (*)(const float*, const float*, Index, Index, float, bool, float*, Index);

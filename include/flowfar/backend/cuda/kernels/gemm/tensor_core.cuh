@@ -44,7 +44,7 @@ __device__ __forceinline__ void ldmatrix_x4(unsigned (&out)[4], const void* base
     cuda_emulation::ldmatrix_x4(out, static_cast<const char*>(base) + offset, false);
 #endif
 }
-/// The same for the transposed matrices: out[m] is rows 2t and 2t + 1, column g.
+/// `ldmatrix_x4` of transposed matrices: out[m] is rows 2t and 2t + 1, column g.
 __device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&out)[4], const void* base, int offset) {
 #if defined(__CUDA_ARCH__)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"

@@ -18,7 +18,7 @@ struct HostCopy {
     void operator()(std::byte* /*block*/) { device.reset(); }
 };
 
-/// The same tensor, remembering its elements.
+/// `h` with its elements remembered by the host.
 [[nodiscard]] inline Handle remember(const Handle& h, const Index* values) {
     auto copy = std::make_shared<const std::vector<Index>>(values, values + h.count());
     std::byte* const block = h.storage.get();

@@ -219,7 +219,7 @@ struct Norm {
                 options.plus_one ? 1.0F : 0.0F, center};
     }
 
-    /// Fills those of d_scale and d_shift that are defined; both have the same number of groups.
+    /// Fills d_scale and d_shift where they are defined; both have the same number of groups.
     template <class T>
     static void sums(const NormShape& shape, const Handle& d_scale, const Handle& d_shift,
                      const RowStatistics<Compute<T>>* statistics, const Strided<2>& lines, const Handle& x,

@@ -47,7 +47,7 @@ class CachedRow {
             }
         }
     }
-    /// The same for two rows of the same length: `f(column, mine, theirs)`.
+    /// Calls `f(column, mine, theirs)` for every element of two rows of one length.
     template <class F>
     __device__ __forceinline__ void each(const CachedRow& other, F&& f) const {
 #pragma unroll
