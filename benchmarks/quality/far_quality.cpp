@@ -48,7 +48,7 @@ void judge(const Arguments& a) {
     const Computing computing = a.compute.apply();
     const FarFile file = load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
-    FarSampleOptions options = a.options(facts.side);
+    FarSampleOptions options = a.options(facts.level_count());
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }

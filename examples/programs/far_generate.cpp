@@ -136,10 +136,11 @@ class ImageFolder {
 /// Images of the first columns and rows, as many as a picture of reasonable size holds.
 class BoundedSheet {
    public:
-    BoundedSheet(std::size_t rows, std::size_t columns, int cell)
+    /// For cells of a height and a width.
+    BoundedSheet(std::size_t rows, std::size_t columns, std::pair<int, int> cell)
         : columns_(columns),
-          shown_rows_(std::min(rows, fitting(cell))),
-          shown_columns_(std::min(columns, fitting(cell))),
+          shown_rows_(std::min(rows, fitting(cell.first))),
+          shown_columns_(std::min(columns, fitting(cell.second))),
           images_(shown_rows_ * shown_columns_) {}
 
     [[nodiscard]] bool shows(std::size_t number) const {
@@ -155,7 +156,7 @@ class BoundedSheet {
     [[nodiscard]] std::span<const Image> images() const { return images_; }
 
    private:
-    static std::size_t fitting(int cell) { return static_cast<std::size_t>(std::max(1, 8192 / (cell + 4))); }
+    static std::size_t fitting(int side) { return static_cast<std::size_t>(std::max(1, 8192 / (side + 4))); }
 
     std::size_t columns_, shown_rows_, shown_columns_;
     std::vector<Image> images_;
@@ -215,15 +216,16 @@ int generate(const Arguments& a, const Spec& spec) {
     const FarFile file = load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
     const Plan plan = plan_of(a, file);
-    FarSampleOptions options = a.options(facts.side);
+    FarSampleOptions options = a.options(facts.level_count());
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }
     const auto levels = static_cast<Index>(options.levels.size());
     const auto count = static_cast<Index>(plan.labels.size());
     const auto per_class = static_cast<std::size_t>(a.count);
-    const int scale = shown_scale(file.tokenizer->facts().image_size);
-    const int cell = scale * file.tokenizer->facts().image_size;
+    const AnyTokenizer::Facts& image = file.tokenizer->facts();
+    const int scale = shown_scale(image);
+    const std::pair cell{scale * image.image_height, scale * image.image_width};
     std::optional<ImageFolder> folder;
     if (!a.folder.empty()) {
         folder.emplace(a.folder, made_with(a, file, options, plan));

@@ -96,7 +96,7 @@ class Run final : public TrainingRun {
     Run(const Arguments& a, Device device, const io::ImageDataset& data)
         : TrainingRun(a, device, data), a_(a), model_(make_far(a.config, a.masked, {device})) {
         const FarFacts& facts = model_->facts();
-        tokenizer_ = make_tokenizer(facts.channels, facts.side, a.tokenizer, device);
+        tokenizer_ = make_tokenizer(facts.channels, facts.height, facts.width, a.tokenizer, device);
         data.require_labels();
         names_ = data.class_names();
         require(static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(), " classes, but ",
@@ -127,14 +127,15 @@ class Run final : public TrainingRun {
         char line[160];
         std::snprintf(line, sizeof line, "%s%s: %.2f M parameters, images %d x %d through %s, %lld tokens each",
                       facts.name.c_str(), facts.masked ? ", masked" : "",
-                      static_cast<double>(facts.parameter_count) / 1e6, tokenizer_->facts().image_size,
-                      tokenizer_->facts().image_size, tokenizer_->facts().name.c_str(),
+                      static_cast<double>(facts.parameter_count) / 1e6, tokenizer_->facts().image_height,
+                      tokenizer_->facts().image_width, tokenizer_->facts().name.c_str(),
                       static_cast<long long>(facts.tokens));
         return line;
     }
     Index parameter_count() const override { return model_->facts().parameter_count; }
     void begin(Progress& progress) override {
-        const io::LoaderOptions options = loader_options(tokenizer_->facts().image_size, progress);
+        const io::LoaderOptions options =
+            loader_options(tokenizer_->facts().image_height, tokenizer_->facts().image_width, progress);
         if (!tokenizer_->facts().fixed_scale) {
             io::LoaderOptions first = options;
             first.batch = std::min<Index>(64, split_.train.size());
@@ -195,7 +196,7 @@ class Run final : public TrainingRun {
         options.steps = DiffusionSteps::constant(25);
         options.filter_between = a_.simplified;
         if (!a_.simplified) {
-            options.levels = spread_levels(model_->facts().side, model_->facts().side);
+            options.levels = spread_levels(model_->facts().level_count(), model_->facts().level_count());
         }
         constexpr std::size_t columns = 8;
         std::vector<Index> labels;
@@ -206,7 +207,7 @@ class Run final : public TrainingRun {
         try {
             const Generated generated = generate_images(*model_, *tokenizer_, labels, options);
             io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
-                                                                   shown_scale(tokenizer_->facts().image_size))));
+                                                                   shown_scale(tokenizer_->facts()))));
         } catch (const Error& error) {  // a model at the beginning of its training may diverge
             progress.note(printable(text("step ", step, ": no samples: ", error.what())));
         }

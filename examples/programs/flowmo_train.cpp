@@ -136,7 +136,7 @@ class Run final : public TrainingRun {
     Index parameter_count() const override { return model_->facts().parameter_count; }
     void begin(Progress& progress) override {
         held_back_ = load_fitted(split_.validation, model_->facts(), a_.evaluate_count, a_.resize, skipped_);
-        loader_.emplace(split_.train, loader_options(model_->facts().height, progress));
+        loader_.emplace(split_.train, loader_options(model_->facts().height, model_->facts().width, progress));
         if (training_->step_count() > 0) {
             for (const Json& line : read_jsonl(out_ / "log.jsonl")) {
                 if (line.contains("psnr") && line["psnr"].is_number()) {

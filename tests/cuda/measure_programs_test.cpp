@@ -36,16 +36,16 @@ std::vector<float> check_tokenizers(const program::AnyTokenizer& expected, const
 }  // namespace
 
 TEST_CASE("tokenizers give the same latents on the GPU") {
-    const auto pixels = program::make_tokenizer<Cpu>(3, 16, {});
-    const auto pixels_on_gpu = program::make_tokenizer<Cuda>(3, 16, {});
+    const auto pixels = program::make_tokenizer<Cpu>(3, 16, 16, {});
+    const auto pixels_on_gpu = program::make_tokenizer<Cuda>(3, 16, 16, {});
     const std::vector<float> latents = check_tokenizers(*pixels, *pixels_on_gpu, images(2, 16));
     CHECK(pixels_on_gpu->decode(latents) == pixels->decode(latents));
 
     const TempDir folder;
     auto source = noisy_model<FlowMo<FlowMoTiny64, Cpu>>(5);
     io::save_parameters(source, folder / "model.safetensors", DType::f32);
-    const auto codes = program::make_tokenizer<Cpu>(36, 8, folder / "model.safetensors");
-    const auto codes_on_gpu = program::make_tokenizer<Cuda>(36, 8, folder / "model.safetensors");
+    const auto codes = program::make_tokenizer<Cpu>(36, 8, 8, folder / "model.safetensors");
+    const auto codes_on_gpu = program::make_tokenizer<Cuda>(36, 8, 8, folder / "model.safetensors");
     static_cast<void>(check_tokenizers(*codes, *codes_on_gpu, images(1, 64)));
 }
 

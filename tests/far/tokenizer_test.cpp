@@ -18,12 +18,13 @@ struct SquareCode : FlowMoNano {
     static constexpr Index code_length = 9;
 };
 
-using Pixels = PixelTokenizer<Cpu, 16>;
-using Autoencoder = VaeTokenizer<Kl16Tiny, Cpu, 32>;
+using Pixels = PixelTokenizer<Cpu, 16, 24>;
+using Autoencoder = VaeTokenizer<Kl16Tiny, Cpu, 32, 48>;
 using Code = FlowMoTokenizer<SquareCode, Cpu>;
 static_assert(LatentTokenizer<Pixels> && LatentTokenizer<Autoencoder> && LatentTokenizer<Code>);
 static_assert(!LatentTokenizer<FlowMo<SquareCode, Cpu>>);
-static_assert(Autoencoder::side == 2 && Autoencoder::channels == 16 && Code::side == 3 && Code::channels == 18);
+static_assert(Autoencoder::height == 2 && Autoencoder::width == 3 && Autoencoder::channels == 16);
+static_assert(Code::height == 3 && Code::width == 3 && Code::channels == 18);
 
 template <AnyTensor X>
 std::vector<double> values(const X& x) {
@@ -33,7 +34,7 @@ std::vector<double> values(const X& x) {
 
 template <class K>
 typename K::Images photos(Index count) {
-    return clamp(K::Images::normal({count, 3, K::image_size, K::image_size}, 4) * 0.5, -1.0, 1.0);
+    return clamp(K::Images::normal({count, 3, K::image_height, K::image_width}, 4) * 0.5, -1.0, 1.0);
 }
 
 }  // namespace
@@ -56,9 +57,9 @@ TEST_CASE("the autoencoder's statistics are its moments, and drawing samples the
     const Autoencoder tokenizer(model);
     const auto images = photos<Autoencoder>(2);
     const auto statistics = tokenizer.statistics(images);
-    CHECK(statistics.extents() == Extents{2, 32, 2, 2});
+    CHECK(statistics.extents() == Extents{2, 32, 2, 3});
     const auto latents = tokenizer.draw(statistics, 7);
-    const auto noise = Vae<Kl16Tiny, Cpu>::Latents::normal({2, 16, 2, 2}, 7);
+    const auto noise = Vae<Kl16Tiny, Cpu>::Latents::normal({2, 16, 2, 3}, 7);
     CHECK(latents.to_host() == model->encode(images, noise).to_host());
     CHECK(tokenizer.draw(statistics, 8).to_host() != latents.to_host());
     CHECK(tokenizer.decode(latents).to_host() == model->decode(latents).to_host());

@@ -1,6 +1,8 @@
 #include "flowfar/flowmo/config.hpp"
 
 #include <doctest/doctest.h>
+#include <map>
+#include <string>
 
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/flowmo/loss.hpp"
@@ -16,6 +18,25 @@ static_assert(CheckedFlowMoConfig<FlowMoHi>::codewords_per_token == 4);
 static_assert(FlowMoLo::code_length * FlowMoLo::context_dim == 576 * 8);
 static_assert(FlowMoHi::code_length * FlowMoHi::context_dim == 1792 * 8);
 static_assert(CheckedFlowMoConfig<FlowMoSmall>::image_tokens == 1024);
+static_assert(FlowMoLo::encoder.mlp_width() == 4 * 768 && FlowMoLo::decoder.mlp_width() == 4 * 1152);
+
+/// MLPs of another width in the encoder and in the decoder.
+struct OtherMlps : FlowMoNano {
+    static constexpr std::string_view name = "OtherMlps";
+    static constexpr MmditConfig encoder{16, 2, 1, {4, 2, 2}, 1.5};
+    static constexpr MmditConfig decoder{16, 2, 1, {4, 2, 2}, 2.7};
+};
+
+TEST_CASE("the ratio of the MLPs is a configuration's") {
+    using Model = FlowMo<OtherMlps, Autodiff<Reference>>;
+    Model model = Model::random(3);
+    std::map<std::string, Extents> found;
+    for_each_parameter(model, [&](const auto& p) { found.emplace(p.name, p.extents()); });
+    CHECK(found.at("encoder.double_blocks.0.img_mlp.0.weight") == Extents{24, 16});
+    CHECK(found.at("encoder.double_blocks.0.txt_mlp.2.weight") == Extents{16, 24});
+    CHECK(found.at("decoder.double_blocks.0.img_mlp.2.weight") == Extents{16, 43});  // 43.2 rounded down
+    CHECK(found.at("decoder.double_blocks.0.txt_mlp.0.bias") == Extents{43});
+}
 
 TEST_CASE("the gradient stand-in loss is zero for equal images and grows with misplaced edges") {
     using X = Tensor<Autodiff<Reference>, Shape<dyn, 3, 8, 8>, double>;

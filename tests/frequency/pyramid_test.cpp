@@ -41,25 +41,31 @@ std::vector<double> fourier_by_definition(const std::vector<double>& x, Index le
 
 }  // namespace
 
-TEST_CASE("Fourier low-pass against the transform itself, for even and odd sizes") {
-    for (const Index n : {1, 2, 3, 8, 9, 16}) {
-        const Wide x = random_latents({2, 3, n, n}, 5);
-        for (Index level = 0; level <= n + 1; ++level) {
-            CAPTURE(n);
+TEST_CASE("Fourier low-pass against the transform itself: even and odd sizes, the longer side in proportion") {
+    const std::vector<std::pair<std::size_t, std::size_t>> sizes{{1, 1}, {2, 2},   {3, 3}, {8, 8},
+                                                                 {9, 9}, {16, 16}, {4, 6}, {12, 5}};
+    for (const auto& [height, width] : sizes) {
+        const Wide x = random_latents({2, 3, static_cast<Index>(height), static_cast<Index>(width)}, 5);
+        const std::size_t shorter = std::min(height, width);
+        for (Index level = 0; level <= static_cast<Index>(shorter) + 1; ++level) {
+            CAPTURE(height);
+            CAPTURE(width);
             CAPTURE(level);
             std::vector<double> want = x.to_host();
-            const auto size = static_cast<std::size_t>(n);
             for (std::size_t image = 0; image < 6; ++image) {
                 for (const bool rows : {true, false}) {
-                    for (std::size_t line = 0; line < size; ++line) {
+                    const std::size_t size = rows ? width : height;
+                    const double share = static_cast<double>(size) / static_cast<double>(shorter);
+                    const auto kept = static_cast<Index>(std::lround(static_cast<double>(level) * share));
+                    for (std::size_t line = 0; line < (rows ? height : width); ++line) {
                         std::vector<double> axis(size);
                         const auto at = [&](std::size_t i) {
-                            return image * size * size + (rows ? line * size + i : i * size + line);
+                            return image * height * width + (rows ? line * width + i : i * width + line);
                         };
                         for (std::size_t i = 0; i < size; ++i) {
                             axis[i] = want[at(i)];
                         }
-                        axis = fourier_by_definition(axis, level);
+                        axis = fourier_by_definition(axis, kept);
                         for (std::size_t i = 0; i < size; ++i) {
                             want[at(i)] = axis[i];
                         }
@@ -76,16 +82,23 @@ TEST_CASE("both filters: zeros, mean, identity, any size") {
     const std::vector<double> values = x.to_host();
     CHECK(SpatialFilter::apply(x, 0).to_host() == std::vector<double>(120, 0.0));
     CHECK(FourierFilter::apply(x, 0).to_host() == std::vector<double>(120, 0.0));
-    CHECK(difference_of(FourierFilter::apply(x, 10).to_host(), values, 1e-12) == "");
-    const std::vector<double> spatial = SpatialFilter::apply(x, 1).to_host();
-    const std::vector<double> fourier = FourierFilter::apply(x, 1).to_host();
-    CHECK(difference_of(spatial, fourier, 1e-12) == "");
+    for (const Index level : {6, 10}) {  // the shorter side's, and beyond
+        CHECK(FourierFilter::apply(x, level).to_host() == values);
+    }
+    CHECK(SpatialFilter::apply(x, 6).to_host() == values);
+    // What an upright latent keeps is the transpose of what a wide one keeps.
+    for (Index level = 1; level < 6; ++level) {
+        CHECK(difference_of(SpatialFilter::apply(Wide(transpose(x)), level).to_host(),
+                            transpose(SpatialFilter::apply(x, level)).to_host(), 1e-12) == "");
+    }
+    const Wide square = random_latents({1, 1, 8, 8}, 9);
+    const std::vector<double> spatial = SpatialFilter::apply(square, 1).to_host();
+    CHECK(difference_of(spatial, FourierFilter::apply(square, 1).to_host(), 1e-12) == "");
     double mean = 0;
-    for (std::size_t i = 0; i < 60; ++i) {
-        mean += values[i] / 60;
+    for (const double value : square.to_host()) {
+        mean += value / 64;
     }
     CHECK(spatial[7] == doctest::Approx(mean));
-    const Wide square = random_latents({1, 1, 8, 8}, 9);
     CHECK(SpatialFilter::apply(square, 8).to_host() == square.to_host());
 }
 

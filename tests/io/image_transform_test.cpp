@@ -115,6 +115,10 @@ TEST_CASE("resizing the short side keeps the proportion") {
     CHECK(wide.width == 23);  // 23.3
     CHECK(io::resize_short_side(pattern_image(4, 4), 9) == io::resize(pattern_image(4, 4), 9, 9));
     CHECK(contains(error_text([] { (void)io::resize_short_side(make_image(1, 60000), 2); }), "too long and thin"));
+    const Image covering = io::resize_to_cover(pattern_image(50, 20), 10, 8);
+    CHECK(covering.height == 20);
+    CHECK(covering.width == 8);
+    CHECK(io::resize_to_cover(pattern_image(50, 20), 30, 3) == io::resize(pattern_image(50, 20), 30, 12));
     CHECK_THROWS_AS((void)io::resize_short_side(pattern_image(4, 4), 0), Error);
 }
 

@@ -58,10 +58,11 @@ TEST_CASE("a cache gives the batches that encoding as they come would give") {
     write_dataset(folder / "photos");
     const ImageDataset data(folder / "photos");
     std::vector<Index> progress;
-    CHECK(LatentCache::write(folder / "cache", data, options(), {3, size}, twice, {{"key", "twice"}}, [&](Index done) {
-        progress.push_back(done);
-        return true;
-    }));
+    CHECK(LatentCache::write(folder / "cache", data, options(), {3, size, size}, twice, {{"key", "twice"}},
+                             [&](Index done) {
+                                 progress.push_back(done);
+                                 return true;
+                             }));
     CHECK(progress == std::vector<Index>{3, 6, 7, 10, 13, 14});
     const LatentCache cache(folder / "cache");
     CHECK(cache.size() == photos);
@@ -91,7 +92,7 @@ TEST_CASE("unreadable images are replaced and reported once; a stopped run leave
     LoaderOptions o = options();
     int reports = 0;
     o.on_skip = [&](const SkippedImage&) { ++reports; };
-    CHECK(LatentCache::write(folder / "cache", data, o, {3, size}, twice, {}));
+    CHECK(LatentCache::write(folder / "cache", data, o, {3, size, size}, twice, {}));
     CHECK(reports == 1);
     const LatentCache cache(folder / "cache");
     std::vector<float> third(3 * size * size);
@@ -101,9 +102,9 @@ TEST_CASE("unreadable images are replaced and reported once; a stopped run leave
     CHECK(third == fourth);
     CHECK_THROWS_AS(cache.read(photos, false, third.data()), Error);
     CHECK_FALSE(
-        LatentCache::write(folder / "half", data, options(), {3, size}, twice, {}, [](Index) { return false; }));
+        LatentCache::write(folder / "half", data, options(), {3, size, size}, twice, {}, [](Index) { return false; }));
     CHECK_FALSE(std::filesystem::exists(folder / "half"));
-    CHECK_THROWS_WITH_AS(LatentCache::write(folder / "half", data, options(), {4, size}, twice, {}),
+    CHECK_THROWS_WITH_AS(LatentCache::write(folder / "half", data, options(), {4, size, size}, twice, {}),
                          doctest::Contains("expected 432 values of the encoder, found 324"), Error);
 }
 
@@ -111,15 +112,14 @@ TEST_CASE("files of another shape are refused") {
     const TempDir folder;
     {
         SafetensorsWriter writer(folder / "wrong");
-        writer.declare("statistics", DType::f32, {2, 1, 1, 2, 1});
+        writer.declare("statistics", DType::f32, {1, 1, 1, 2, 2});
         writer.declare("labels", DType::i64, {1});
         writer.write_values<float>("statistics", std::vector<float>(4));
         writer.write_values<Index>("labels", std::vector<Index>{0});
         writer.finish();
     }
-    CHECK_THROWS_WITH_AS(
-        LatentCache(folder / "wrong"),
-        doctest::Contains("statistics: expected [2, images, channels, side, side] of F32, found [2, 1, "
-                          "1, 2, 1] of F32"),
-        Error);
+    CHECK_THROWS_WITH_AS(LatentCache(folder / "wrong"),
+                         doctest::Contains("statistics: expected [2, images, channels, height, width] of F32, found "
+                                           "[1, 1, 1, 2, 2] of F32"),
+                         Error);
 }

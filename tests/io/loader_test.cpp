@@ -194,6 +194,18 @@ TEST_CASE("crops and mirroring move over the whole image") {
         CHECK(row <= 2);
         CHECK(count > 60);  // 100 expected, standard deviation 8
     }
+    // Crops that are no squares: of all columns four, 7 rows of them, and the middle of an image that just covers 6
+    // × 3.
+    ImageLoader narrow(dataset, {.size = 7, .width = 4, .resize = 8, .threads = 0});
+    CHECK(narrow.next().images.size() == 3 * 7 * 4);
+    const Image covering = io::resize_to_cover(numbered_image(2, 8), 14, 8);
+    ImageLoader wide(dataset, {.size = 3, .width = 6, .shuffle = false, .threads = 0});
+    const Image fitted = io::center_crop(io::resize(numbered_image(2, 8), 7, 6), 3, 6);
+    std::vector<float> planes(fitted.pixels.size());
+    to_unit_planes(fitted, planes.data());
+    CHECK(wide.next().images == planes);
+    CHECK(covering.height == 14);
+    CHECK(covering.width == 11);
     ImageLoader mirrored(dataset, {.size = 8, .flip = true, .threads = 0});
     int flipped = 0;
     for (int i = 0; i < 300; ++i) {

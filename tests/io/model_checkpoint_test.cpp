@@ -51,6 +51,9 @@ void write_far(const io::Path& path) {
         for (Index i = 0; i < size.decoder_depth; ++i) {
             tensor(text("decoder_blocks.", i, ".norm1.weight"), {size.hidden});
         }
+        tensor("decoder_embed.weight", {size.decoder_hidden, size.hidden});
+        tensor("encoder_blocks.0.mlp.fc1.weight", {size.encoder_mlp, size.hidden});
+        tensor("decoder_blocks.0.mlp.fc1.weight", {size.decoder_mlp, size.decoder_hidden});
         tensor("diffloss.net.input_proj.weight", {size.head_width, size.token_dim});
         for (Index i = 0; i < size.head_depth; ++i) {
             tensor(text("diffloss.net.res_blocks.", i, ".in_ln.weight"), {size.head_width});
@@ -65,6 +68,8 @@ void write_flowmo(const io::Path& path) {
         tensor("encoder.img_in.weight", {size.encoder_hidden, size.patch_dim});
         tensor("encoder.txt_in.weight", {size.encoder_hidden, size.context_dim});
         tensor("decoder.img_in.weight", {size.decoder_hidden, size.patch_dim});
+        tensor("encoder.double_blocks.0.img_mlp.0.weight", {size.encoder_mlp, size.encoder_hidden});
+        tensor("decoder.double_blocks.0.img_mlp.0.weight", {size.decoder_mlp, size.decoder_hidden});
         for (Index i = 0; i < size.encoder_depth; ++i) {
             tensor(text("encoder.double_blocks.", i, ".img_mod.lin.bias"), {1});
         }
@@ -106,6 +111,19 @@ struct Unusual : FarB {
     static constexpr Index head_depth = 4;
 };
 
+/// A narrow decoder, as masked autoencoders have it.
+struct Narrow : FarB {
+    static constexpr std::string_view name = "Narrow";
+    static constexpr Index decoder_hidden = 512;
+    static constexpr Index decoder_heads = 8;
+    static constexpr double mlp_ratio = 2.0;
+};
+
+struct FewMlps : FlowMoLo {
+    static constexpr std::string_view name = "FewMlps";
+    static constexpr MmditConfig encoder{768, 12, 8, {8, 28, 28}, 2.0};
+};
+
 }  // namespace
 
 TEST_CASE("a FAR checkpoint of another size names the preset to use") {
@@ -130,6 +148,9 @@ TEST_CASE("a FAR checkpoint of another size names the preset to use") {
     CHECK(contains(far_error<FarB>(path), "this model is no preset (width 768"));
     CHECK(contains(far_error<FarB>(path), "derive a configuration with these sizes"));
     CHECK(far_error<Unusual>(path) == "no error");
+    write_far<Narrow>(path);
+    CHECK(far_error<Narrow>(path) == "no error");
+    CHECK(contains(far_error<FarB>(path), "this model is no preset (width 768 (MLPs 1536) + 512 (MLPs 1024), 12 + 12"));
 }
 
 TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
@@ -182,5 +203,8 @@ TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {
     CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoHi"));
     write_flowmo<FlowMoSmall>(path);
     CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoSmall"));
+    write_flowmo<FewMlps>(path);
+    CHECK(flowmo_error<FewMlps>(path) == "no error");
+    CHECK(contains(flowmo_error<FlowMoLo>(path), "encoder of 8 blocks of width 768 (MLPs 1536)"));
     CHECK(far_error<FarB>(path) == "no error");  // no FAR model at all: loading it names what is missing
 }

@@ -13,13 +13,17 @@
 
 namespace flowfar::io {
 
-/// What the tensors of a FAR model show of its configuration. (They do not show the number of attention heads.)
+/// What the tensors of a FAR model show of its configuration. (They show neither the numbers of attention heads nor how
+/// the tokens are arranged in rows.)
 struct FarSize {
     Index classes = 0;
     Index tokens = 0;
     Index token_dim = 0;
     Index buffer = 0;
     Index hidden = 0;
+    Index encoder_mlp = 0;  ///< inner width of the MLPs
+    Index decoder_hidden = 0;
+    Index decoder_mlp = 0;
     Index encoder_depth = 0;
     Index decoder_depth = 0;
     Index head_width = 0;
@@ -31,11 +35,12 @@ struct FarSize {
 template <class C>
 [[nodiscard]] constexpr FarSize far_size_of() {
     using Config = CheckedFarConfig<C>;
-    return {C::classes,       Config::tokens,   Config::token_dim, C::buffer,    C::hidden,
-            C::encoder_depth, C::decoder_depth, C::head_width,     C::head_depth};
+    return {C::classes,       Config::tokens,      Config::token_dim,      C::buffer,
+            C::hidden,        Config::encoder_mlp, Config::decoder_hidden, Config::decoder_mlp,
+            C::encoder_depth, C::decoder_depth,    C::head_width,          C::head_depth};
 }
 
-/// Sizes found in a file; 0 for what its tensors do not show.
+/// Sizes found in a file; 0 for what its tensors do not show, but for widths that the presets share.
 [[nodiscard]] inline FarSize far_size_of(const Weights& weights) {
     FarSize out;
     out.classes = weights.extent("class_emb.weight", 0);
@@ -43,6 +48,13 @@ template <class C>
     out.token_dim = weights.extent("z_proj.weight", 1);
     out.tokens = weights.extent("diffusion_pos_embed_learned", 1);
     out.buffer = weights.extent("encoder_pos_embed_learned", 1) - out.tokens;
+    const auto shown = [&](const std::string& name, std::size_t axis, Index presets) {
+        const Index extent = weights.extent(name, axis);
+        return extent > 0 ? extent : presets;
+    };
+    out.decoder_hidden = shown("decoder_embed.weight", 0, out.hidden);
+    out.encoder_mlp = shown("encoder_blocks.0.mlp.fc1.weight", 0, 4 * out.hidden);
+    out.decoder_mlp = shown("decoder_blocks.0.mlp.fc1.weight", 0, 4 * out.decoder_hidden);
     out.encoder_depth = weights.list_length("encoder_blocks");
     out.decoder_depth = weights.list_length("decoder_blocks");
     out.head_width = weights.extent("diffloss.net.input_proj.weight", 0);
@@ -65,9 +77,15 @@ template <class C>
 }
 
 [[nodiscard]] inline std::string to_string(const FarSize& size) {
-    return text("width ", size.hidden, ", ", size.encoder_depth, " + ", size.decoder_depth,
-                " blocks, diffusion MLP of ", size.head_depth, " blocks of width ", size.head_width, ", ", size.tokens,
-                " tokens of ", size.token_dim, ", ", size.buffer, " buffer positions, ", size.classes, " classes");
+    const auto width = [](Index hidden, Index mlp) {
+        return mlp == 4 * hidden ? text(hidden) : text(hidden, " (MLPs ", mlp, ")");
+    };
+    const std::string encoder = width(size.hidden, size.encoder_mlp);
+    const std::string decoder = width(size.decoder_hidden, size.decoder_mlp);
+    return text("width ", encoder, encoder == decoder ? std::string() : text(" + ", decoder), ", ", size.encoder_depth,
+                " + ", size.decoder_depth, " blocks, diffusion MLP of ", size.head_depth, " blocks of width ",
+                size.head_width, ", ", size.tokens, " tokens of ", size.token_dim, ", ", size.buffer,
+                " buffer positions, ", size.classes, " classes");
 }
 
 namespace detail {

@@ -18,8 +18,10 @@ struct FlowMoSize {
     Index patch_dim = 0;  ///< 3 · patch²
     Index context_dim = 0;
     Index encoder_hidden = 0;
+    Index encoder_mlp = 0;  ///< inner width of the MLPs
     Index encoder_depth = 0;
     Index decoder_hidden = 0;
+    Index decoder_mlp = 0;
     Index decoder_depth = 0;
 
     bool operator==(const FlowMoSize&) const = default;
@@ -30,8 +32,10 @@ template <class C>
     return {CheckedFlowMoConfig<C>::patch_dim,
             C::context_dim,
             C::encoder.hidden,
+            C::encoder.mlp_width(),
             C::encoder.depth,
             C::decoder.hidden,
+            C::decoder.mlp_width(),
             C::decoder.depth};
 }
 
@@ -41,16 +45,23 @@ template <class C>
     out.patch_dim = weights.extent("encoder.img_in.weight", 1);
     out.context_dim = weights.extent("encoder.txt_in.weight", 1);
     out.encoder_hidden = weights.extent("encoder.img_in.weight", 0);
+    const auto mlp = [&](std::string_view side, Index hidden) {  // where there are no MLPs, that of the presets
+        const Index width = weights.extent(text(side, ".double_blocks.0.img_mlp.0.weight"), 0);
+        return width > 0 ? width : 4 * hidden;
+    };
+    out.encoder_mlp = mlp("encoder", out.encoder_hidden);
     out.encoder_depth = weights.list_length("encoder.double_blocks");
     out.decoder_hidden = weights.extent("decoder.img_in.weight", 0);
+    out.decoder_mlp = mlp("decoder", out.decoder_hidden);
     out.decoder_depth = weights.list_length("decoder.double_blocks");
     return out;
 }
 
 [[nodiscard]] inline std::string to_string(const FlowMoSize& size) {
     return text("patches of ", size.patch_dim, " values, code tokens of ", size.context_dim, " bits, encoder of ",
-                size.encoder_depth, " blocks of width ", size.encoder_hidden, ", decoder of ", size.decoder_depth,
-                " blocks of width ", size.decoder_hidden);
+                size.encoder_depth, " blocks of width ", size.encoder_hidden, " (MLPs ", size.encoder_mlp,
+                "), decoder of ", size.decoder_depth, " blocks of width ", size.decoder_hidden, " (MLPs ",
+                size.decoder_mlp, ")");
 }
 
 namespace detail {

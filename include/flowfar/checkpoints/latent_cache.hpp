@@ -20,25 +20,26 @@
 namespace flowfar::io {
 
 /// The statistics of every image of a dataset, as it is and mirrored. A safetensors file with `statistics`
-/// [2, images, channels, side, side] of F32 (first as they are, then mirrored), `labels` [images] of I64, and metadata
-/// that say what made them.
+/// [2, images, channels, height, width] of F32 (first as they are, then mirrored), `labels` [images] of I64, and
+/// metadata that say what made them.
 class LatentCache {
    public:
-    /// Turns planes [batch, 3, size, size] in [−1, 1] into statistics [batch, channels, side, side].
+    /// Turns planes [batch, 3, height, width] in [−1, 1] into statistics [batch, channels, height, width] of another
+    /// size.
     using Encode = std::function<std::vector<float>(const std::vector<float>&)>;
     struct Shape {
-        Index channels, side;
-        [[nodiscard]] Index values() const { return channels * side * side; }
+        Index channels, height, width;
+        [[nodiscard]] Index values() const { return channels * height * width; }
     };
 
-    /// Encodes the center crops of all images and writes the file, atomically. `options` gives size, resize and batch;
-    /// unreadable images are replaced as ImageLoader does and reported to its `on_skip`. `progress(images done)` is
-    /// called after every batch and stops by returning false: then there is no file, and the result is false.
+    /// Encodes the center crops of all images and writes the file, atomically. `options` gives size, width, resize and
+    /// batch; unreadable images are replaced as ImageLoader does and reported to its `on_skip`. `progress(images done)`
+    /// is called after every batch and stops by returning false: then there is no file, and the result is false.
     static bool write(const Path& path, const ImageDataset& data, LoaderOptions options, Shape shape,
                       const Encode& encode, std::map<std::string, std::string> metadata,
                       const std::function<bool(Index)>& progress = {}) {
         SafetensorsWriter writer(path, std::move(metadata));
-        writer.declare("statistics", DType::f32, {2, data.size(), shape.channels, shape.side, shape.side});
+        writer.declare("statistics", DType::f32, {2, data.size(), shape.channels, shape.height, shape.width});
         writer.declare("labels", DType::i64, {data.size()});
         options.shuffle = options.random_crop = options.flip = options.drop_last = false;
         options.start = 0;
@@ -49,7 +50,8 @@ class LatentCache {
             for (Index done = 0; done < data.size();) {
                 const Batch batch = loader.next();
                 const Index count = std::min(options.batch, data.size() - done);
-                const std::vector<float> images = mirrored ? flipped(batch.images, options.size) : batch.images;
+                const std::vector<float> images =
+                    mirrored ? flipped(batch.images, options.width == 0 ? options.size : options.width) : batch.images;
                 const std::vector<float> statistics = encode(images);
                 require(static_cast<Index>(statistics.size()) == options.batch * shape.values(), path.string(),
                         ": expected ", options.batch * shape.values(), " values of the encoder, found ",
@@ -75,11 +77,11 @@ class LatentCache {
     explicit LatentCache(const Path& path) : file_(path) {
         const TensorView statistics = file_.at("statistics");
         const std::vector<Index>& s = statistics.shape;
-        require(statistics.dtype == DType::f32 && s.size() == 5 && s[0] == 2 && s[1] > 0 && s[3] == s[4], path.string(),
-                ": statistics: expected [2, images, channels, side, side] of F32, found ", shape_text(s), " of ",
+        require(statistics.dtype == DType::f32 && s.size() == 5 && s[0] == 2 && s[1] > 0, path.string(),
+                ": statistics: expected [2, images, channels, height, width] of F32, found ", shape_text(s), " of ",
                 name_of(statistics.dtype));
         images_ = s[1];
-        shape_ = {s[2], s[3]};
+        shape_ = {s[2], s[3], s[4]};
         const TensorView labels = file_.at("labels");
         require(labels.dtype == DType::i64 && labels.shape == std::vector<Index>{images_}, path.string(),
                 ": labels: expected [", images_, "] of I64, found ", shape_text(labels.shape), " of ",
@@ -96,7 +98,7 @@ class LatentCache {
     [[nodiscard]] Index label(Index image) const { return labels_.at(static_cast<std::size_t>(image)); }
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return file_.metadata(); }
 
-    /// Statistics [channels, side, side] of an image, copied to `out`.
+    /// Statistics [channels, height, width] of an image, copied to `out`.
     void read(Index image, bool mirrored, float* out) const {
         require(image >= 0 && image < images_, file_.path().string(), ": expected an image below ", images_, ", found ",
                 image);
@@ -124,10 +126,10 @@ class LatentCache {
     }
 
    private:
-    /// Planes [images · 3, size, size] with every row reversed.
-    [[nodiscard]] static std::vector<float> flipped(std::vector<float> planes, int size) {
-        for (auto row = planes.begin(); row != planes.end(); row += size) {
-            std::reverse(row, row + size);
+    /// Planes [images · 3, height, width] with every row reversed.
+    [[nodiscard]] static std::vector<float> flipped(std::vector<float> planes, int width) {
+        for (auto row = planes.begin(); row != planes.end(); row += width) {
+            std::reverse(row, row + width);
         }
         return planes;
     }

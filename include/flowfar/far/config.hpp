@@ -32,15 +32,24 @@ struct FarSampling {
 
 /// FAR configurations are named types; derive from one to change a member. B: 207.9M parameters, 256×256 images in the
 /// latent space of the KL-16 autoencoder (arXiv 2503.05305, table 1).
+///
+/// Latents that are no squares have a `height` and a `width`; levels then count by the shorter side. A decoder of
+/// another size than the encoder, as masked autoencoders have it (arXiv 2111.06377), has its own `decoder_hidden` and
+/// `decoder_heads`: `decoder_embed` maps the encoder's width to the decoder's, which is also the width of z.
 struct FarB {
     static constexpr std::string_view name = "FarB";
     static constexpr Index classes = 1000;
     static constexpr Index channels = 16;       ///< of the latent
     static constexpr Index side = 16;           ///< latent height and width; levels are 0 … side − 1
+    static constexpr Index height = 0;          ///< of the latent; 0: side
+    static constexpr Index width = 0;           ///< of the latent; 0: side
     static constexpr Index patch = 1;           ///< a token is a patch of the latent
     static constexpr Index buffer = 64;         ///< leading positions that hold the class
     static constexpr Index hidden = 768;        ///< transformer width
     static constexpr Index heads = 12;          ///< attention heads
+    static constexpr Index decoder_hidden = 0;  ///< the decoder's transformer width; 0: hidden
+    static constexpr Index decoder_heads = 0;   ///< the decoder's attention heads; 0: heads
+    static constexpr double mlp_ratio = 4.0;    ///< inner width of the blocks' MLPs over the transformer width
     static constexpr Index encoder_depth = 12;  ///< blocks
     static constexpr Index decoder_depth = 12;
     static constexpr Index head_width = 1024;  ///< diffusion MLP
@@ -77,7 +86,7 @@ struct FarH : FarL1024 {
 };
 
 /// A model that trains on a CPU within the hour: 32×32 pixels as 8×8 tokens of 4×4, ten classes, 1.69M parameters.
-struct FarTiny {
+struct FarTiny : FarB {
     static constexpr std::string_view name = "FarTiny";
     static constexpr Index classes = 10;
     static constexpr Index channels = 3;
@@ -133,16 +142,34 @@ struct Masked : C {
 template <class C, class B, class T = float>
 class Far;
 
-/// Everything that a configuration must satisfy; instantiating it checks.
+/// Everything that a configuration must satisfy; instantiating it checks. Members that C leaves at 0 have their values
+/// here.
 template <class C>
 struct CheckedFarConfig : C {
-    static_assert(C::classes >= 1 && C::channels >= 1 && C::side >= 1, "Far: classes, channels and side are positive");
-    static_assert(C::patch >= 1 && C::side % C::patch == 0, "Far: the patch size must divide the latent's side");
+    static constexpr Index height = C::height == 0 ? C::side : C::height;
+    static constexpr Index width = C::width == 0 ? C::side : C::width;
+    static constexpr Index decoder_hidden = C::decoder_hidden == 0 ? C::hidden : C::decoder_hidden;
+    static constexpr Index decoder_heads = C::decoder_heads == 0 ? C::heads : C::decoder_heads;
+    /// Inner widths of the MLPs, rounded down.
+    static constexpr auto mlp_width = [](Index hidden) {
+        return static_cast<Index>(static_cast<double>(hidden) * C::mlp_ratio);
+    };
+    static constexpr Index encoder_mlp = mlp_width(C::hidden);
+    static constexpr Index decoder_mlp = mlp_width(decoder_hidden);
+    static constexpr Index levels = height < width ? height : width;  ///< levels are 0 … levels − 1
+    static_assert(C::classes >= 1 && C::channels >= 1 && levels >= 1,
+                  "Far: classes, channels, height and width are positive");
+    static_assert(C::patch >= 1 && height % C::patch == 0 && width % C::patch == 0,
+                  "Far: the patch size must divide the latent's height and width");
     static_assert(C::buffer >= 0, "Far: the number of buffer positions must not be negative");
-    static_assert(C::hidden % C::heads == 0, "Far: the number of heads must divide the hidden width");
+    static_assert(C::hidden % C::heads == 0 && decoder_hidden % decoder_heads == 0,
+                  "Far: the number of heads must divide the hidden width");
+    static_assert(encoder_mlp >= 1 && decoder_mlp >= 1, "Far: the MLP ratio is too small");
     static_assert(C::sampling.diffusion_steps >= 1 && C::sampling.limit >= 0.0,
                   "Far: a positive number of diffusion steps, and a limit that is not negative");
-    static constexpr Index tokens = (C::side / C::patch) * (C::side / C::patch);
+    static constexpr Index rows = height / C::patch;  ///< of tokens, in raster order
+    static constexpr Index columns = width / C::patch;
+    static constexpr Index tokens = rows * columns;
     static constexpr Index token_dim = C::channels * C::patch * C::patch;
     static constexpr Index positions = C::buffer + tokens;
 };

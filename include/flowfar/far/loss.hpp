@@ -19,7 +19,7 @@ struct FarLossOptions {
     Index multiplier = 4;            ///< copies of every token, each with its own diffusion step and noise
     double label_drop = 0.1;         ///< probability of the null condition
     bool level_per_sample = false;   ///< one level per sample instead of one per batch
-    bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / side)
+    bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / levels)
     /// Distribution modeling simplification: the target is the unfiltered latent. Without it, the target is the latent
     /// at the next level, so sampling must visit every level.
     bool simplified = true;
@@ -46,9 +46,12 @@ struct FarDraws {
     [[nodiscard]] static FarDraws make(Index batch, const FarLossOptions& options, int diffusion_steps,
                                        std::uint64_t seed) {
         constexpr Index tokens = CheckedFarConfig<C>::tokens;
+        constexpr Index level_count = CheckedFarConfig<C>::levels;
         FarDraws out;
         Random random(fold(seed, "levels"));
-        const auto draw_level = [&] { return static_cast<Index>(random.below(static_cast<std::uint64_t>(C::side))); };
+        const auto draw_level = [&] {
+            return static_cast<Index>(random.below(static_cast<std::uint64_t>(level_count)));
+        };
         const Index shared = draw_level();
         for (Index i = 0; i < batch; ++i) {
             out.levels.push_back(options.level_per_sample ? draw_level() : shared);
@@ -62,8 +65,8 @@ struct FarDraws {
             // Samples hide equally many tokens, so that they form one batch: the lowest level decides.
             const Index level = *std::min_element(out.levels.begin(), out.levels.end());
             const Index hidden = options.mask == FarMaskPolicy::linear
-                                     ? LinearMask{}.hidden(tokens, level, C::side, masks)
-                                     : TruncatedNormalMask{}.hidden(tokens, level, C::side, masks);
+                                     ? LinearMask{}.hidden(tokens, level, level_count, masks)
+                                     : TruncatedNormalMask{}.hidden(tokens, level, level_count, masks);
             PoolVector<Index> orders;
             for (Index i = 0; i < batch; ++i) {
                 const std::vector<Index> order = masks.permutation(tokens);
@@ -92,7 +95,7 @@ struct FarLoss {
     typename Model::Conditions z;
 };
 
-/// FAR's loss of latents [batch, channels, side, side] with one label each, given the draws and the noise
+/// FAR's loss of latents [batch, channels, height, width] with one label each, given the draws and the noise
 /// [multiplier·batch·tokens, token_dim].
 template <class Model>
 [[nodiscard]] FarLoss<Model> far_loss(const Model& model, const typename Model::Latents& latents,
@@ -118,13 +121,13 @@ template <class Model>
     for (Index i = 0; i < batch; ++i) {
         const auto at = static_cast<std::size_t>(i);
         const Index level = draws.levels[at];
-        require(level >= 0 && level < C::side, "far_loss: level ", level, ", expected 0 to ", C::side - 1);
+        require(level >= 0 && level < C::levels, "far_loss: level ", level, ", expected 0 to ", C::levels - 1);
         seen.push_back(draws.keep[at] != 0 ? labels[at] : no_class);
         require(labels[at] == no_class || (labels[at] >= 0 && labels[at] < C::classes), C::name, ": label ", labels[at],
                 ", expected 0 to ", C::classes - 1);
         next.push_back(level + 1);
         const auto value = static_cast<T>(static_cast<float>(level));
-        const auto weight = static_cast<T>(static_cast<float>(frequency_weight(level, C::side)));
+        const auto weight = static_cast<T>(static_cast<float>(frequency_weight(level, C::levels)));
         row_levels.insert(row_levels.end(), static_cast<std::size_t>(Model::tokens), value);
         weights.insert(weights.end(), static_cast<std::size_t>(Model::tokens), weight);
     }

@@ -23,8 +23,8 @@ struct FarRunOptions {
 
 /// FAR (arXiv 2503.05305): sees a latent low-passed to one level and predicts a condition z for every token at once;
 /// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
-/// [batch, channels, side, side] of unit variance. Inference on a const model from several threads is safe on the CPU.
-/// Parameters are unset until `initialize` or a loader fills them.
+/// [batch, channels, height, width] of unit variance. Inference on a const model from several threads is safe on the
+/// CPU. Parameters are unset until `initialize` or a loader fills them.
 ///
 ///     using Model = flowfar::Far<flowfar::FarB, flowfar::Cpu>;
 ///     const auto model = flowfar::load<Model>("checkpoint-last.pth");   // flowfar/io.hpp
@@ -36,28 +36,34 @@ class Far {
     using Backend = B;
     using Element = T;
     static constexpr Index hidden = C::hidden;
+    static constexpr Index decoder_hidden = Config::decoder_hidden;
     static constexpr Index tokens = Config::tokens;
     static constexpr Index token_dim = Config::token_dim;
 
-    using Latents = Tensor<B, Shape<dyn, C::channels, C::side, C::side>, T>;
+    using Latents = Tensor<B, Shape<dyn, C::channels, Config::height, Config::width>, T>;
     using Tokens = Tensor<B, Shape<dyn, tokens, token_dim>, T>;
-    using Conditions = Tensor<B, Shape<dyn, tokens, hidden>, T>;
+    using Embedded = Tensor<B, Shape<dyn, tokens, hidden>, T>;
+    using Conditions = Tensor<B, Shape<dyn, tokens, decoder_hidden>, T>;  ///< z
     using Sequence = Tensor<B, Shape<dyn, dyn, hidden>, T>;
+    using DecoderSequence = Tensor<B, Shape<dyn, dyn, decoder_hidden>, T>;
     using Vectors = Tensor<B, Shape<dyn, hidden>, T>;
     using Integers = Tensor<B, Shape<dyn>, Index>;
-    using Block = VitBlock<B, hidden, C::heads, T>;
-    using Head = DiffusionHead<B, token_dim, hidden, C::head_width, T>;
+    using Block = VitBlock<B, hidden, C::heads, T, Config::encoder_mlp>;
+    using DecoderBlock = VitBlock<B, decoder_hidden, Config::decoder_heads, T, Config::decoder_mlp>;
+    using Head = DiffusionHead<B, token_dim, decoder_hidden, C::head_width, T>;
     using Run = FarRunOptions;
     using Step = FarStep<Far>;
     /// Called after each autoregressive step; returning false stops with the current estimate.
     using Callback = std::function<bool(const Step&)>;
 
     Tensor<B, Shape<1, hidden>, T> fake_latent = make_parameter<Tensor<B, Shape<1, hidden>, T>>();
-    Tensor<B, Shape<1, 1, hidden>, T> mask_token = make_parameter<Tensor<B, Shape<1, 1, hidden>, T>>();
-    using Positions = Tensor<B, Shape<1, Config::positions, hidden>, T>;
-    Positions encoder_positions = make_parameter<Positions>();
-    Positions decoder_positions = make_parameter<Positions>();
-    using TokenPositions = Tensor<B, Shape<1, tokens, hidden>, T>;
+    using MaskToken = Tensor<B, Shape<1, 1, decoder_hidden>, T>;
+    MaskToken mask_token = make_parameter<MaskToken>();
+    using EncoderPositions = Tensor<B, Shape<1, Config::positions, hidden>, T>;
+    EncoderPositions encoder_positions = make_parameter<EncoderPositions>();
+    using DecoderPositions = Tensor<B, Shape<1, Config::positions, decoder_hidden>, T>;
+    DecoderPositions decoder_positions = make_parameter<DecoderPositions>();
+    using TokenPositions = Tensor<B, Shape<1, tokens, decoder_hidden>, T>;
     TokenPositions diffusion_positions = make_parameter<TokenPositions>();
     using ClassTable = Tensor<B, Shape<C::classes, hidden>, T>;
     ClassTable class_table = make_parameter<ClassTable>();
@@ -65,9 +71,9 @@ class Far {
     LayerNorm<B, hidden, T> z_proj_ln;
     std::vector<Block> encoder_blocks = make_blocks<Block>(C::encoder_depth);
     LayerNorm<B, hidden, T> encoder_norm;
-    Linear<B, hidden, hidden, T> decoder_embed;
-    std::vector<Block> decoder_blocks = make_blocks<Block>(C::decoder_depth);
-    LayerNorm<B, hidden, T> decoder_norm;
+    Linear<B, hidden, decoder_hidden, T> decoder_embed;
+    std::vector<DecoderBlock> decoder_blocks = make_blocks<DecoderBlock>(C::decoder_depth);
+    LayerNorm<B, decoder_hidden, T> decoder_norm;
     Head head{C::head_depth};
 
     /// One vector per label, [batch, hidden]: the class's, or the null condition's for `no_class`.
@@ -94,7 +100,7 @@ class Far {
         return z_proj_ln(repeated + slice<1, 0, C::buffer>(encoder_positions));
     }
     /// The token positions at the encoder's input, before any are hidden.
-    [[nodiscard]] Conditions embed_tokens(const Tokens& x) const {
+    [[nodiscard]] Embedded embed_tokens(const Tokens& x) const {
         return z_proj_ln(z_proj(x) + slice<1, C::buffer, Config::positions>(encoder_positions));
     }
 
@@ -105,7 +111,7 @@ class Far {
                 " classes");
         require(mask == nullptr || (mask->batch() == x.extent(0) && mask->tokens() == tokens), C::name,
                 ": the mask does not fit ", x.extent(0), " samples of ", tokens, " tokens");
-        const Conditions embedded = embed_tokens(x);
+        const Embedded embedded = embed_tokens(x);
         const Sequence visible = mask == nullptr ? Sequence(embedded) : keep_visible(embedded, *mask);
         Sequence y = concat<1>(buffer, visible);
         for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
@@ -115,8 +121,8 @@ class Far {
     }
     /// The condition of every token from the encoder's output.
     [[nodiscard]] Conditions decode(const Sequence& encoded, const TokenMask* mask, const Run& run = {}) const {
-        const Sequence embedded = decoder_embed(encoded);
-        Sequence y = (mask == nullptr ? embedded : restore_hidden(embedded, *mask)) + decoder_positions;
+        const DecoderSequence embedded = decoder_embed(encoded);
+        DecoderSequence y = (mask == nullptr ? embedded : restore_hidden(embedded, *mask)) + decoder_positions;
         for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
             // The buffer is dropped at the end, so the last block need not compute it.
             const bool last = i + 1 == decoder_blocks.size();
@@ -133,20 +139,18 @@ class Far {
         return decode(encode(embed_classes(class_vectors(labels)), x, mask, run), mask, run);
     }
 
-    /// [batch, channels, side, side] → [batch, tokens, channels·p²]; within a token: channel, row, column.
+    /// [batch, channels, height, width] → [batch, tokens, channels·p²]; within a token: channel, row, column.
     [[nodiscard]] static Tokens patchify(const Latents& x) {
         constexpr Index p = C::patch;
-        constexpr Index n = C::side / p;
         const Index batch = x.extent(0);
-        const auto six = reshape<dyn, C::channels, n, p, n, p>(x, batch);
+        const auto six = reshape<dyn, C::channels, Config::rows, p, Config::columns, p>(x, batch);
         return reshape<dyn, tokens, token_dim>(permute<0, 2, 4, 1, 3, 5>(six), batch);
     }
     [[nodiscard]] static Latents unpatchify(const Tokens& x) {
         constexpr Index p = C::patch;
-        constexpr Index n = C::side / p;
         const Index batch = x.extent(0);
-        const auto six = reshape<dyn, n, n, C::channels, p, p>(x, batch);
-        return reshape<dyn, C::channels, C::side, C::side>(permute<0, 3, 1, 4, 2, 5>(six), batch);
+        const auto six = reshape<dyn, Config::rows, Config::columns, C::channels, p, p>(x, batch);
+        return reshape<typename Latents::Shape>(permute<0, 3, 1, 4, 2, 5>(six), batch);
     }
     /// [batch, tokens, C] → [batch·tokens, C]: rows ordered (sample, token).
     template <AnyTensor X>
@@ -154,7 +158,7 @@ class Far {
         return reshape<dyn, X::Shape::at(2)>(x, x.extent(0) * tokens);
     }
 
-    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`), of unit variance. Keep a
+    /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`), of unit variance. Keep a
     /// `FarSampler` to generate several batches.
     [[nodiscard]] Latents generate(const std::vector<Index>& labels, const FarSampleOptions& options = {},
                                    const Callback& callback = {}) const {
@@ -177,9 +181,9 @@ class Far {
         init::normal(class_table, 0.02, fold(seed, "class_emb"));
         init::xavier_linear(z_proj, fold(seed, "z_proj"));
         init::xavier_linear(decoder_embed, fold(seed, "decoder_embed"));
-        for (auto* norm : {&z_proj_ln, &encoder_norm, &decoder_norm}) {
-            norm->initialize(0);
-        }
+        z_proj_ln.initialize(0);
+        encoder_norm.initialize(0);
+        decoder_norm.initialize(0);
         for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
             encoder_blocks[i].initialize(fold(fold(seed, "encoder_blocks"), i));
         }
@@ -207,30 +211,33 @@ class Far {
     }
 
    private:
-    [[nodiscard]] static Sequence apply(const Block& block, const Sequence& x, Index skip, const Run& run,
-                                        std::size_t index) {
+    template <class AnyBlock>
+    [[nodiscard]] static auto apply(const AnyBlock& block, const typename AnyBlock::Sequence& x, Index skip,
+                                    const Run& run, std::size_t index) {
         const BlockDropout dropout = run.dropout.at(index);
         if (!run.checkpoint_blocks || !is_autodiff<B>) {
             return block(x, skip, dropout);
         }
-        const Block* const at = &block;
-        return checkpoint([at, skip, dropout](const Sequence& in) { return (*at)(in, skip, dropout); }, x);
+        const AnyBlock* const at = &block;
+        using In = typename AnyBlock::Sequence;
+        return checkpoint([at, skip, dropout](const In& in) { return (*at)(in, skip, dropout); }, x);
     }
     [[nodiscard]] static Integers rows_tensor(std::span<const Index> rows) {
         return Integers::from_host(rows, {static_cast<Index>(rows.size())});
     }
-    [[nodiscard]] static Sequence keep_visible(const Conditions& x, const TokenMask& mask) {
+    [[nodiscard]] static Sequence keep_visible(const Embedded& x, const TokenMask& mask) {
         return reshape<dyn, dyn, hidden>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())), mask.batch(),
                                          mask.visible());
     }
-    /// Puts the mask token where tokens were hidden: [batch, buffer + visible, hidden] → [batch, positions, hidden].
-    [[nodiscard]] Sequence restore_hidden(const Sequence& x, const TokenMask& mask) const {
+    /// Puts the mask token where tokens were hidden: [batch, buffer + visible, decoder_hidden] → [batch, positions,
+    /// decoder_hidden].
+    [[nodiscard]] DecoderSequence restore_hidden(const DecoderSequence& x, const TokenMask& mask) const {
         const Index batch = mask.batch();
         const auto visible =
-            reshape<dyn, hidden>(slice<1>(x, C::buffer, C::buffer + mask.visible()), batch * mask.visible());
-        const auto all = concat<0>(visible, reshape<1, hidden>(mask_token));
+            reshape<dyn, decoder_hidden>(slice<1>(x, C::buffer, C::buffer + mask.visible()), batch * mask.visible());
+        const auto all = concat<0>(visible, reshape<1, decoder_hidden>(mask_token));
         const auto restored = gather_rows(all, rows_tensor(mask.restoring_rows()));
-        return concat<1>(slice<1>(x, 0, C::buffer), reshape<dyn, dyn, hidden>(restored, batch, tokens));
+        return concat<1>(slice<1>(x, 0, C::buffer), reshape<dyn, dyn, decoder_hidden>(restored, batch, tokens));
     }
 };
 

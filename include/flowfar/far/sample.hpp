@@ -74,7 +74,7 @@ class FarSampler {
         if (options_.levels.empty()) {
             options_.levels = default_levels<C>();
         }
-        check_far_levels(options_.levels, C::side, C::masked);
+        check_far_levels(options_.levels, C::levels, C::masked);
         if (!options_.steps) {
             options_.steps = DiffusionSteps::constant(C::sampling.diffusion_steps);
         }
@@ -89,7 +89,7 @@ class FarSampler {
         }
     }
 
-    /// One latent [channels, side, side] per label (0 … classes − 1, or `no_class`).
+    /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`).
     [[nodiscard]] Latents operator()(std::span<const Index> labels, const Callback& callback = {}) const {
         const FarSampleDraws<Model> draws(options_.seed, options_.first_sample, static_cast<Index>(labels.size()));
         return run(labels, draws, callback);

@@ -15,7 +15,7 @@ inline constexpr Index no_class = -1;
 
 /// How labels become latents. What is absent is as the configuration says (`FarSampling`).
 struct FarSampleOptions {
-    std::vector<Index> levels = {};            ///< increasing, below the latent's side; empty: the configuration's
+    std::vector<Index> levels = {};            ///< increasing, below the shorter side; empty: the configuration's
     std::optional<DiffusionSteps> steps = {};  ///< of each autoregressive step; absent: the configuration's number
     std::optional<double> guidance = {};       ///< ε = ε_null + g (ε_cond − ε_null); 1 switches it off
     std::optional<FarGuidance> guidance_schedule = {};

@@ -103,8 +103,8 @@ class DiffusionSteps {
     return k + 1 == n ? 0 : static_cast<Index>(static_cast<double>(tokens) * std::cos(cx::pi / 2.0 * (k + 1) / n));
 }
 
-/// The published levels of masked sampling, for latents of side 16. They do not increase: the only list that is exempt
-/// from that rule.
+/// The published levels of masked sampling, for latents of 16 levels. They do not increase: the only list that is
+/// exempt from that rule.
 [[nodiscard]] inline std::vector<Index> published_masked_levels() {
     return {0, 12, 12, 4, 5, 6, 7, 8, 9, 10, 11};
 }
@@ -113,20 +113,21 @@ class DiffusionSteps {
 /// the published ones of masked sampling where they fit.
 template <class C>
 [[nodiscard]] std::vector<Index> default_levels() {
-    if (C::masked && C::side == 16) {
+    constexpr Index count = CheckedFarConfig<C>::levels;
+    if (C::masked && count == 16) {
         return published_masked_levels();
     }
     std::vector<Index> out;
     for (const Index level : C::Sampling::values) {
-        if (level < C::side) {
+        if (level < count) {
             out.push_back(level);
         }
     }
     return out;
 }
 
-/// Levels for any number of autoregressive steps, 1 to `side`: from 0 to ¾ of the side (further where that has too
-/// few), their distances growing linearly, because what is wrong at a low level stays wrong.
+/// Levels for any number of autoregressive steps, 1 to `side`: from 0 to ¾ of the latent's shorter side (further where
+/// that has too few), their distances growing linearly, because what is wrong at a low level stays wrong.
 [[nodiscard]] inline std::vector<Index> spread_levels(Index side, Index count) {
     require(count >= 1 && count <= side, "levels: expected 1 to ", side, " autoregressive steps, found ", count);
     const Index last = std::max(side * 3 / 4, count - 1);
@@ -139,7 +140,7 @@ template <class C>
     return out;
 }
 
-/// Throws `Error` unless the levels increase within 0 … side − 1, or are the published masked list.
+/// Throws `Error` unless the levels increase within 0 … side − 1, the shorter side's, or are the published masked list.
 inline void check_far_levels(const std::vector<Index>& levels, Index side, bool masked) {
     if (masked && side == 16 && levels == published_masked_levels()) {
         return;

@@ -13,7 +13,8 @@
 
 namespace flowfar {
 
-/// Images are [batch, 3, height, width] in [−1, 1]; latents [batch, channels, side, side] of about unit variance.
+/// Images are [batch, 3, image_height, image_width] in [−1, 1]; latents [batch, channels, height, width] of about unit
+/// variance. Sizes that are left to run time are `dyn`.
 /// `statistics` is all that the images determine, worth keeping on disk; `draw` makes latents of it with the random
 /// numbers of a seed, if there are any to make. `limit` bounds the absolute values of latents; 0 says that there is no
 /// bound.
@@ -22,9 +23,11 @@ concept LatentTokenizer =
     requires(const K& k, const typename K::Images& images, const typename K::Statistics& statistics,
              const typename K::Latents& latents, std::uint64_t seed) {
         { K::name } -> std::convertible_to<std::string_view>;
-        { K::image_size } -> std::convertible_to<Index>;
+        { K::image_height } -> std::convertible_to<Index>;
+        { K::image_width } -> std::convertible_to<Index>;
         { K::channels } -> std::convertible_to<Index>;
-        { K::side } -> std::convertible_to<Index>;
+        { K::height } -> std::convertible_to<Index>;
+        { K::width } -> std::convertible_to<Index>;
         { K::limit } -> std::convertible_to<double>;
         { k.statistics(images) } -> std::same_as<typename K::Statistics>;
         { k.draw(statistics, seed) } -> std::same_as<typename K::Latents>;
@@ -33,15 +36,17 @@ concept LatentTokenizer =
 
 /// Pixels as latents: 3 channels, multiplied by 2, because photos in [−1, 1] deviate by about ½ (CIFAR-10: 0.50). A
 /// configuration's patch size makes tokens of more than one pixel.
-template <class B, Index Size, class T = float>
+template <class B, Index Height = dyn, Index Width = Height, class T = float>
 class PixelTokenizer {
    public:
     static constexpr std::string_view name = "pixels";
-    static constexpr Index image_size = Size;
+    static constexpr Index image_height = Height;
+    static constexpr Index image_width = Width;
     static constexpr Index channels = 3;
-    static constexpr Index side = Size;
+    static constexpr Index height = Height;
+    static constexpr Index width = Width;
     static constexpr double limit = 2.0;
-    using Images = Tensor<B, Shape<dyn, 3, Size, Size>, T>;
+    using Images = Tensor<B, Shape<dyn, 3, Height, Width>, T>;
     using Statistics = Images;
     using Latents = Images;
 
@@ -50,20 +55,23 @@ class PixelTokenizer {
     [[nodiscard]] Images decode(const Latents& latents) const { return clamp(latents / limit, -1.0, 1.0); }
 };
 
-/// The KL-regularised autoencoder C of images of Size × Size pixels. The model is shared with its other users.
-template <class C, class B, Index Size = C::resolution, class T = float>
+/// The KL-regularised autoencoder C of images of Height × Width pixels. The model is shared with its other users.
+template <class C, class B, Index Height = C::resolution, Index Width = Height, class T = float>
 class VaeTokenizer {
    public:
     using Model = Vae<C, B, T>;
-    static_assert(Size % Model::factor == 0, "VaeTokenizer: the autoencoder's factor must divide the image size");
+    static_assert((Height == dyn || Height % Model::factor == 0) && (Width == dyn || Width % Model::factor == 0),
+                  "VaeTokenizer: the autoencoder's factor must divide the image size");
     static constexpr std::string_view name = C::name;
-    static constexpr Index image_size = Size;
+    static constexpr Index image_height = Height;
+    static constexpr Index image_width = Width;
     static constexpr Index channels = C::latent_channels;
-    static constexpr Index side = Size / Model::factor;
+    static constexpr Index height = Height == dyn ? dyn : Height / Model::factor;
+    static constexpr Index width = Width == dyn ? dyn : Width / Model::factor;
     static constexpr double limit = 0.0;
-    using Images = Tensor<B, Shape<dyn, 3, Size, Size>, T>;
-    using Statistics = Tensor<B, Shape<dyn, 2 * channels, side, side>, T>;  ///< mean, then log variance
-    using Latents = Tensor<B, Shape<dyn, channels, side, side>, T>;
+    using Images = Tensor<B, Shape<dyn, 3, Height, Width>, T>;
+    using Statistics = Tensor<B, Shape<dyn, 2 * channels, height, width>, T>;  ///< mean, then log variance
+    using Latents = Tensor<B, Shape<dyn, channels, height, width>, T>;
 
     explicit VaeTokenizer(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
 

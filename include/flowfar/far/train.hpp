@@ -69,8 +69,8 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
         }
     }
 
-    /// One optimizer step on latents [batch, channels, side, side] of unit variance with one label each (0 … classes −
-    /// 1 or `no_class`).
+    /// One optimizer step on latents [batch, channels, height, width] of unit variance with one label each (0 … classes
+    /// − 1 or `no_class`).
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
         return queue_step(latents, labels).get();
     }

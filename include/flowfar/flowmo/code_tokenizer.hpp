@@ -27,15 +27,16 @@ class FlowMoTokenizer {
     using Model = FlowMo<C, B, T>;
     static_assert(root(C::code_length) * root(C::code_length) == C::code_length,
                   "FlowMoTokenizer: the code length must be a square");
-    static_assert(C::image_height == C::image_width && C::image_height != dyn,
-                  "FlowMoTokenizer: images must be squares of a fixed size");
+    static_assert(C::image_height != dyn && C::image_width != dyn, "FlowMoTokenizer: images must have a fixed size");
     static constexpr std::string_view name = C::name;
-    static constexpr Index image_size = C::image_height;
+    static constexpr Index image_height = C::image_height;
+    static constexpr Index image_width = C::image_width;
     static constexpr Index channels = C::context_dim;
-    static constexpr Index side = root(C::code_length);
+    static constexpr Index height = root(C::code_length);
+    static constexpr Index width = height;
     static constexpr double limit = 0.0;
-    using Images = Tensor<B, Shape<dyn, 3, image_size, image_size>, T>;
-    using Statistics = Tensor<B, Shape<dyn, channels, side, side>, T>;
+    using Images = Tensor<B, Shape<dyn, 3, image_height, image_width>, T>;
+    using Statistics = Tensor<B, Shape<dyn, channels, height, width>, T>;
     using Latents = Statistics;
 
     explicit FlowMoTokenizer(std::shared_ptr<const Model> model, FlowMoDecodeOptions decoding = {})
@@ -50,7 +51,7 @@ class FlowMoTokenizer {
     [[nodiscard]] Statistics statistics(const Images& images) const {
         const auto code = model_->encode_continuous(images);  // [batch, length, channels]
         const Index batch = images.extent(0);
-        return permute<0, 3, 1, 2>(reshape<dyn, side, side, channels>(code, batch));
+        return permute<0, 3, 1, 2>(reshape<dyn, height, width, channels>(code, batch));
     }
     [[nodiscard]] Latents draw(const Statistics& code, std::uint64_t /*seed*/) const { return code * scale_; }
     [[nodiscard]] Images decode(const Latents& latents) const {

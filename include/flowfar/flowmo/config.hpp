@@ -7,14 +7,20 @@
 
 namespace flowfar {
 
-/// One of FlowMo's two transformers. `axes` splits a head's channels among code position, row and column (RoPE).
+/// One of FlowMo's two transformers. `axes` splits a head's channels among code position, row and column (RoPE);
+/// `mlp_ratio` is the MLPs' inner width over the hidden width.
 struct MmditConfig {
     Index hidden;
     Index heads;
     Index depth;
     std::array<Index, 3> axes;
+    double mlp_ratio = 4.0;
 
     [[nodiscard]] constexpr Index head_size() const { return hidden / heads; }
+    /// Inner width of the MLPs, rounded down as in the reference.
+    [[nodiscard]] constexpr Index mlp_width() const {
+        return static_cast<Index>(static_cast<double>(hidden) * mlp_ratio);
+    }
 };
 
 /// The reference's size rule: hidden 192·width, 12 heads, RoPE axes (2, 7, 7)·width; even widths only.
@@ -100,6 +106,7 @@ struct CheckedFlowMoConfig : C {
     static_assert(C::encoder.axes[0] % 2 == 0 && C::encoder.axes[1] % 2 == 0 && C::encoder.axes[2] % 2 == 0 &&
                       C::decoder.axes[0] % 2 == 0 && C::decoder.axes[1] % 2 == 0 && C::decoder.axes[2] % 2 == 0,
                   "FlowMo: every RoPE axis must be even");
+    static_assert(C::encoder.mlp_width() >= 1 && C::decoder.mlp_width() >= 1, "FlowMo: the MLP ratio is too small");
     static_assert(C::context_dim % C::codebook_bits == 0, "FlowMo: the codebook bits must divide context_dim");
     static_assert(C::codebook_bits >= 1 && C::codebook_bits <= 24, "FlowMo: codebook bits must lie in 1..24");
     static_assert((C::image_height == dyn || C::image_height % C::patch == 0) &&

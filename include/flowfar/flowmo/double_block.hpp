@@ -43,17 +43,16 @@ struct StreamAttention {
 };
 
 /// One stream of the double-stream block: modulation, attention weights, MLP.
-template <class B, Index Hidden, Index HeadCount, class T>
+template <class B, Index Hidden, Index HeadCount, class T, Index Inner = 4 * Hidden>
 struct Stream {
     using Backend = B;
     using Sequence = Tensor<B, Shape<dyn, dyn, Hidden>, T>;  // [batch, tokens, hidden]
     using Vector = Tensor<B, Shape<dyn, Hidden>, T>;         // [batch, hidden]
     using Chunks = std::array<Vector, 6>;                    // shift, scale, gate; shift, scale, gate
-    static constexpr Index inner = 4 * Hidden;
 
     Modulation<B, Hidden, 6, T> mod;
     StreamAttention<B, Hidden, HeadCount, T> attn;
-    Mlp<B, Hidden, inner, Activation::gelu_tanh, T> mlp;
+    Mlp<B, Hidden, Inner, Activation::gelu_tanh, T> mlp;
 
     /// Modulation vectors, or none without a time vector: shift 0, scale 0, gate 1.
     [[nodiscard]] Chunks modulation(const Vector& vec) const { return vec.defined() ? mod(vec) : Chunks{}; }
@@ -95,10 +94,10 @@ struct Stream {
 
 /// The double-stream block of an MMDiT (Esser et al. 2024): image and code tokens have their own weights and attend
 /// jointly, code tokens first. Softmax scale is 8 / head size (muP).
-template <class B, Index Hidden, Index HeadCount, class T>
+template <class B, Index Hidden, Index HeadCount, class T, Index Inner = 4 * Hidden>
 struct DoubleBlock {
     using Backend = B;
-    using Side = Stream<B, Hidden, HeadCount, T>;
+    using Side = Stream<B, Hidden, HeadCount, T, Inner>;
     using Sequence = typename Side::Sequence;
     using Vector = typename Side::Vector;
     using Table = RopeTable<B, Hidden / HeadCount, T>;

@@ -47,10 +47,10 @@ struct FinalLayer {
 
 /// FlowMo's transformer, encoder and decoder alike: image patches [batch, Lx, ImageIn] and code [batch, Lc, CodeIn] in,
 /// [batch, Lx, ImageIn] and [batch, Lc, CodeOut] out.
-template <class B, Index Hidden, Index HeadCount, Index ImageIn, Index CodeIn, Index CodeOut, class T>
+template <class B, Index Hidden, Index HeadCount, Index Inner, Index ImageIn, Index CodeIn, Index CodeOut, class T>
 struct Mmdit {
     using Backend = B;
-    using Block = DoubleBlock<B, Hidden, HeadCount, T>;
+    using Block = DoubleBlock<B, Hidden, HeadCount, T, Inner>;
     using Sequence = typename Block::Sequence;
     using Vector = typename Block::Vector;
     using Table = typename Block::Table;

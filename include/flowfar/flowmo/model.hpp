@@ -34,9 +34,10 @@ class FlowMo {
     using CodeInputs = Tensor<B, Shape<dyn, C::code_length, C::context_dim + 1>, T>;
     using Times = Tensor<B, Shape<dyn>, T>;
     using Quantizer = Lfq<C::codebook_bits>;
-    using Encoder = Mmdit<B, C::encoder.hidden, C::encoder.heads, Config::patch_dim, C::context_dim, C::context_dim, T>;
-    using Decoder =
-        Mmdit<B, C::decoder.hidden, C::decoder.heads, Config::patch_dim, C::context_dim + 1, C::context_dim + 1, T>;
+    using Encoder = Mmdit<B, C::encoder.hidden, C::encoder.heads, C::encoder.mlp_width(), Config::patch_dim,
+                          C::context_dim, C::context_dim, T>;
+    using Decoder = Mmdit<B, C::decoder.hidden, C::decoder.heads, C::decoder.mlp_width(), Config::patch_dim,
+                          C::context_dim + 1, C::context_dim + 1, T>;
     using Step = FlowMoStep<Images>;
     /// Called after each sampling step; returning false stops with the current estimate.
     using Callback = std::function<bool(const Step&)>;

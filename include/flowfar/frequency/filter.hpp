@@ -1,7 +1,8 @@
 #pragma once
 
 /// Low-pass filters of an image or latent as small matrix products: one axis of n samples goes to `rank` coefficients
-/// and back. Differentiable without rules of their own.
+/// and back. Differentiable without rules of their own. A level s counts along the shorter side; the longer one, r
+/// times as long, keeps s·r, so that both lose the same frequencies.
 
 #include <algorithm>
 #include <cmath>
@@ -25,10 +26,23 @@ inline void check_level(Index level) {
     require(level >= 0, "low-pass: expected a level of at least 0, found ", level);
 }
 
+/// What level s means for the rows and for the columns of x [batch, channels, h, w].
+struct AxisLevels {
+    Index rows;
+    Index columns;
+};
+template <AnyTensor X>
+[[nodiscard]] AxisLevels axis_levels(const X& x, Index level) {
+    static_assert(X::Shape::rank == 4, "low-pass: expects [batch, channels, height, width]");
+    check_level(level);
+    const Index shorter = std::max<Index>(std::min(x.extent(2), x.extent(3)), 1);
+    const auto along = [&](Index n) { return (2 * level * n + shorter) / (2 * shorter); };  // rounded
+    return {along(x.extent(2)), along(x.extent(3))};
+}
+
 /// Applies the factors of both axes to x [batch, channels, h, w].
 template <AnyTensor X>
 [[nodiscard]] X low_pass(const X& x, const LowPassFactors& rows, const LowPassFactors& columns) {
-    static_assert(X::Shape::rank == 4, "low-pass: expects [batch, channels, height, width]");
     if (rows.rank == 0 || columns.rank == 0) {
         return X::zeros(x.extents());
     }
@@ -41,7 +55,7 @@ template <AnyTensor X>
 }  // namespace detail
 
 /// Down to s×s by area (adaptive average pooling) and back by bicubic interpolation (a = −0.75, edges clamped): FAR's
-/// default. Level s = 0 gives zeros, s = n the identity; s > n first enlarges.
+/// default. Level s = 0 gives zeros, s = n, the shorter side, the identity; s > n first enlarges.
 struct SpatialFilter {
     [[nodiscard]] static LowPassFactors factors(Index n, Index level) {
         detail::check_level(level);
@@ -53,10 +67,11 @@ struct SpatialFilter {
     /// x [batch, channels, h, w] without what level s cannot show.
     template <AnyTensor X>
     [[nodiscard]] static X apply(const X& x, Index level) {
-        if (level > 0 && level == x.extent(2) && level == x.extent(3)) {
+        const auto [rows, columns] = detail::axis_levels(x, level);
+        if (level > 0 && rows == x.extent(2) && columns == x.extent(3)) {
             return x;
         }
-        return detail::low_pass(x, factors(x.extent(2), level), factors(x.extent(3), level));
+        return detail::low_pass(x, factors(x.extent(2), rows), factors(x.extent(3), columns));
     }
 };
 
@@ -94,10 +109,11 @@ struct FourierFilter {
     /// x [batch, channels, h, w] with its lowest frequencies only.
     template <AnyTensor X>
     [[nodiscard]] static X apply(const X& x, Index level) {
-        if (level > 0 && level >= x.extent(2) && level >= x.extent(3)) {
+        const auto [rows, columns] = detail::axis_levels(x, level);
+        if (level > 0 && rows >= x.extent(2) && columns >= x.extent(3)) {
             return x;
         }
-        return detail::low_pass(x, factors(x.extent(2), level), factors(x.extent(3), level));
+        return detail::low_pass(x, factors(x.extent(2), rows), factors(x.extent(3), columns));
     }
 
    private:

@@ -19,8 +19,8 @@ struct BlockDropout {
 };
 
 /// The pre-norm block of a vision transformer (Dosovitskiy et al. 2021): x += Attn(LN(x)), x += MLP(LN(x)), with the
-/// parameter names of timm. ε 1e-6, biases everywhere, softmax scale 1/√head size, GELU (erf), MLP ratio 4.
-template <class B, Index Hidden, Index HeadCount, class T = float>
+/// parameter names of timm. ε 1e-6, biases everywhere, softmax scale 1/√head size, GELU (erf), MLPs of width Inner.
+template <class B, Index Hidden, Index HeadCount, class T = float, Index Inner = 4 * Hidden>
 struct VitBlock {
     static_assert(Hidden % HeadCount == 0, "VitBlock: the number of heads must divide the hidden width");
     using Backend = B;
@@ -30,8 +30,8 @@ struct VitBlock {
     Linear<B, Hidden, 3 * Hidden, T> qkv;
     Linear<B, Hidden, Hidden, T> proj;
     LayerNorm<B, Hidden, T> norm2;
-    Linear<B, Hidden, 4 * Hidden, T> fc1;
-    Linear<B, 4 * Hidden, Hidden, T> fc2;
+    Linear<B, Hidden, Inner, T> fc1;
+    Linear<B, Inner, Hidden, T> fc2;
 
     /// x [batch, tokens, hidden] → [batch, tokens − skip, hidden]: the first `skip` tokens are attended to, but their
     /// own results are not computed.

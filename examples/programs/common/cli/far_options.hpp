@@ -26,7 +26,7 @@ struct FarSamplingArguments {
     bool filter_between = true;
     std::uint64_t seed = 0;
 
-    /// `side` is the latent's. Throws UsageError for options that do not fit together.
+    /// `side` is the latent's shorter one. Throws UsageError for options that do not fit together.
     [[nodiscard]] FarSampleOptions options(Index side) const {
         FarSampleOptions o;
         o.levels = levels;

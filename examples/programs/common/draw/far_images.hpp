@@ -23,7 +23,7 @@ namespace flowfar::program {
 }
 
 [[nodiscard]] inline std::vector<Image> decoded(const AnyTokenizer& tokenizer, const std::vector<float>& latents) {
-    return from_planes(tokenizer.decode(latents), tokenizer.facts().image_size, tokenizer.facts().image_size);
+    return from_planes(tokenizer.decode(latents), tokenizer.facts().image_height, tokenizer.facts().image_width);
 }
 
 /// What generating gives: the images and, if asked for, what the transformer saw at every level, [level][image].
@@ -108,8 +108,8 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
 }
 
 /// Pixels per pixel at which small images are worth looking at.
-[[nodiscard]] inline int shown_scale(int image_size) {
-    return std::max(1, 64 / image_size);
+[[nodiscard]] inline int shown_scale(const AnyTokenizer::Facts& facts) {
+    return std::max(1, 64 / std::max(facts.image_height, facts.image_width));
 }
 
 }  // namespace flowfar::program

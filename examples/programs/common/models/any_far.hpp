@@ -2,6 +2,7 @@
 
 // FAR models behind one run-time interface; the twin of any_flowmo.hpp.
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,12 +23,15 @@ namespace flowfar::program {
 struct FarFacts {
     std::string name;
     bool masked = false;
-    Index classes = 0, channels = 0, side = 0, tokens = 0;
+    Index classes = 0, channels = 0, height = 0, width = 0, tokens = 0;
     Index parameter_count = 0;
     std::vector<Index> levels;  // of sampling, unless told otherwise
+
+    /// Levels are below this, the latents' shorter side.
+    [[nodiscard]] Index level_count() const { return std::min(height, width); }
 };
 
-/// An autoregressive step as a callback sees it. Latents are [batch, channels, side, side].
+/// An autoregressive step as a callback sees it. Latents are [batch, channels, height, width].
 struct FarEstimate {
     int step = 0, steps = 0;
     Index level = 0;
@@ -54,8 +58,8 @@ class AnyFar {
     /// One latent per label.
     [[nodiscard]] virtual std::vector<float> generate(const std::vector<Index>& labels, const FarSampleOptions& options,
                                                       const Callback& callback = {}) const = 0;
-    /// The training loss of latents [batch, channels, side, side] without dropout and with a level per sample; the same
-    /// draws for the same seed. Throws Error for a model of bf16 weights.
+    /// The training loss of latents [batch, channels, height, width] without dropout and with a level per sample; the
+    /// same draws for the same seed. Throws Error for a model of bf16 weights.
     [[nodiscard]] virtual FarTrainReport loss(const std::vector<float>& latents, const std::vector<Index>& labels,
                                               const FarTrainOptions& options) const = 0;
 

@@ -12,14 +12,15 @@
 
 namespace flowfar::program {
 
-/// Images are planes [batch, 3, size, size] in [-1, 1], latents [batch, channels, side, side] of unit variance.
+/// Images are planes [batch, 3, image_height, image_width] in [-1, 1], latents [batch, channels, height, width] of unit
+/// variance.
 class AnyTokenizer {
    public:
     struct Facts {
         std::string name;
-        int image_size = 0;
-        Index channels = 0, side = 0;
-        Index statistics_channels = 0;  // of what `statistics` gives, [batch, …, side, side]
+        int image_height = 0, image_width = 0;
+        Index channels = 0, height = 0, width = 0;
+        Index statistics_channels = 0;  // of what `statistics` gives, [batch, …, height, width]
         bool fixed_scale = true;        // else `set_scale` comes before `draw` and `decode`
     };
 
@@ -47,6 +48,7 @@ class AnyTokenizer {
 /// `weights`; else the FlowMo whose model file is `weights`. Throws Error where they do not fit. Defined once per
 /// backend, see latent_tokenizer_impl.hpp.
 template <class B>
-[[nodiscard]] std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index side, const io::Path& weights);
+[[nodiscard]] std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index height, Index width,
+                                                           const io::Path& weights);
 
 }  // namespace flowfar::program

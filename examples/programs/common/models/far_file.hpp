@@ -56,7 +56,8 @@ struct FarFileArguments {
     FarFile out;
     const bool masked = a.masked || io::far_masked(file).value_or(facts["option.masked"] == "true");
     out.model = make_far(a.config.empty() ? far_configuration(file) : a.config, masked, kind);
-    out.tokenizer = make_tokenizer(out.model->facts().channels, out.model->facts().side, a.tokenizer, kind.device);
+    out.tokenizer = make_tokenizer(out.model->facts().channels, out.model->facts().height, out.model->facts().width,
+                                   a.tokenizer, kind.device);
     if (!out.tokenizer->facts().fixed_scale) {
         const std::string& word = facts["latent_scale"];
         double scale = 0.0;

@@ -23,8 +23,10 @@ class FarOn final : public AnyFar {
     using Model = Far<C, B, T>;
 
     FarOn() {
-        facts_ = {std::string(C::name),    C::masked,          C::classes, C::channels, C::side, Model::tokens,
-                  parameter_count(model_), default_levels<C>()};
+        using Config = typename Model::Config;
+        facts_ = {std::string(C::name), C::masked,     C::classes,    C::channels,
+                  Config::height,       Config::width, Model::tokens, parameter_count(model_),
+                  default_levels<C>()};
     }
     void initialize(std::uint64_t seed) override { model_.initialize(seed); }
     void load(const io::Path& path) override { io::map_or_load_parameters(model_, path, ByteProgress("MB loaded")); }
@@ -64,8 +66,9 @@ class FarOn final : public AnyFar {
                 FarDraws::make<C>(batch, o, model_.head.process.steps(), fold(options.seed, "validation"));
             const auto noise =
                 Model::Head::Rows::normal({o.multiplier * batch * Model::tokens, Model::token_dim}, draws.noise_seed);
-            const auto loss = far_loss(model_, from_floats<Latents>(latents, {batch, C::channels, C::side, C::side}),
-                                       labels, draws, noise, o);
+            const auto loss =
+                far_loss(model_, from_floats<Latents>(latents, {batch, C::channels, facts_.height, facts_.width}),
+                         labels, draws, noise, o);
             return {loss.total.item(), loss.mse.item(), loss.vb.item(), 0.0, 0.0};
         } else {
             fail(C::name, ": the training loss needs a model of f32 weights");

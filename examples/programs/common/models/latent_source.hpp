@@ -20,7 +20,7 @@
 namespace flowfar::program {
 
 struct LatentBatch {
-    std::vector<float> latents;  // [batch, channels, side, side]
+    std::vector<float> latents;  // [batch, channels, height, width]
     std::vector<Index> labels;
 };
 
@@ -62,15 +62,16 @@ class LatentSource {
         require(made_of == key && cache.size() == data.size(), path.string(), ": made of ", made_of, ", expected ", key,
                 "; remove the file to make it anew");
         const io::LatentCache::Shape shape = cache.shape();
-        require(shape.channels == facts.statistics_channels && shape.side == facts.side, path.string(),
-                ": statistics of ", shape.channels, " channels, ", shape.side, " x ", shape.side, ", expected ",
-                facts.statistics_channels, ", ", facts.side, " x ", facts.side);
+        require(
+            shape.channels == facts.statistics_channels && shape.height == facts.height && shape.width == facts.width,
+            path.string(), ": statistics of ", shape.channels, " channels, ", shape.height, " x ", shape.width,
+            ", expected ", facts.statistics_channels, ", ", facts.height, " x ", facts.width);
         return true;
     }
     options.batch = 16;
     Progress progress("encode", 2 * data.size());
     const bool complete = io::LatentCache::write(
-        path, data, options, {facts.statistics_channels, facts.side},
+        path, data, options, {facts.statistics_channels, facts.height, facts.width},
         [&](const std::vector<float>& images) { return tokenizer.statistics(images); }, {{"key", key}},
         [&](Index done) {
             progress.update(done, std::numeric_limits<double>::quiet_NaN(), 16);

@@ -11,10 +11,10 @@
 namespace flowfar::program {
 
 /// The tokenizer for latents of this shape on a device, see make_tokenizer<B>().
-[[nodiscard]] inline std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index side, const io::Path& weights,
-                                                                  Device device) {
+[[nodiscard]] inline std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index height, Index width,
+                                                                  const io::Path& weights, Device device) {
     std::unique_ptr<AnyTokenizer> tokenizer;
-    Backends::visit(device, [&]<class B>() { tokenizer = make_tokenizer<B>(channels, side, weights); });
+    Backends::visit(device, [&]<class B>() { tokenizer = make_tokenizer<B>(channels, height, width, weights); });
     return tokenizer;
 }
 

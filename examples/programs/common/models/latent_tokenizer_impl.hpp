@@ -20,26 +20,31 @@ namespace detail {
 template <LatentTokenizer K>
 class TokenizerOf final : public AnyTokenizer {
    public:
-    explicit TokenizerOf(K tokenizer) : tokenizer_(std::move(tokenizer)) {
+    /// For latents of height × width; an image is `factor` times as large.
+    TokenizerOf(K tokenizer, Index height, Index width, Index factor) : tokenizer_(std::move(tokenizer)) {
         facts_ = {std::string(K::name),
-                  static_cast<int>(K::image_size),
+                  static_cast<int>(factor * height),
+                  static_cast<int>(factor * width),
                   K::channels,
-                  K::side,
+                  height,
+                  width,
                   K::Statistics::Shape::at(1),
                   !has_scale};
     }
     std::vector<float> statistics(const std::vector<float>& images) const override {
-        return tokenizer_.statistics(tensor<typename K::Images>(images)).to_host();
+        return tokenizer_.statistics(from<typename K::Images>(images, facts_.image_height, facts_.image_width))
+            .to_host();
     }
     std::vector<float> draw(const std::vector<float>& statistics, std::uint64_t seed) const override {
-        return tokenizer_.draw(tensor<typename K::Statistics>(statistics), seed).to_host();
+        return tokenizer_.draw(from<typename K::Statistics>(statistics, facts_.height, facts_.width), seed).to_host();
     }
     std::vector<float> decode(const std::vector<float>& latents) const override {
-        return tokenizer_.decode(tensor<typename K::Latents>(latents)).to_host();
+        return tokenizer_.decode(from<typename K::Latents>(latents, facts_.height, facts_.width)).to_host();
     }
     double measured_scale(const std::vector<float>& images) const override {
         if constexpr (has_scale) {
-            return K::unit_scale(tokenizer_.statistics(tensor<typename K::Images>(images)));
+            return K::unit_scale(
+                tokenizer_.statistics(from<typename K::Images>(images, facts_.image_height, facts_.image_width)));
         } else {
             return 1.0;
         }
@@ -54,17 +59,17 @@ class TokenizerOf final : public AnyTokenizer {
     static constexpr bool has_scale = requires(K& k) { k.set_scale(1.0); };
 
     template <class X>
-    static X tensor(const std::vector<float>& values) {
-        constexpr Index size = X::Shape::at(1) * X::Shape::at(2) * X::Shape::at(3);
-        return X::from_host(
-            values, {static_cast<Index>(values.size()) / size, X::Shape::at(1), X::Shape::at(2), X::Shape::at(3)});
+    static X from(const std::vector<float>& values, Index height, Index width) {
+        constexpr Index channels = X::Shape::at(1);
+        const Index size = channels * height * width;
+        return X::from_host(values, {static_cast<Index>(values.size()) / size, channels, height, width});
     }
     K tokenizer_;
 };
 
 template <class K>
-std::unique_ptr<AnyTokenizer> tokenizer(K value) {
-    return std::make_unique<TokenizerOf<K>>(std::move(value));
+std::unique_ptr<AnyTokenizer> tokenizer(K value, Index height, Index width, Index factor) {
+    return std::make_unique<TokenizerOf<K>>(std::move(value), height, width, factor);
 }
 
 template <class Model>
@@ -77,26 +82,23 @@ std::shared_ptr<const Model> loaded(const io::Path& weights) {
 }  // namespace detail
 
 template <class B>
-std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index side, const io::Path& weights) {
+std::unique_ptr<AnyTokenizer> make_tokenizer(Index channels, Index height, Index width, const io::Path& weights) {
     if (channels == 3) {
         require(weights.empty(), weights.string(), ": this configuration generates pixels and needs no tokenizer");
-        if (side == 16) {
-            return detail::tokenizer(PixelTokenizer<B, 16>());
-        }
-        require(side == 32, "no tokenizer for pixels ", side, " x ", side, ": expected 16 or 32");
-        return detail::tokenizer(PixelTokenizer<B, 32>());
+        return detail::tokenizer(PixelTokenizer<B>(), height, width, 1);
     }
     require(!weights.empty(), "latents of ", channels, " channels need --tokenizer FILE: ",
             channels == Kl16::latent_channels ? "the KL-16 autoencoder, such as kl16.ckpt" : "a FlowMo model");
     if (channels == Kl16::latent_channels) {
-        using Kind = VaeTokenizer<Kl16, B>;
-        require(side == Kind::side, "no tokenizer for latents of ", channels, " channels, ", side, " x ", side);
-        return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)));
+        using Kind = VaeTokenizer<Kl16, B, dyn>;
+        return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)), height, width,
+                                 Kind::Model::factor);
     }
     using Kind = FlowMoTokenizer<FlowMoTiny64, B>;
-    require(channels == Kind::channels && side == Kind::side, "no tokenizer for latents of ", channels, " channels, ",
-            side, " x ", side);
-    return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)));
+    require(channels == Kind::channels && height == Kind::height && width == Kind::width,
+            "no tokenizer for latents of ", channels, " channels, ", height, " x ", width);
+    return detail::tokenizer(Kind(detail::loaded<typename Kind::Model>(weights)), height, width,
+                             Kind::image_height / Kind::height);
 }
 
 }  // namespace flowfar::program

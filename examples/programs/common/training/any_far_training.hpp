@@ -19,7 +19,7 @@ struct FarTrainingSettings {
 /// A training run whose configuration is chosen at run time.
 class AnyFarTraining : public AnyTraining {
    public:
-    /// One optimizer step on latents [batch, channels, side, side] with one label each; the result waits for its
+    /// One optimizer step on latents [batch, channels, height, width] with one label each; the result waits for its
     /// report.
     [[nodiscard]] virtual std::function<FarTrainReport()> queue_step(const std::vector<float>& latents,
                                                                      const std::vector<Index>& labels) = 0;

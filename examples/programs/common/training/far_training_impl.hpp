@@ -20,7 +20,8 @@ class FarTrainingOn final : public TrainingWith<AnyFarTraining, FarTrainer<C, B>
     std::function<FarTrainReport()> queue_step(const std::vector<float>& latents,
                                                const std::vector<Index>& labels) override {
         const auto batch = static_cast<Index>(labels.size());
-        const auto images = Latents::from_host(latents, {batch, C::channels, C::side, C::side});
+        using Config = CheckedFarConfig<C>;
+        const auto images = Latents::from_host(latents, {batch, C::channels, Config::height, Config::width});
         return [pending = this->trainer_.queue_step(images, labels)]() mutable { return pending.get(); };
     }
     void lend_to(AnyFar& model) override { Base::share_average(model.parameters()); }

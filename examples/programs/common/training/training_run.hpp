@@ -124,11 +124,12 @@ class TrainingRun {
     /// Ends the run after the step at hand, as if it had been the last.
     void stop() { stopped_ = true; }
 
-    /// The stream of training images for a model that wants size x size pixels.
-    [[nodiscard]] io::LoaderOptions loader_options(int size, Progress& progress) {
+    /// The stream of training images for a model that wants height x width pixels.
+    [[nodiscard]] io::LoaderOptions loader_options(int height, int width, Progress& progress) {
         io::LoaderOptions o;
         o.batch = common_.batch;
-        o.size = size;
+        o.size = height;
+        o.width = width;
         o.resize = common_.resize;
         o.random_crop = true;
         o.flip = common_.flip;

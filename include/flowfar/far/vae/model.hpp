@@ -270,8 +270,8 @@ struct LatentPosterior {
 };
 
 /// The KL-regularised autoencoder between images and the latents that FAR generates, with the parameter names of
-/// kl16.ckpt. Images are [batch, 3, h, w] in [−1, 1] with sides that 16 divides. Parameters are unset until
-/// `initialize` or a loader fills them.
+/// kl16.ckpt. Images are [batch, 3, h, w] in [−1, 1] with sides that `factor` divides, 16 for KL-16. Parameters are
+/// unset until `initialize` or a loader fills them.
 template <class C, class B, class T>
 class Vae {
    public:
@@ -290,7 +290,7 @@ class Vae {
     Conv2d<B, 2 * C::latent_channels, 2 * C::latent_channels, 1, T> quant_conv;
     Conv2d<B, C::latent_channels, C::latent_channels, 1, T> post_quant_conv;
 
-    /// Mean, then log variance (not yet limited) on the channel axis: [batch, 2·channels, h/16, w/16].
+    /// Mean, then log variance (not yet limited) on the channel axis: [batch, 2·channels, h/factor, w/factor].
     template <class Observer>
     [[nodiscard]] Moments moments(const Images& images, Observer&& observe) const {
         require(images.extent(2) % factor == 0 && images.extent(3) % factor == 0, C::name, ": images of ",
@@ -304,7 +304,8 @@ class Vae {
     [[nodiscard]] Posterior posterior(const Images& images) const {
         return posterior(moments(images, [](std::string_view, const auto&) {}));
     }
-    /// Images of latents as the posterior has them: [batch, channels, h, w] → [batch, 3, 16h, 16w], about [−1, 1].
+    /// Images of latents as the posterior has them: [batch, channels, h, w] → [batch, 3,
+    /// factor·h, factor·w], about [−1, 1].
     template <class Observer>
     [[nodiscard]] Images decode_unscaled(const Latents& latents, Observer&& observe) const {
         return decoder(post_quant_conv(latents), observe);
@@ -319,7 +320,8 @@ class Vae {
         return C::latent_scale * posterior(images).sample(noise);
     }
     [[nodiscard]] Latents encode(const Image& image) const { return encode(to_tensor<Images>(image)); }
-    /// Images of latents of unit variance, [batch, 3, 16h, 16w], clipped to [−1, 1].
+    /// Images of latents of unit variance, [batch, 3, factor·h, factor·w],
+    /// clipped to [−1, 1].
     [[nodiscard]] Images decode(const Latents& latents) const {
         return clamp(decode_unscaled(latents / C::latent_scale), -1.0, 1.0);
     }

@@ -37,7 +37,9 @@ struct SkippedImage {
 struct LoaderOptions {
     Index batch = 1;
     int size = 256;            ///< height and width of the crops
-    int resize = 0;            ///< the short side is resized to this before the crop; 0: to `size`
+    int width = 0;             ///< of the crops, where it is not their height; 0: `size`
+    int resize = 0;            ///< before the crop, images are resized to just cover it, its short side being this long
+                               ///< here; 0: as it is
     bool random_crop = false;  ///< else the center
     bool flip = false;         ///< mirror every second image, by chance
     bool shuffle = true;       ///< a new order in every epoch; else the order of the dataset
@@ -52,7 +54,7 @@ struct LoaderOptions {
 };
 
 struct Batch {
-    std::vector<float> images;  ///< [batch, 3, size, size] in [-1, 1]
+    std::vector<float> images;  ///< [batch, 3, height, width] in [-1, 1]
     std::vector<Index> labels;  ///< [batch]
     std::uint64_t index = 0;    ///< of this batch in the stream
 };
@@ -69,16 +71,15 @@ class ImageLoader {
           prepared_(static_cast<std::size_t>(dataset_.size())),
           problems_(static_cast<std::size_t>(dataset_.size())),
           reported_(static_cast<std::size_t>(dataset_.size())) {
-        require(options_.batch > 0 && options_.size > 0 && options_.threads >= 0 && options_.prefetch > 0,
+        require(options_.batch > 0 && height() > 0 && width() > 0 && options_.threads >= 0 && options_.prefetch > 0,
                 "ImageLoader: expected positive batch, size and prefetch, found ", options_.batch, ", ", options_.size,
                 " and ", options_.prefetch, ", and threads >= 0, found ", options_.threads);
         require(dataset_.size() > 0, "ImageLoader: the dataset is empty");
         require(!options_.drop_last || options_.batch <= dataset_.size(), "ImageLoader: a batch of ", options_.batch,
                 " is more than the ", dataset_.size(), " images; set drop_last = false to repeat images");
-        require(options_.resize == 0 || options_.resize >= options_.size, "ImageLoader: crops of ", options_.size,
-                " pixels do not fit a short side of ", options_.resize);
-        check_image_size(static_cast<std::uint64_t>(options_.size), static_cast<std::uint64_t>(options_.size),
-                         "ImageLoader");
+        require(options_.resize == 0 || options_.resize >= std::min(height(), width()), "ImageLoader: crops of ",
+                std::min(height(), width()), " pixels do not fit a short side of ", options_.resize);
+        check_image_size(static_cast<std::uint64_t>(height()), static_cast<std::uint64_t>(width()), "ImageLoader");
         if (options_.threads > 0) {
             open_slots();
         }
@@ -133,9 +134,16 @@ class ImageLoader {
         return slot;
     }
 
-    [[nodiscard]] int short_side() const { return options_.resize > 0 ? options_.resize : options_.size; }
+    [[nodiscard]] int height() const { return options_.size; }
+    [[nodiscard]] int width() const { return options_.width == 0 ? options_.size : options_.width; }
+    /// A side of the crop before `resize` makes the area to cut from larger; rounded up, so that the crop fits.
+    [[nodiscard]] int covered(int side) const {
+        const std::int64_t shorter = std::min(height(), width());
+        return options_.resize == 0 ? side
+                                    : static_cast<int>((side * std::int64_t{options_.resize} + shorter - 1) / shorter);
+    }
     [[nodiscard]] std::size_t sample_size() const {
-        return 3 * static_cast<std::size_t>(options_.size) * static_cast<std::size_t>(options_.size);
+        return 3 * static_cast<std::size_t>(height()) * static_cast<std::size_t>(width());
     }
 
     [[nodiscard]] std::shared_ptr<Slot> fill_here() {
@@ -224,11 +232,11 @@ class ImageLoader {
         const auto draw = [&](std::string_view purpose, int below) {
             return static_cast<int>(stream.draw(purpose, sample, below));
         };
-        const int rows = image->height - options_.size;
-        const int columns = image->width - options_.size;
+        const int rows = image->height - height();
+        const int columns = image->width - width();
         const int top = options_.random_crop ? draw("top", rows + 1) : rows / 2;
         const int left = options_.random_crop ? draw("left", columns + 1) : columns / 2;
-        Image cropped = crop(*image, top, left, options_.size, options_.size);
+        Image cropped = crop(*image, top, left, height(), width());
         if (options_.flip && draw("flip", 2) == 1) {
             cropped = flip_horizontal(std::move(cropped));
         }
@@ -236,7 +244,7 @@ class ImageLoader {
         slot.batch.labels[static_cast<std::size_t>(i)] = dataset_.item(index).label;  // -1: none
     }
 
-    /// The image with its short side resized, or null if it is unreadable.
+    /// The image resized, or null if it is unreadable.
     [[nodiscard]] std::shared_ptr<const Image> prepare(Index index) {
         const auto at = static_cast<std::size_t>(index);
         {
@@ -248,7 +256,8 @@ class ImageLoader {
         std::shared_ptr<const Image> image;
         std::string problem;
         try {
-            image = std::make_shared<const Image>(resize_short_side(dataset_.load(index), short_side()));
+            image = std::make_shared<const Image>(
+                resize_to_cover(dataset_.load(index), covered(height()), covered(width())));
         } catch (const Error& error) {
             problem = error.what();
         } catch (const std::bad_alloc&) {

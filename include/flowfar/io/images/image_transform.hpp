@@ -114,18 +114,26 @@ inline Image resize_columns(const Image& image, int height, Filter filter) {
     return out.height == height ? out : detail::resize_columns(out, height, filter);
 }
 
-/// Resizes so that the shorter side has `size` pixels; the longer one keeps the proportion, rounded down.
-[[nodiscard]] inline Image resize_short_side(const Image& image, int size, Filter filter = Filter::bilinear) {
-    check_image(image, "resize_short_side");
-    require(size > 0, "resize_short_side: expected a positive size, found ", size);
-    const auto longer = [&](int extent, int shorter) {
-        const std::int64_t pixels = std::int64_t{size} * extent / shorter;
-        require(pixels <= max_image_extent, "resize_short_side: ", image.height, " x ", image.width,
-                " pixels are too long and thin for size ", size);
+/// Resizes so that the image just covers height × width pixels: one side fits, the other keeps the proportion, rounded
+/// down.
+[[nodiscard]] inline Image resize_to_cover(const Image& image, int height, int width,
+                                           Filter filter = Filter::bilinear) {
+    check_image(image, "resize");
+    require(height > 0 && width > 0, "resize: expected a positive size, found ", height, " x ", width);
+    const auto longer = [&](int extent, int shorter, int fitted) {
+        const std::int64_t pixels = std::int64_t{fitted} * extent / shorter;
+        require(pixels <= max_image_extent, "resize: ", image.height, " x ", image.width,
+                " pixels are too long and thin to cover ", height, " x ", width);
         return static_cast<int>(pixels);
     };
-    return image.height <= image.width ? resize(image, size, longer(image.width, image.height), filter)
-                                       : resize(image, longer(image.height, image.width), size, filter);
+    return std::int64_t{image.height} * width <= std::int64_t{image.width} * height
+               ? resize(image, height, longer(image.width, image.height, height), filter)
+               : resize(image, longer(image.height, image.width, width), width, filter);
+}
+
+/// Resizes so that the shorter side has `size` pixels; the longer one keeps the proportion, rounded down.
+[[nodiscard]] inline Image resize_short_side(const Image& image, int size, Filter filter = Filter::bilinear) {
+    return resize_to_cover(image, size, size, filter);
 }
 
 /// The rectangle of height × width pixels whose first pixel is (top, left); it must lie inside the image.
