@@ -15,7 +15,7 @@ WIDTH, ROW, HEIGHT = 1060, 92, 46
 COLUMNS = {
     "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 2.5, "flowmo": 3.9, "optim": 3.3, "perceptual": 1.5,
     "diffusion": 2.2, "nn": 3.3, "quantize": 4.4, "autodiff": 3.1, "backend/cpu": 4.3, "backend/cuda": 5.4,
-    "backend": 4.0, "frequency": 2.7, "metrics": 1.6, "io": 0.5, "core": 3,
+    "backend": 4.0, "frequency": 2.7, "metrics": 1.6, "io": 0.5, "text": 0.4, "core": 3,
 }
 NOTES = {
     "front": "flowfar.hpp tensor.hpp … flowmo.hpp far.hpp io.hpp include everything below",
@@ -26,6 +26,7 @@ NOTES = {
     "backend": "concept, reference",
     "core": "tensors, shapes, types, random numbers, errors",
     "io": "images, data, tensors",
+    "text": "tokenizer, Unicode",
 }
 
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Files: images, data sets, weights of every format, models (`load`, `save`), token files, training states. It needs
-/// nlohmann-json, libpng, libjpeg-turbo and zlib.
+/// Files: images, data sets, weights of every format, models (`load`, `save`), token files, training states, tokenizers
+/// of text. It needs nlohmann-json, libpng, libjpeg-turbo and zlib.
 
 #include "flowfar/checkpoints/far.hpp"
 #include "flowfar/checkpoints/flowmo.hpp"
@@ -17,3 +17,6 @@
 #include "flowfar/io/tensors/npy.hpp"
 #include "flowfar/io/tensors/npz.hpp"
 #include "flowfar/io/tensors/weights.hpp"
+#include "flowfar/text/far_instruction.hpp"
+#include "flowfar/text/load_tokenizer.hpp"
+#include "flowfar/text/prompts.hpp"

@@ -198,6 +198,27 @@ void sharded_index(const fs::path& folder) {
     put_file(folder / "nested", std::string(100, '['));
 }
 
+/// The first byte chooses the reader (tokenizer_fuzz.cpp).
+void tokenizer(const fs::path& folder) {
+    put_file(folder / "merges", "\x08#version: 0.2\na b\nab c\n");
+    put_file(folder / "merges_windows",
+             "\x08"
+             "a b\r\nab c\r\n");
+    put_file(folder / "vocab", R"(1{"a":0,"b":1,"ab":2,"\u0120":3})");
+    put_file(folder / "whole",
+             R"(2{"normalizer":{"type":"NFC"},"pre_tokenizer":{"pretokenizers":[{"type":"Split","pattern":{"Regex":)"
+             R"("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|)"
+             R"(\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},"behavior":"Isolated"},{"type":"ByteLevel","use_regex":false}]},)"
+             R"("model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b",["ab","a"]]},)"
+             R"("added_tokens":[{"id":3,"content":"<|endoftext|>","special":true}]})");
+    put_file(folder / "added", R"(3{"<|endoftext|>":256})");
+    put_file(
+        folder / "config",
+        R"(4{"added_tokens_decoder":{"256":{"content":"<p>","special":true}},"pad_token":"<p>","padding_side":"left"})");
+    put_file(folder / "text", "5It's \xC3\xA9 ab abab  12\r\n e\xCC\x81 <|end|>\xEA\xB0\x80 \xF0\x9F\xA6\x99!");
+    put_file(folder / "marks", "5a\xCC\x81\xCC\xA3\xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -219,6 +240,7 @@ int main(int argc, char** argv) {
         pickles(root / "pickle");
         numpy(root / "npy", root / "npz");
         sharded_index(root / "sharded_index");
+        tokenizer(root / "tokenizer");
     } catch (const std::exception& error) {
         std::fprintf(stderr, "make_corpus: %s\n", error.what());
         return 1;

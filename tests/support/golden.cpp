@@ -99,14 +99,21 @@ Sums fill_parameter(const ParameterView& parameter) {
 
 }  // namespace
 
-std::optional<Golden> Golden::find(const std::string& name) {
-    const auto path = golden_path(name + ".safetensors");
+std::optional<Path> Golden::find_path(const std::string& name) {
+    auto path = golden_path(name);
+    const std::string case_name = name.ends_with(".safetensors") ? name.substr(0, name.rfind('.')) : name;
+    (path ? Tally::instance().found : Tally::instance().missing).insert(case_name);
     if (!path) {
-        Tally::instance().missing.insert(name);
-        MESSAGE("NOT RUN: there is no ", name, ".safetensors in tests/golden or FLOWFAR_GOLDEN_DIR");
+        MESSAGE("NOT RUN: there is no ", name, " in tests/golden or FLOWFAR_GOLDEN_DIR");
+    }
+    return path;
+}
+
+std::optional<Golden> Golden::find(const std::string& name) {
+    const auto path = find_path(name + ".safetensors");
+    if (!path) {
         return std::nullopt;
     }
-    Tally::instance().found.insert(name);
     auto file = std::make_shared<const io::SafetensorsFile>(*path);
     const auto config = file->metadata().find("config");
     const auto described =

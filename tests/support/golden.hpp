@@ -5,6 +5,7 @@
 /// in $FLOWFAR_GOLDEN_DIR, by default in shared/golden beside the checkout. With FLOWFAR_GOLDEN_VERBOSE set, every
 /// comparison is printed.
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -56,7 +57,9 @@ class Golden {
     /// Opens CASE.safetensors. If it is not available, says so and returns nothing: the caller ends its test case. The
     /// program's last line counts both, so that a missing file cannot be mistaken for a pass.
     [[nodiscard]] static std::optional<Golden> find(const std::string& name);
-    /// Whether find() was called but never found a case.
+    /// A file or folder among the golden files that is no such case, with find()'s manners.
+    [[nodiscard]] static std::optional<std::filesystem::path> find_path(const std::string& name);
+    /// Whether something was looked for but nothing was ever found.
     [[nodiscard]] static bool all_missing();
 
     /// Names of all tensors.

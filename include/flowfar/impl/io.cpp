@@ -10,3 +10,4 @@
 #include "flowfar/impl/io/tensors/torch_checkpoint.ipp"
 #include "flowfar/impl/io/tensors/torch_writer.ipp"
 #include "flowfar/impl/io/tensors/weights.ipp"
+#include "flowfar/impl/text/load_tokenizer.ipp"
