@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "flowfar/text/byte_alphabet.hpp"
 #include "flowfar/text/load_tokenizer.hpp"
 
 #include "../io/io_support.hpp"
