@@ -2,6 +2,16 @@
 
 /// The only macros of the library (all start with FLOWFAR_).
 
+#if __cplusplus < 202002L
+#error "flowfar needs C++20: compile with -std=c++20 (CMake: target_compile_features(app PRIVATE cxx_std_20))"
+#endif
+
+/// Define FLOWFAR_REQUIRE_OPTIMIZATION where a slow build by mistake would cost more than an error: without -O, the
+/// library is about nine times as slow.
+#if defined(FLOWFAR_REQUIRE_OPTIMIZATION) && defined(__GNUC__) && !defined(__OPTIMIZE__)
+#error "flowfar: compiled without optimization, nine times as slow; add -O2 (CMake: CMAKE_BUILD_TYPE=Release)"
+#endif
+
 /// FLOWFAR_HD marks a function that CUDA device code may call too; it is empty for host compilers.
 #if defined(__CUDACC__)
 #define FLOWFAR_HD __host__ __device__

@@ -1,4 +1,5 @@
 // expect: elementwise: the shapes do not broadcast
+// and: shapes_broadcast<
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/ops.hpp"
 

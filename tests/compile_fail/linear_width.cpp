@@ -1,4 +1,5 @@
 // expect: linear: the last extent of the input must equal the weight's second
+// and: Mismatch<96, 64>
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/ops.hpp"
 

@@ -1,4 +1,5 @@
 // expect: matmul: the last extent of a must equal the second last of b
+// and: Mismatch<4, 5>
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/ops.hpp"
 

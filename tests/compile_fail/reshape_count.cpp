@@ -1,4 +1,5 @@
 // expect: reshape: the shapes have different numbers of elements
+// and: counts_agree<
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/core/rearrange.hpp"
 

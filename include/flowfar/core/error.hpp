@@ -9,6 +9,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "flowfar/config.hpp"
+
 namespace flowfar {
 
 /// The exception for misuse and bad input. Its text names what was wrong: file, tensor, expected and found.

@@ -63,6 +63,26 @@ class Extents {
     int rank_ = 0;
 };
 
+/// The extents without one axis.
+[[nodiscard]] constexpr Extents erased(const Extents& extents, int without) {
+    Extents out;
+    for (int axis = 0; axis < extents.rank(); ++axis) {
+        if (axis != without) {
+            out.push_back(extents[axis]);
+        }
+    }
+    return out;
+}
+
+/// The extents with one of 1 before axis `before`.
+[[nodiscard]] constexpr Extents inserted(const Extents& extents, int before) {
+    Extents out;
+    for (int axis = 0; axis <= extents.rank(); ++axis) {
+        out.push_back(axis == before ? 1 : extents[axis < before ? axis : axis - 1]);
+    }
+    return out;
+}
+
 [[nodiscard]] inline std::string to_string(const Extents& extents) {
     std::string out = "[";
     for (int axis = 0; axis < extents.rank(); ++axis) {

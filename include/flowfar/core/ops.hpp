@@ -1,5 +1,6 @@
 #pragma once
 
+#include "flowfar/core/reductions.hpp"
 #include "flowfar/core/tensor.hpp"
 
 namespace flowfar {
@@ -10,7 +11,7 @@ namespace detail {
 
 template <AnyTensor X>
 [[nodiscard]] X apply(Unary op, const X& x) {
-    return X(X::Backend::unary(op, x.handle()));
+    return X(X::Backend::unary(op, x.operand(name_of(op.op))));
 }
 
 template <AnyTensor A, AnyTensor B>
@@ -19,12 +20,12 @@ template <AnyTensor A, AnyTensor B>
                   "elementwise: the operands live on different backends");
     static_assert(std::is_same_v<typename A::Element, typename B::Element>,
                   "elementwise: the operands have different element types; cast one of them");
-    static_assert(shape_algebra::can_broadcast<typename A::Shape, typename B::Shape>(),
-                  "elementwise: the shapes do not broadcast");
+    static_assert(shapes_broadcast<typename A::Shape, typename B::Shape>, "elementwise: the shapes do not broadcast");
     if constexpr (std::is_same_v<typename A::Backend, typename B::Backend> &&
-                  shape_algebra::can_broadcast<typename A::Shape, typename B::Shape>()) {
-        using S = ShapeOf<shape_algebra::broadcast<typename A::Shape, typename B::Shape>()>;
-        return WithShape<A, S>(A::Backend::binary(op, a.handle(), b.handle()));
+                  shapes_broadcast<typename A::Shape, typename B::Shape>) {
+        const std::string_view name = name_of(op);
+        using S = BroadcastShape<typename A::Shape, typename B::Shape>;
+        return WithShape<A, S>(A::Backend::binary(op, a.operand(name), b.operand(name)));
     } else {
         return a;
     }
@@ -38,9 +39,19 @@ template <AnyTensor X, AnyTensor F, AnyTensor A>
     static_assert(std::is_same_v<typename X::Element, typename F::Element> &&
                       std::is_same_v<typename X::Element, typename A::Element>,
                   "multiply_add: the operands have different element types; cast one of them");
-    constexpr auto product = shape_algebra::broadcast<typename X::Shape, typename F::Shape>();
-    using S = ShapeOf<shape_algebra::broadcast<ShapeOf<product>, typename A::Shape>()>;
-    return WithShape<X, S>(X::Backend::multiply_add(x.handle(), factor.handle(), addend.handle(), kind));
+    static_assert(shapes_broadcast<typename X::Shape, typename F::Shape>,
+                  "multiply_add: the first operand and the factor do not broadcast");
+    using Product = BroadcastShape<typename X::Shape, typename F::Shape>;
+    static_assert(shapes_broadcast<Product, typename A::Shape>,
+                  "multiply_add: the product and the addend do not broadcast");
+    return WithShape<X, BroadcastShape<Product, typename A::Shape>>(X::Backend::multiply_add(
+        x.operand("multiply_add"), factor.operand("multiply_add"), addend.operand("multiply_add"), kind));
+}
+
+/// A number on x's backend and in its element type.
+template <AnyTensor X>
+[[nodiscard]] auto scalar_like(const X&, double value) {
+    return WithShape<X, Shape<>>::full({}, value);
 }
 
 }  // namespace detail
@@ -80,51 +91,23 @@ template <AnyTensor X> [[nodiscard]] X operator-(double c, const X& x) { return 
 template <AnyTensor X> [[nodiscard]] X operator*(const X& x, double c) { return affine(x, c, 0.0); }
 template <AnyTensor X> [[nodiscard]] X operator*(double c, const X& x) { return affine(x, c, 0.0); }
 template <AnyTensor X> [[nodiscard]] X operator/(const X& x, double c) { return affine(x, 1.0 / c, 0.0); }
+template <AnyTensor X> [[nodiscard]] X operator/(double c, const X& x) { return detail::scalar_like(x, c) / x; }
 template <AnyTensor X> [[nodiscard]] X operator-(const X& x) { return affine(x, -1.0, 0.0); }
+/// `x += y` makes x the tensor x + y, of x's shape; tensors that shared x's elements keep theirs.
+template <AnyTensor X, class Y> X& operator+=(X& x, const Y& y) requires requires { x + y; } { return x = x + y; }
+template <AnyTensor X, class Y> X& operator-=(X& x, const Y& y) requires requires { x - y; } { return x = x - y; }
+template <AnyTensor X, class Y> X& operator*=(X& x, const Y& y) requires requires { x * y; } { return x = x * y; }
+template <AnyTensor X, class Y> X& operator/=(X& x, const Y& y) requires requires { x / y; } { return x = x / y; }
 // clang-format on
-
-/// Sum, mean and sum of squares over all elements.
-template <AnyTensor X>
-[[nodiscard]] auto sum(const X& x) {
-    return WithShape<X, Shape<>>(
-        X::Backend::reduce(ReduceOp::sum, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
-}
-template <AnyTensor X>
-[[nodiscard]] auto mean(const X& x) {
-    return WithShape<X, Shape<>>(
-        X::Backend::reduce(ReduceOp::mean, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
-}
-template <AnyTensor X>
-[[nodiscard]] auto sum_squares(const X& x) {
-    return WithShape<X, Shape<>>(
-        X::Backend::reduce(ReduceOp::sum_squares, x.handle(), Axes::all(X::Shape::rank), ReducedAxes::drop));
-}
-
-/// Reduction over one axis, which stays with extent 1.
-template <int Axis, AnyTensor X>
-[[nodiscard]] auto reduce_axis(ReduceOp op, const X& x) {
-    static_assert(Axis >= -X::Shape::rank && Axis < X::Shape::rank, "reduce: the tensor has no such axis");
-    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
-    using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, 1>()>;
-    return WithShape<X, S>(X::Backend::reduce(op, x.handle(), Axes::only(axis), ReducedAxes::keep));
-}
-template <int Axis, AnyTensor X>
-[[nodiscard]] auto sum(const X& x) {
-    return reduce_axis<Axis>(ReduceOp::sum, x);
-}
-template <int Axis, AnyTensor X>
-[[nodiscard]] auto mean(const X& x) {
-    return reduce_axis<Axis>(ReduceOp::mean, x);
-}
 
 /// Softmax over the last axis.
 template <AnyTensor X>
 [[nodiscard]] X softmax(const X& x) {
-    return X(X::Backend::softmax(x.handle()));
+    return X(X::Backend::softmax(x.operand("softmax")));
 }
 template <AnyTensor X>
 [[nodiscard]] X log_softmax(const X& x) {
-    return X(X::Backend::log_softmax(x.handle()));
+    return X(X::Backend::log_softmax(x.operand("log_softmax")));
 }
 
 /// alpha · a b: a [batch…, M, K], b [batch…, K, N] or [K, N] → [batch…, M, N].
@@ -136,10 +119,9 @@ template <AnyTensor A, AnyTensor B>
                   "matmul: b is a matrix or has the rank of a");
     constexpr Index inner = A::Shape::at(-1);
     constexpr Index rows = B::Shape::at(-2);
-    static_assert(inner == dyn || rows == dyn || inner == rows,
-                  "matmul: the last extent of a must equal the second last of b");
+    static_assert(Mismatch<inner, rows>::none, "matmul: the last extent of a must equal the second last of b");
     using S = ShapeOf<shape_algebra::replace<typename A::Shape, -1, B::Shape::at(-1)>()>;
-    return WithShape<A, S>(A::Backend::gemm(a.handle(), b.handle(), {}, {.alpha = alpha}));
+    return WithShape<A, S>(A::Backend::gemm(a.operand("matmul"), b.operand("matmul"), {}, {.alpha = alpha}));
 }
 
 /// A tensor like X that only `linear` reads, as its input: made by functions that end in `_packed`. The backend may
@@ -190,11 +172,18 @@ template <AnyLinearInput X, AnyTensor W, AnyTensor V>
                   "linear: the input is […, rows, in], the weight [out, in], the bias [out]");
     constexpr Index in = T::Shape::at(-1);
     constexpr Index width = W::Shape::at(1);
-    static_assert(in == dyn || width == dyn || in == width,
-                  "linear: the last extent of the input must equal the weight's second");
-    static_assert(compatible(V::Shape::at(0), W::Shape::at(0)), "linear: one bias per row of the weight");
+    static_assert(Mismatch<in, width>::none, "linear: the last extent of the input must equal the weight's second");
+    static_assert(Mismatch<V::Shape::at(0), W::Shape::at(0)>::none, "linear: one bias per row of the weight");
     using S = ShapeOf<shape_algebra::replace<typename T::Shape, -1, W::Shape::at(0)>()>;
     return std::type_identity<WithShape<T, S>>{};
+}
+template <AnyLinearInput X>
+[[nodiscard]] const auto& linear_operand(const X& x) {
+    if constexpr (AnyTensor<X>) {
+        return x.operand("linear");
+    } else {
+        return x.handle();
+    }
 }
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 using LinearResult = typename decltype(linear_result<X, W, V>())::type;
@@ -205,9 +194,9 @@ using LinearResult = typename decltype(linear_result<X, W, V>())::type;
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
 [[nodiscard]] auto linear(const X& x, const W& weight, const V& bias, Activation activation = Activation::none) {
     using B = typename W::Backend;
-    return detail::LinearResult<X, W, V>(
-        B::gemm(x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
-                {.activation = activation, .packed_input = detail::LinearOperand<X>::packed}));
+    return detail::LinearResult<X, W, V>(B::gemm(
+        detail::linear_operand(x), B::permute(weight.operand("linear"), {1, 0}), bias.optional_operand("linear"),
+        {.activation = activation, .packed_input = detail::LinearOperand<X>::packed}));
 }
 /// `linear` as the input of another linear layer.
 template <AnyLinearInput X, AnyTensor W, AnyTensor V>
@@ -215,7 +204,7 @@ template <AnyLinearInput X, AnyTensor W, AnyTensor V>
     using B = typename W::Backend;
     using Y = PackedInput<detail::LinearResult<X, W, V>>;
     return Y(B::gemm(
-        x.handle(), B::permute(weight.handle(), {1, 0}), bias.handle(),
+        detail::linear_operand(x), B::permute(weight.operand("linear"), {1, 0}), bias.optional_operand("linear"),
         {.activation = activation, .pack_result = Y::packed, .packed_input = detail::LinearOperand<X>::packed}));
 }
 /// residual + gate ∘ (x Wᵀ + bias) in one pass: gate absent (1), [Out] or, for x [batch, …, In], [batch, Out].
@@ -224,39 +213,43 @@ template <AnyTensor R, AnyTensor G, AnyLinearInput X, AnyTensor W, AnyTensor V>
     using B = typename W::Backend;
     using Y = detail::LinearResult<X, W, V>;
     static_assert(same_backend<R, G, W>, "linear_add: the operands live on different backends");
-    static_assert(compatible_shapes<typename R::Shape, typename Y::Shape>(),
+    static_assert(shapes_agree<typename R::Shape, typename Y::Shape>,
                   "linear_add: the residual must have the shape of the result");
-    static_assert(G::Shape::rank <= 2 && compatible(G::Shape::at(-1), Y::Shape::at(-1)),
+    static_assert(G::Shape::rank <= 2 && Mismatch<G::Shape::at(-1), Y::Shape::at(-1)>::none,
                   "linear_add: the gate must be as wide as the result");
-    return Y(B::gemm_add(residual.handle(), gate.handle(), x.handle(), B::permute(weight.handle(), {1, 0}),
-                         bias.handle(), {.packed_input = detail::LinearOperand<X>::packed}));
+    return Y(B::gemm_add(residual.operand("linear_add"), gate.optional_operand("linear_add"), detail::linear_operand(x),
+                         B::permute(weight.operand("linear_add"), {1, 0}), bias.optional_operand("linear_add"),
+                         {.packed_input = detail::LinearOperand<X>::packed}));
 }
 
 /// (x − mean) / sqrt(var + ε) over the last axis (Ba et al. 2016), without gain and bias.
 template <AnyTensor X>
 [[nodiscard]] X layer_norm(const X& x, double epsilon = 1e-6) {
-    return X(X::Backend::layer_norm(x.handle(), {}, {}, {.epsilon = epsilon}));
+    return X(X::Backend::layer_norm(x.operand("layer_norm"), {}, {}, {.epsilon = epsilon}));
 }
 /// Layer norm times scale plus shift; both [C] or, for x [batch, …, C], [batch, C]. `plus_one` scales by 1 + scale.
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] X layer_norm(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
     static_assert(same_backend<X, G>, "layer_norm: the operands live on different backends");
-    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
+    static_assert(Mismatch<X::Shape::at(-1), G::Shape::at(-1)>::none,
                   "layer_norm: scale and shift must be as wide as the input");
-    return X(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
+    return X(X::Backend::layer_norm(x.operand("layer_norm"), scale.optional_operand("layer_norm"),
+                                    shift.optional_operand("layer_norm"), options));
 }
 /// Both as the input of a linear layer; scale and shift may be absent.
 template <AnyTensor X>
 [[nodiscard]] auto layer_norm_packed(const X& x) {
-    return PackedInput<X>(X::Backend::layer_norm(x.handle(), {}, {}, {.pack_result = PackedInput<X>::packed}));
+    return PackedInput<X>(
+        X::Backend::layer_norm(x.operand("layer_norm"), {}, {}, {.pack_result = PackedInput<X>::packed}));
 }
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] auto layer_norm_packed(const X& x, const G& scale, const G& shift, NormOptions options = {}) {
     static_assert(same_backend<X, G>, "layer_norm: the operands live on different backends");
-    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)),
+    static_assert(Mismatch<X::Shape::at(-1), G::Shape::at(-1)>::none,
                   "layer_norm: scale and shift must be as wide as the input");
     options.pack_result = PackedInput<X>::packed;
-    return PackedInput<X>(X::Backend::layer_norm(x.handle(), scale.handle(), shift.handle(), options));
+    return PackedInput<X>(X::Backend::layer_norm(x.operand("layer_norm"), scale.optional_operand("layer_norm"),
+                                                 shift.optional_operand("layer_norm"), options));
 }
 /// LN(x) ∘ (1 + scale) + shift as the input of a linear layer: the norm has gain and bias [C]; scale and shift are [C]
 /// or, for x [batch, …, C], [batch, C].
@@ -264,18 +257,21 @@ template <AnyTensor X, AnyTensor G, AnyTensor M>
 [[nodiscard]] auto modulated_layer_norm_packed(const X& x, const G& gain, const G& bias, const M& scale, const M& shift,
                                                double epsilon = 1e-6) {
     static_assert(same_backend<X, G, M>, "modulated_layer_norm: the operands live on different backends");
-    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)) && compatible(X::Shape::at(-1), M::Shape::at(-1)),
-                  "modulated_layer_norm: gain, bias, scale and shift must be as wide as the input");
-    return PackedInput<X>(
-        X::Backend::modulated_layer_norm(x.handle(), gain.handle(), bias.handle(), scale.handle(), shift.handle(),
-                                         {.epsilon = epsilon, .pack_result = PackedInput<X>::packed}));
+    static_assert(
+        Mismatch<X::Shape::at(-1), G::Shape::at(-1)>::none && Mismatch<X::Shape::at(-1), M::Shape::at(-1)>::none,
+        "modulated_layer_norm: gain, bias, scale and shift must be as wide as the input");
+    return PackedInput<X>(X::Backend::modulated_layer_norm(
+        x.operand("modulated_layer_norm"), gain.operand("modulated_layer_norm"), bias.operand("modulated_layer_norm"),
+        scale.operand("modulated_layer_norm"), shift.operand("modulated_layer_norm"),
+        {.epsilon = epsilon, .pack_result = PackedInput<X>::packed}));
 }
 /// x / sqrt(mean x² + ε) · scale over the last axis (Zhang & Sennrich 2019); scale [C].
 template <AnyTensor X, AnyTensor G>
 [[nodiscard]] X rms_norm(const X& x, const G& scale, double epsilon = 1e-6) {
     static_assert(same_backend<X, G>, "rms_norm: the operands live on different backends");
-    static_assert(compatible(X::Shape::at(-1), G::Shape::at(-1)), "rms_norm: the scale must be as wide as the input");
-    return X(X::Backend::rms_norm(x.handle(), scale.handle(), {.epsilon = epsilon}));
+    static_assert(Mismatch<X::Shape::at(-1), G::Shape::at(-1)>::none,
+                  "rms_norm: the scale must be as wide as the input");
+    return X(X::Backend::rms_norm(x.operand("rms_norm"), scale.operand("rms_norm"), {.epsilon = epsilon}));
 }
 
 /// Rotates adjacent pairs of the last axis (Su et al. 2021): x [batch, heads, tokens, D], cos and sin [tokens, D/2].
@@ -284,10 +280,10 @@ template <AnyTensor X, AnyTensor C>
     static_assert(same_backend<X, C>, "rope: the operands live on different backends");
     constexpr Index depth = X::Shape::at(-1);
     constexpr Index pairs = C::Shape::at(-1);
-    static_assert(depth == dyn || pairs == dyn || depth == 2 * pairs,
+    static_assert(Mismatch<depth, (pairs == dyn ? dyn : 2 * pairs)>::none,
                   "rope: the table must hold half as many angles as the head has channels");
     require(x.extent(-2) == cos.extent(0), "rope: ", x.extent(-2), " tokens, but angles for ", cos.extent(0));
-    return X(X::Backend::rope(x.handle(), cos.handle(), sin.handle(), Rotation::forward));
+    return X(X::Backend::rope(x.operand("rope"), cos.operand("rope"), sin.operand("rope"), Rotation::forward));
 }
 
 /// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, heads, keys, D] → q's shape.
@@ -296,13 +292,15 @@ template <AnyTensor Q, AnyTensor K, AnyTensor V>
     static_assert(same_backend<Q, K, V>, "attention: the operands live on different backends");
     static_assert(Q::Shape::rank == 4 && K::Shape::rank == 4 && V::Shape::rank == 4,
                   "attention: operands are [batch, heads, tokens, head size]");
-    static_assert(compatible(Q::Shape::at(3), K::Shape::at(3)) && compatible(K::Shape::at(3), V::Shape::at(3)),
+    static_assert(Mismatch<Q::Shape::at(3), K::Shape::at(3)>::none && Mismatch<K::Shape::at(3), V::Shape::at(3)>::none,
                   "attention: queries, keys and values must have the same head size");
-    static_assert(compatible(Q::Shape::at(1), K::Shape::at(1)), "attention: queries and keys must have as many heads");
+    static_assert(Mismatch<Q::Shape::at(1), K::Shape::at(1)>::none,
+                  "attention: queries and keys must have as many heads");
     require(k.extents() == v.extents() && q.extent(0) == k.extent(0) && q.extent(1) == k.extent(1) &&
                 q.extent(3) == k.extent(3),
             "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents());
-    return Q(Q::Backend::attention(q.handle(), k.handle(), v.handle(), scale, mask).output);
+    return Q(Q::Backend::attention(q.operand("attention"), k.operand("attention"), v.operand("attention"), scale, mask)
+                 .output);
 }
 
 /// Row rows[i] of the table for each i: table [N, C], rows i64 [M] → [M, C].
@@ -312,7 +310,7 @@ template <AnyTensor X, AnyTensor R>
     static_assert(std::is_same_v<typename R::Element, Index>, "gather_rows: rows are integers");
     static_assert(R::Shape::rank == 1 && X::Shape::rank >= 1, "gather_rows: the rows are a vector");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, 0, R::Shape::at(0)>()>;
-    return WithShape<X, S>(X::Backend::gather_rows(table.handle(), rows.handle()));
+    return WithShape<X, S>(X::Backend::gather_rows(table.operand("gather_rows"), rows.operand("gather_rows")));
 }
 
 /// x ∘ factor + addend in one pass, broadcast, in the shape of the result of these two operations.
@@ -326,16 +324,28 @@ template <AnyTensor X, AnyTensor F, AnyTensor A>
     return detail::multiply_add(x, scale, shift, FactorKind::plus_one);
 }
 
-/// a where condition is not zero, else b.
-template <AnyTensor C, AnyTensor X>
-[[nodiscard]] X where(const C& condition, const X& a, const X& b) {
-    return X(X::Backend::where(condition.handle(), a.handle(), b.handle()));
+/// a where condition is not zero, else b, broadcast.
+///
+///     const auto steps = where(x > 0.0, x, 0.1 * x);
+template <AnyTensor C, AnyTensor X, AnyTensor Y>
+[[nodiscard]] auto where(const C& condition, const X& a, const Y& b) {
+    static_assert(same_backend<C, X, Y>, "where: the operands live on different backends");
+    static_assert(std::is_same_v<typename C::Element, typename X::Element> &&
+                      std::is_same_v<typename X::Element, typename Y::Element>,
+                  "where: the operands have different element types; cast one of them");
+    static_assert(shapes_broadcast<typename X::Shape, typename Y::Shape>,
+                  "where: the shapes of both choices do not broadcast");
+    using Choice = BroadcastShape<typename X::Shape, typename Y::Shape>;
+    static_assert(shapes_broadcast<typename C::Shape, Choice>,
+                  "where: the shapes of condition and choices do not broadcast");
+    return WithShape<X, BroadcastShape<typename C::Shape, Choice>>(
+        X::Backend::where(condition.operand("where"), a.operand("where"), b.operand("where")));
 }
 
 /// The values of x in another element type.
 template <class T, AnyTensor X>
 [[nodiscard]] auto cast(const X& x) {
-    return Tensor<typename X::Backend, typename X::Shape, T>(X::Backend::cast(x.handle(), dtype_of<T>));
+    return Tensor<typename X::Backend, typename X::Shape, T>(X::Backend::cast(x.operand("cast"), dtype_of<T>));
 }
 
 }  // namespace flowfar

@@ -9,9 +9,8 @@ namespace flowfar {
 /// x with other extents, which must fit the target shape S.
 template <class S, AnyTensor X>
 [[nodiscard]] auto reshape(const X& x, const Extents& extents) {
-    static_assert(compatible(shape_algebra::count<S>(), shape_algebra::count<typename X::Shape>()),
-                  "reshape: the shapes have different numbers of elements");
-    return WithShape<X, S>(X::Backend::reshape(x.handle(), extents));
+    static_assert(counts_agree<typename X::Shape, S>, "reshape: the shapes have different numbers of elements");
+    return WithShape<X, S>(X::Backend::reshape(x.operand("reshape"), extents));
 }
 
 /// x with the shape <Extent…>, for example `reshape<dyn, 3, dyn>(x, batch, pixels)`: run-time extents are
@@ -30,7 +29,7 @@ template <std::size_t... Order, AnyTensor X>
 [[nodiscard]] auto permute(const X& x) {
     static_assert(sizeof...(Order) == X::Shape::rank, "permute: one entry per axis");
     using S = ShapeOf<shape_algebra::permute<typename X::Shape, Order...>()>;
-    return WithShape<X, S>(X::Backend::permute(x.handle(), {static_cast<Index>(Order)...}));
+    return WithShape<X, S>(X::Backend::permute(x.operand("permute"), {static_cast<Index>(Order)...}));
 }
 
 /// Exchanges the last two axes.
@@ -49,7 +48,7 @@ template <int Axis, AnyTensor X>
     constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
     static_assert(axis >= 0 && axis < X::Shape::rank, "slice: the tensor has no such axis");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, dyn>()>;
-    return WithShape<X, S>(X::Backend::slice(x.handle(), axis, begin, end));
+    return WithShape<X, S>(X::Backend::slice(x.operand("slice"), axis, begin, end));
 }
 
 /// Elements [Begin, End) of one axis.
@@ -60,7 +59,52 @@ template <int Axis, Index Begin, Index End, AnyTensor X>
     static_assert(0 <= Begin && Begin <= End && (X::Shape::at(axis) == dyn || End <= X::Shape::at(axis)),
                   "slice: the range must lie inside the axis");
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, End - Begin>()>;
-    return WithShape<X, S>(X::Backend::slice(x.handle(), axis, Begin, End));
+    return WithShape<X, S>(X::Backend::slice(x.operand("slice"), axis, Begin, End));
+}
+
+/// x without an axis of extent 1.
+///
+///     const auto means = squeeze<1>(mean<1>(x));   // [3, 1] → [3]
+template <int Axis, AnyTensor X>
+[[nodiscard]] auto squeeze(const X& x) {
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
+    static_assert(axis >= 0 && axis < X::Shape::rank, "squeeze: the tensor has no such axis");
+    static_assert(Mismatch<X::Shape::at(axis), 1>::none, "squeeze: the axis must have extent 1");
+    require(x.extent(axis) == 1, "squeeze: axis ", axis, " of ", x.extents());
+    using S = ShapeOf<shape_algebra::erase<typename X::Shape, axis>()>;
+    return reshape<S>(x, erased(x.extents(), axis));
+}
+
+/// x with an axis of extent 1 before axis `Axis`; −1 puts it last.
+///
+///     const auto column = unsqueeze<-1>(x);   // [3] → [3, 1]
+template <int Axis, AnyTensor X>
+[[nodiscard]] auto unsqueeze(const X& x) {
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank + 1 : Axis;
+    static_assert(axis >= 0 && axis <= X::Shape::rank, "unsqueeze: the result has no such axis");
+    using S = ShapeOf<shape_algebra::insert<typename X::Shape, axis>()>;
+    return reshape<S>(x, inserted(x.extents(), axis));
+}
+
+/// x with all axes from `First` on as one.
+///
+///     const auto rows = flatten<1>(images);   // [n, 3, 32, 32] → [n, 3072]
+template <int First = 0, AnyTensor X>
+[[nodiscard]] auto flatten(const X& x) {
+    static_assert(First >= 0 && First <= X::Shape::rank, "flatten: the tensor has no such axis");
+    using S = ShapeOf<shape_algebra::flatten<typename X::Shape, First>()>;
+    const Extents from = x.extents();
+    Extents to;
+    Index count = 1;
+    for (int axis = 0; axis < X::Shape::rank; ++axis) {
+        if (axis < First) {
+            to.push_back(from[axis]);
+        } else {
+            count *= from[axis];
+        }
+    }
+    to.push_back(count);
+    return reshape<S>(x, to);
 }
 
 /// Joins two or more tensors along one axis.
@@ -73,10 +117,9 @@ template <int Axis, AnyTensor X, AnyTensor... Rest>
     constexpr int axis = Axis < 0 ? Axis + X::Shape::rank : Axis;
     constexpr Index joined = shape_algebra::add(X::Shape::at(axis), Rest::Shape::at(axis)...);
     using S = ShapeOf<shape_algebra::replace<typename X::Shape, axis, joined>()>;
-    static_assert(
-        (compatible_shapes<S, ShapeOf<shape_algebra::replace<typename Rest::Shape, axis, joined>()>>() && ...),
-        "concat: the operands must agree in all other axes");
-    const std::array<typename X::Handle, 1 + sizeof...(Rest)> parts{x.handle(), rest.handle()...};
+    static_assert((shapes_agree<ShapeOf<shape_algebra::replace<typename Rest::Shape, axis, joined>()>, S> && ...),
+                  "concat: the operands must agree in all other axes");
+    const std::array<typename X::Handle, 1 + sizeof...(Rest)> parts{x.operand("concat"), rest.operand("concat")...};
     const auto check = [&](const Extents& other) {
         for (int i = 0; i < X::Shape::rank; ++i) {
             require(i == axis || x.extent(i) == other[i], "concat: ", x.extents(), " and ", other);
@@ -86,10 +129,22 @@ template <int Axis, AnyTensor X, AnyTensor... Rest>
     return WithShape<X, S>(X::Backend::concat(std::span<const typename X::Handle>(parts), axis));
 }
 
+/// Joins tensors of one shape along a new axis before axis `Axis`.
+///
+///     const auto pairs = stack<0>(a, b);   // [3], [3] → [2, 3]
+template <int Axis, AnyTensor X, AnyTensor... Rest>
+[[nodiscard]] auto stack(const X& x, const Rest&... rest) {
+    static_assert((shapes_agree<typename Rest::Shape, typename X::Shape> && ...),
+                  "stack: the operands must have the same shape");
+    constexpr int axis = Axis < 0 ? Axis + X::Shape::rank + 1 : Axis;
+    return concat<axis>(unsqueeze<axis>(x), unsqueeze<axis>(rest)...);
+}
+
 /// Repeats extents of 1 without copying.
 template <class S, AnyTensor X>
 [[nodiscard]] auto expand(const X& x, const Extents& extents) {
-    return WithShape<X, S>(X::Backend::expand(x.handle(), extents));
+    static_assert(expands_to<typename X::Shape, S>, "expand: only extents of 1 can be repeated");
+    return WithShape<X, S>(X::Backend::expand(x.operand("expand"), extents));
 }
 
 /// Repeats extents of 1 up to the shape <Extent…>; run-time extents are given for each dyn only.
@@ -101,7 +156,7 @@ template <Index... Extent, AnyTensor X, std::convertible_to<Index>... Dynamic>
 /// x under a shape that says more or less about its extents; checked at run time.
 template <class S, AnyTensor X>
 [[nodiscard]] auto as(const X& x) {
-    static_assert(compatible_shapes<S, typename X::Shape>(), "as: the shapes contradict each other");
+    static_assert(shapes_agree<typename X::Shape, S>, "as: the shapes contradict each other");
     return WithShape<X, S>(x.handle());
 }
 

@@ -40,6 +40,26 @@ template <class S, std::convertible_to<Index>... Dynamic>
     return out;
 }
 
+/// The extents of a shape with `count` elements, of which at most one is dynamic. Throws if none fit.
+template <class S>
+    requires(S::dynamic <= 1)
+[[nodiscard]] Extents extents_for(Index count) {
+    Index known = 1;
+    Extents out;
+    for (const Index extent : S::extents) {
+        known *= extent == dyn ? 1 : extent;
+        out.push_back(extent == dyn ? 0 : extent);
+    }
+    for (int axis = 0; axis < S::rank; ++axis) {
+        if (S::at(axis) == dyn) {
+            require(known > 0 && count % known == 0, count, " elements are no multiple of the ", known,
+                    " that the static extents need");
+            out[axis] = count / known;
+        }
+    }
+    return out;
+}
+
 /// True if two extents can be the same at run time.
 [[nodiscard]] constexpr bool compatible(Index a, Index b) {
     return a == dyn || b == dyn || a == b;
@@ -86,6 +106,42 @@ template <class S, int Axis, Index Extent>
 [[nodiscard]] consteval auto replace() {
     auto out = S::extents;
     out[static_cast<std::size_t>(Axis < 0 ? Axis + S::rank : Axis)] = Extent;
+    return out;
+}
+
+/// Without one axis.
+template <class S, int Axis>
+[[nodiscard]] consteval auto erase() {
+    std::array<Index, static_cast<std::size_t>(S::rank - 1)> out{};
+    for (int axis = 0; axis < S::rank - 1; ++axis) {
+        out[static_cast<std::size_t>(axis)] = S::at(axis < Axis ? axis : axis + 1);
+    }
+    return out;
+}
+
+/// With an axis of extent 1 before axis `Axis`.
+template <class S, int Axis>
+[[nodiscard]] consteval auto insert() {
+    std::array<Index, static_cast<std::size_t>(S::rank + 1)> out{};
+    for (int axis = 0; axis <= S::rank; ++axis) {
+        out[static_cast<std::size_t>(axis)] = axis == Axis ? 1 : S::at(axis < Axis ? axis : axis - 1);
+    }
+    return out;
+}
+
+/// With all axes from `First` on as one.
+template <class S, int First>
+[[nodiscard]] consteval auto flatten() {
+    std::array<Index, static_cast<std::size_t>(First + 1)> out{};
+    Index product = 1;
+    for (int axis = 0; axis < S::rank; ++axis) {
+        if (axis < First) {
+            out[static_cast<std::size_t>(axis)] = S::at(axis);
+        } else {
+            product = product == dyn || S::at(axis) == dyn ? dyn : product * S::at(axis);
+        }
+    }
+    out[static_cast<std::size_t>(First)] = product;
     return out;
 }
 
@@ -137,7 +193,41 @@ template <class A, class B>
     return out;
 }
 
+/// True if x of shape From can be repeated up to shape To: extents are equal, or those of x are 1.
+template <class From, class To>
+[[nodiscard]] consteval bool can_expand() {
+    if constexpr (From::rank > To::rank) {
+        return false;
+    } else {
+        for (int back = 1; back <= From::rank; ++back) {
+            if (From::at(-back) != 1 && !compatible(From::at(-back), To::at(-back))) {
+                return false;
+            }
+        }
+        return true;
+    }
+}
+
 }  // namespace shape_algebra
+
+/// Conditions of static_asserts, as templates of their own: compilers then show both extents or shapes beside the
+/// message, for example "Mismatch<64, 128>::none evaluates to false".
+template <Index Found, Index Expected>
+struct Mismatch {
+    static constexpr bool none = compatible(Found, Expected);
+};
+template <class Found, class Expected>
+inline constexpr bool shapes_agree = compatible_shapes<Found, Expected>();
+template <class A, class B>
+inline constexpr bool shapes_broadcast = shape_algebra::can_broadcast<A, B>();
+template <class From, class To>
+inline constexpr bool expands_to = shape_algebra::can_expand<From, To>();
+template <class A, class B>
+inline constexpr bool counts_agree = compatible(shape_algebra::count<A>(), shape_algebra::count<B>());
+
+/// The shape of the result of an elementwise operation.
+template <class A, class B>
+using BroadcastShape = ShapeOf<shape_algebra::broadcast<A, B>()>;
 
 /// Throws unless run-time extents fit these, of which each may be `dyn`.
 inline void check_extents(std::span<const Index> expected, const Extents& found, const char* what) {

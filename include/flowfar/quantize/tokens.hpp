@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ostream>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
@@ -11,6 +13,9 @@
 namespace flowfar {
 
 /// Quantized codes as a value: `batch` × `length` tokens of `per_token` codewords of `bits` bits each.
+///
+///     const Tokens tokens = model.encode(photo);
+///     std::cout << tokens;   // 1 x 256 tokens of 2 x 9 bits: 17 403 ...
 struct Tokens {
     Index batch = 0;
     Index length = 0;                    ///< code tokens per image
@@ -81,5 +86,19 @@ struct Tokens {
         return {value / width * j + f % j, f / j};
     }
 };
+
+/// Sizes and the first indices.
+[[nodiscard]] inline std::string to_string(const Tokens& tokens) {
+    constexpr std::size_t shown = 8;
+    std::string out =
+        text(tokens.batch, " x ", tokens.length, " tokens of ", tokens.per_token, " x ", tokens.bits, " bits:");
+    for (std::size_t i = 0; i < tokens.indices.size() && i < shown; ++i) {
+        out += text(" ", tokens.indices[i]);
+    }
+    return out + (tokens.indices.size() > shown ? " ..." : "");
+}
+inline std::ostream& operator<<(std::ostream& out, const Tokens& tokens) {
+    return out << to_string(tokens);
+}
 
 }  // namespace flowfar

@@ -14,11 +14,12 @@ template <AnyTensor X, AnyTensor W, AnyTensor V>
                   "conv2d: input and weight live on different backends");
     static_assert(X::Shape::rank == 4 && W::Shape::rank == 4 && V::Shape::rank == 1,
                   "conv2d: the input is [batch, in, height, width], the weight [out, in, kh, kw], the bias [out]");
-    static_assert(compatible(X::Shape::at(1), W::Shape::at(1)),
+    static_assert(Mismatch<X::Shape::at(1), W::Shape::at(1)>::none,
                   "conv2d: the input must have as many channels as the weight's second extent");
-    static_assert(compatible(V::Shape::at(0), W::Shape::at(0)), "conv2d: one bias per row of the weight");
+    static_assert(Mismatch<V::Shape::at(0), W::Shape::at(0)>::none, "conv2d: one bias per row of the weight");
     using S = Shape<X::Shape::at(0), W::Shape::at(0), dyn, dyn>;
-    return WithShape<X, S>(X::Backend::conv2d(x.handle(), weight.handle(), bias.handle(), options));
+    return WithShape<X, S>(
+        X::Backend::conv2d(x.operand("conv2d"), weight.operand("conv2d"), bias.optional_operand("conv2d"), options));
 }
 
 /// Group norm (Wu & He 2018): x [batch, channels, …], weight and bias [channels]; `groups` divides the channels.
@@ -26,9 +27,10 @@ template <AnyTensor X, AnyTensor W, AnyTensor V>
 [[nodiscard]] X group_norm(const X& x, const W& weight, const V& bias, Index groups, double epsilon = 1e-6) {
     static_assert(X::Shape::rank >= 2 && W::Shape::rank == 1 && V::Shape::rank == 1,
                   "group_norm: the input is [batch, channels, …], weight and bias are vectors");
-    static_assert(compatible(X::Shape::at(1), W::Shape::at(0)) && compatible(X::Shape::at(1), V::Shape::at(0)),
+    static_assert(Mismatch<X::Shape::at(1), W::Shape::at(0)>::none && Mismatch<X::Shape::at(1), V::Shape::at(0)>::none,
                   "group_norm: one weight and one bias per channel");
-    return X(X::Backend::group_norm(x.handle(), weight.handle(), bias.handle(), groups, epsilon));
+    return X(X::Backend::group_norm(x.operand("group_norm"), weight.operand("group_norm"), bias.operand("group_norm"),
+                                    groups, epsilon));
 }
 
 /// Every pixel four times: [batch, channels, h, w] → [batch, channels, 2h, 2w].
@@ -37,7 +39,7 @@ template <AnyTensor X>
     static_assert(X::Shape::rank == 4, "upsample_nearest2: the input is [batch, channels, height, width]");
     constexpr auto twice = [](Index extent) { return extent == dyn ? dyn : 2 * extent; };
     using S = Shape<X::Shape::at(0), X::Shape::at(1), twice(X::Shape::at(2)), twice(X::Shape::at(3))>;
-    return WithShape<X, S>(X::Backend::upsample_nearest2(x.handle()));
+    return WithShape<X, S>(X::Backend::upsample_nearest2(x.operand("upsample_nearest2")));
 }
 
 /// Maximum or mean of windows: [batch, channels, h, w] → [batch, channels, (h + top + bottom − height) / stride + 1,
@@ -46,7 +48,7 @@ template <AnyTensor X>
 [[nodiscard]] auto pool2d(const X& x, const PoolOptions& options) {
     static_assert(X::Shape::rank == 4, "pool2d: the input is [batch, channels, height, width]");
     using S = Shape<X::Shape::at(0), X::Shape::at(1), dyn, dyn>;
-    return WithShape<X, S>(X::Backend::pool2d(x.handle(), options));
+    return WithShape<X, S>(X::Backend::pool2d(x.operand("pool2d"), options));
 }
 
 /// Means over all pixels: [batch, channels, h, w] → [batch, channels].
@@ -55,7 +57,7 @@ template <AnyTensor X>
     static_assert(X::Shape::rank == 4, "spatial_mean: the input is [batch, channels, height, width]");
     const Axes pixels = Axes::only(2) | Axes::only(3);
     using S = Shape<X::Shape::at(0), X::Shape::at(1)>;
-    return WithShape<X, S>(X::Backend::reduce(ReduceOp::mean, x.handle(), pixels, ReducedAxes::drop));
+    return WithShape<X, S>(X::Backend::reduce(ReduceOp::mean, x.operand("spatial_mean"), pixels, ReducedAxes::drop));
 }
 
 }  // namespace flowfar
