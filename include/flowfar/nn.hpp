@@ -1,6 +1,10 @@
 #pragma once
 
-/// Layers and their parameters, with PyTorch's names and defaults.
+/// Layers and their parameters, with PyTorch's names and defaults. A copy of a layer shares its weights; `clone(layer)`
+/// has its own. Parameters have values once they are initialized or loaded.
+///
+///     Sequential<Cpu, Linear<Cpu, 64, 32>, Gelu, Linear<Cpu, 32, 10>> network;
+///     network.initialize(1);
 
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/conv.hpp"

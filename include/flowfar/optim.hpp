@@ -8,4 +8,5 @@
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/fixed_norm.hpp"
 #include "flowfar/optim/schedule.hpp"
+#include "flowfar/optim/sgd.hpp"
 #include "flowfar/optim/trainer.hpp"

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <string>
@@ -10,6 +11,7 @@
 #include "flowfar/nn/modulation.hpp"
 #include "flowfar/nn/norm.hpp"
 #include "flowfar/nn/rope.hpp"
+#include "flowfar/nn/sequential.hpp"
 
 namespace {
 
@@ -61,6 +63,62 @@ TEST_CASE("replacing a parameter checks extents and type, and sharing shares sto
     CHECK_THROWS_WITH_AS(refs[0].replace(Reference::full({4, 4}, DType::f64, 0.0)),
                          doctest::Contains("first.weight: expected extents [4, 3] of F64, found [4, 4]"), Error);
     CHECK_THROWS_AS(refs[0].replace(Reference::full({4, 3}, DType::f32, 0.0)), Error);
+}
+
+TEST_CASE("copies share weights, clones have their own, and an inference model follows the trained one") {
+    Linear<A, 3, 2, double> first;
+    first.initialize(1);
+    auto copy = first;
+    auto own = clone(first);
+    const auto ready = inference_model<Linear<Reference, 3, 2, double>>(first);
+    init::constant(first.bias, 4.0);
+    CHECK(copy.bias.to_host()[0] == 4.0);
+    CHECK(ready.bias.to_host()[0] == 4.0);
+    CHECK(own.bias.to_host()[0] != 4.0);
+    CHECK(own.weight.to_host() == first.weight.to_host());
+    CHECK(own.weight.handle().node != nullptr);  // a leaf as well
+    CHECK(own.weight.handle().node != first.weight.handle().node);
+}
+
+TEST_CASE("parameters without values are errors where they are read, and take no memory") {
+    Linear<Reference, 3, 2, double> layer;
+    const auto x = Tensor<Reference, Shape<1, 3>, double>::full(1.0);
+    CHECK(parameter_count(layer) == 8);
+    CHECK_THROWS_WITH_AS((void)layer(x), doctest::Contains(" has no values yet; initialize the model or load it"),
+                         Error);
+    CHECK_THROWS_AS((void)layer.weight.to_host(), Error);
+    CHECK(!layer.weight.defined());
+    const auto copy = clone(layer);
+    init::constant(layer.weight, 2.0);
+    CHECK_THROWS_WITH_AS((void)layer(x), doctest::Contains("a parameter [2] has no values yet"), Error);
+    init::constant(layer.bias, 0.5);
+    CHECK(layer(x).to_host() == std::vector<double>{6.5, 6.5});
+    CHECK_THROWS_AS((void)copy(x), Error);
+}
+
+TEST_CASE("sequences: layers without parameters count positions, dropout is set for all") {
+    Sequential<Reference, Flatten<>, Linear<Reference, 6, 40, double>, Gelu, Dropout, Silu, Tanh, GeluTanh,
+               Sequential<Reference, Relu, Dropout>>
+        network;
+    network.initialize(1);
+    std::vector<std::string> names;
+    for_each_parameter(network, [&](const auto& p) { names.push_back(p.name); });
+    CHECK(names == std::vector<std::string>{"1.weight", "1.bias"});
+    const auto x = Tensor<Reference, Shape<dyn, 2, 3>, double>::normal({5, 2, 3}, 1);
+    std::vector<std::vector<double>> seen;
+    const auto observe = [&](std::size_t, const auto& y) { seen.push_back(y.to_host()); };
+    (void)network(x, observe);
+    CHECK(seen[3] == seen[2]);  // no dropout
+    CHECK(seen[4] == silu(Tensor<Reference, Shape<200>, double>::from_host(seen[3])).to_host());
+    CHECK(seen[5] == tanh(Tensor<Reference, Shape<200>, double>::from_host(seen[4])).to_host());
+    seen.clear();
+    network.set_dropout({0.5, 7});
+    (void)network(x, observe);
+    const auto zeros = std::ranges::count(seen[3], 0.0);
+    CHECK(zeros > 60);
+    CHECK(zeros < 140);
+    CHECK(std::get<3>(network.layers).seed != std::get<1>(std::get<7>(network.layers).layers).seed);
+    CHECK(std::get<1>(std::get<7>(network.layers).layers).rate == 0.5);
 }
 
 TEST_CASE("linear layers start as PyTorch's do: uniform within 1/sqrt(fan in), a different stream for each name") {

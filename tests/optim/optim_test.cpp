@@ -9,6 +9,7 @@
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/fixed_norm.hpp"
 #include "flowfar/optim/schedule.hpp"
+#include "flowfar/optim/sgd.hpp"
 
 namespace {
 
@@ -105,6 +106,30 @@ TEST_CASE("the average moves at every n-th step by the decay to the n") {
         CHECK(averaged.bias.to_host()[0] == doctest::Approx(expected).epsilon(1e-12));
     }
     CHECK_THROWS_AS(Ema<A>(parameters(layer), 1.5), Error);
+}
+
+TEST_CASE("SGD follows PyTorch's formulas, with momentum of both kinds and weight decay") {
+    for (const SgdOptions& options : {SgdOptions{0.1}, SgdOptions{0.1, 0.9}, SgdOptions{0.1, 0.9, 0.2, true}}) {
+        Layer layer = make_layer(1);
+        Sgd<A> sgd(parameters(layer), options);
+        std::vector<double> expected = layer.weight.to_host();
+        std::vector<double> velocity(expected.size());
+        for (int step = 0; step < 3; ++step) {
+            give_gradients(layer, 5);
+            const auto gradients = gradient(layer.weight).to_host();
+            sgd.step(0.5);
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                const double g = gradients[i] + options.weight_decay * expected[i];
+                velocity[i] = options.momentum * velocity[i] + g;
+                expected[i] -= 0.05 * (options.nesterov ? g + options.momentum * velocity[i] : velocity[i]);
+            }
+            const auto found = layer.weight.to_host();
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-12));
+            }
+            CHECK(gradient_norm(parameters(layer)) == 0.0);
+        }
+    }
 }
 
 TEST_CASE("clipping scales the gradient to the largest norm allowed") {

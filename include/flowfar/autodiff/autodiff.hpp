@@ -14,6 +14,10 @@ namespace flowfar {
 /// The backend B with a tape: each operation computes with B and records how gradients flow back. Instantiate a model
 /// with `Autodiff<Cpu>` to train it; with `Cpu` it contains no tape code. A graph belongs to one thread at a time and
 /// is owned by its outputs; nothing is global.
+///
+///     using Tape = Autodiff<Cpu>;
+///     const auto x = leaf(Tensor<Tape, Shape<3>>::of({1, 2, 3}));
+///     backward(sum(square(x)));   // gradient(x) is 2 x
 template <PlainBackend B>
 struct Autodiff : rules::Elementwise<B>,
                   rules::Reduce<B>,

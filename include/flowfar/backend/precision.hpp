@@ -18,6 +18,9 @@ struct ProductPrecision {
 /// `Cuda`, take their operands rounded to bf16 and add in f32; all other operations stay f32, and so do stored weights,
 /// gradients and optimizer states. That is mixed precision as PyTorch's autocast does it: faster, with a relative error
 /// near 2^-9 per product. On CPUs without such products (Cpu::has_bf16_products) it changes nothing.
+///
+///     const Bf16Products rounded;   // from here to the end of the block
+///     const auto image = model.decode(tokens);
 class Bf16Products {
    public:
     explicit Bf16Products(bool on = true) : before_(ProductPrecision::current().rounded) {

@@ -74,7 +74,7 @@ struct DenoisingMlp {
     /// The condition without the time: z [rows, condition]; level [rows, 1] or [1, 1], or absent → [rows, width].
     [[nodiscard]] Hidden condition(const Conditions& z, const Scalars& level) const {
         const Hidden embedded = cond_embed(z);
-        return level.defined() && index_cond_embed.weight.defined() ? embedded + index_cond_embed(level) : embedded;
+        return level.defined() && !index_cond_embed.weight.absent() ? embedded + index_cond_embed(level) : embedded;
     }
     [[nodiscard]] Hidden project(const Rows& x) const { return input_proj(x); }
 
@@ -98,7 +98,7 @@ struct DenoisingMlp {
         init::normal(time_embed.out_layer.weight, 0.02, fold(seed, "time_embed.mlp.2"));
         init::constant(time_embed.out_layer.bias, 0.0);
         init::xavier_linear(cond_embed, fold(seed, "cond_embed"));
-        if (index_cond_embed.weight.defined()) {
+        if (!index_cond_embed.weight.absent()) {
             init::xavier_linear(index_cond_embed, fold(seed, "index_cond_embed"));
         }
         init::xavier_linear(input_proj, fold(seed, "input_proj"));

@@ -17,6 +17,8 @@ namespace flowfar {
 class DiffusionSteps {
    public:
     /// An equal number everywhere.
+    /// As many in every autoregressive step: `far.generate({207}, {.steps = 50})`.
+    DiffusionSteps(int count) : DiffusionSteps(constant(count)) {}
     [[nodiscard]] static DiffusionSteps constant(int count) { return DiffusionSteps(Kind::linear, {count, count}); }
     /// round(lo + (hi − lo)·k/(n − 1)): arXiv 2503.05305 spends fewer steps on low frequencies, 40 to 100.
     [[nodiscard]] static DiffusionSteps linear(int lo = 40, int hi = 100) {

@@ -37,6 +37,9 @@ struct FarTrainReport {
 
 /// Trains a FAR of configuration C on backend B: model, average, optimizer and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
+///
+///     FarTrainer<FarTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
+///     const double loss = trainer.step(latents, labels).loss;
 template <class C, class B, class T = float>
 class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
    public:

@@ -67,6 +67,9 @@ struct FlowMoTrainReport {
 
 /// Trains a FlowMo of configuration C on backend B: model, average, optimizer and step counter. Every random draw is a
 /// function of (seed, step), so a trainer restored at step n continues as the first would have.
+///
+///     FlowMoTrainer<FlowMoTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
+///     const double loss = trainer.step(images).loss;   // [batch, 3, 32, 32] in [−1, 1]
 template <class C, class B, class Perceptual = NoPerceptualLoss, class T = float>
 class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>> {
    public:

@@ -11,6 +11,8 @@ using FeatureMap = Tensor<B, Shape<dyn, Channels, dyn, dyn>, T>;
 
 /// 2-D convolution: x [batch, In, h, w] → [batch, Out, …]. The weight is stored [Out, In, Height, Width], as in
 /// PyTorch; by default the size of the image is kept.
+///
+///     RectangularConv2d<B, 3, 16, 1, 7> row;   // kernels of 1 x 7 pixels
 template <class B, Index In, Index Out, Index Height, Index Width, class T = float>
 struct RectangularConv2d {
     using Backend = B;
@@ -40,16 +42,22 @@ struct RectangularConv2d {
 };
 
 /// 2-D convolution with a square kernel.
+///
+///     Conv2d<B, 3, 16, 3> conv;   // [n, 3, h, w] → [n, 16, h, w]
 template <class B, Index In, Index Out, Index Kernel, class T = float>
 using Conv2d = RectangularConv2d<B, In, Out, Kernel, Kernel, T>;
 
 /// A convolution whose step and padding belong to its type.
+///
+///     StridedConv2d<B, 3, 16, 3, 2, 1> half;   // [n, 3, h, w] → [n, 16, h/2, w/2]
 template <class B, Index In, Index Out, Index Kernel, Index Stride, Index Padding, class T = float>
 struct StridedConv2d : Conv2d<B, In, Out, Kernel, T> {
     StridedConv2d() : Conv2d<B, In, Out, Kernel, T>{.options = ConvOptions::square(Stride, Padding)} {}
 };
 
 /// Group norm with weight and bias per channel: x [batch, Channels, …].
+///
+///     GroupNorm<B, 64, 8> norm;   // 8 groups of 8 channels
 template <class B, Index Channels, Index Groups, class T = float>
 struct GroupNorm {
     static_assert(Channels % Groups == 0, "GroupNorm: the number of groups must divide the channels");

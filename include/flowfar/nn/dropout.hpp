@@ -10,6 +10,8 @@ namespace flowfar {
 
 /// Dropout (Srivastava et al. 2014) with counter-based masks: which elements vanish is a pure function of the seed, so
 /// a recomputed block drops the same ones. Every place that drops needs a seed of its own; `at` derives one.
+///
+///     const auto y = Dropout{0.1, fold(seed, step)}(x);
 struct Dropout {
     double rate = 0.0;  ///< probability that an element vanishes, in [0, 1); 0 switches dropout off
     std::uint64_t seed = 0;

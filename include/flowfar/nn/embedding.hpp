@@ -32,6 +32,9 @@ template <Index Width, AnyTensor X>
 }
 
 /// Sinusoidal embedding of a scalar, then Linear, SiLU, Linear: times [batch] → [batch, Hidden].
+///
+///     TimeEmbedding<B, 64> embed;
+///     const auto vectors = embed(times, 1000.0);   // [n] → [n, 64]
 template <class B, Index Hidden, class T = float, Index Frequencies = 256>
 struct TimeEmbedding {
     using Backend = B;

@@ -7,29 +7,37 @@
 
 namespace flowfar::init {
 
+namespace detail {
+
+/// Puts values, broadcast, into a parameter's storage, which is made if it has none.
+template <AnyTensor P>
+void fill(P& parameter, const typename Plain<typename P::Backend>::Handle& values) {
+    using B = typename P::Backend;
+    Plain<B>::assign(ParameterRef<B>{"", &parameter.handle()}.value(), values);
+}
+
+}  // namespace detail
+
 /// Fills a parameter with one value.
 template <AnyTensor P>
 void constant(P& parameter, double value) {
-    using B = typename P::Backend;
-    Plain<B>::assign(value_of<B>(parameter.handle()), Plain<B>::full({}, dtype_of<typename P::Element>, value));
+    detail::fill(parameter, Plain<typename P::Backend>::full({}, dtype_of<typename P::Element>, value));
 }
 
 /// Fills a parameter with U(−bound, bound).
 template <AnyTensor P>
 void uniform(P& parameter, double bound, std::uint64_t seed) {
-    using B = typename P::Backend;
-    using Pl = Plain<B>;
+    using Pl = Plain<typename P::Backend>;
     const auto u = Pl::uniform(parameter.extents(), dtype_of<typename P::Element>, seed, 0);
-    Pl::assign(value_of<B>(parameter.handle()), Pl::unary({UnaryOp::affine, 2.0 * bound, -bound}, u));
+    detail::fill(parameter, Pl::unary({UnaryOp::affine, 2.0 * bound, -bound}, u));
 }
 
 /// Fills a parameter with N(0, deviation²).
 template <AnyTensor P>
 void normal(P& parameter, double deviation, std::uint64_t seed) {
-    using B = typename P::Backend;
-    using Pl = Plain<B>;
+    using Pl = Plain<typename P::Backend>;
     const auto n = Pl::normal(parameter.extents(), dtype_of<typename P::Element>, seed, 0);
-    Pl::assign(value_of<B>(parameter.handle()), Pl::unary({UnaryOp::affine, deviation, 0.0}, n));
+    detail::fill(parameter, Pl::unary({UnaryOp::affine, deviation, 0.0}, n));
 }
 
 /// Xavier uniform (Glorot & Bengio 2010): U(±sqrt(6 / (fan_in + fan_out))) for a weight [out, in].

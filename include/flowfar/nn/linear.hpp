@@ -6,6 +6,10 @@
 namespace flowfar {
 
 /// y = act(x Wᵀ + b): x […, In] → […, Out]. The weight is stored [Out, In], as in PyTorch.
+///
+///     Linear<B, 64, 128> layer;
+///     layer.initialize(seed);
+///     const auto y = layer(x);   // […, 64] → […, 128]
 template <class B, Index In, Index Out, class T = float>
 struct Linear {
     using Backend = B;

@@ -6,6 +6,8 @@ namespace flowfar {
 
 /// Linear, activation, linear: […, Width] → […, Inner] → […, Width]. The members carry the names of a sequential
 /// container whose second entry is the activation.
+///
+///     Mlp<B, 64, 256, Activation::gelu_erf> mlp;   // […, 64] → […, 256] → […, 64]
 template <class B, Index Width, Index Inner, Activation Act, class T = float>
 struct Mlp {
     using Backend = B;

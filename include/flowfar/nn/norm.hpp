@@ -6,6 +6,8 @@
 namespace flowfar {
 
 /// Layer norm with gain and bias over the last axis [Width] (Ba et al. 2016).
+///
+///     LayerNorm<B, 64> norm{.epsilon = 1e-5};   // ε as PyTorch's default
 template <class B, Index Width, class T = float>
 struct LayerNorm {
     using Backend = B;
@@ -34,6 +36,8 @@ struct LayerNorm {
 };
 
 /// RMS norm with a gain over the last axis [Width] (Zhang & Sennrich 2019), ε = 1e-6.
+///
+///     RmsNorm<B, 64> norm;
 template <class B, Index Width, class T = float>
 struct RmsNorm {
     using Backend = B;

@@ -17,7 +17,15 @@ struct ParameterRef {
     std::string name;
     typename B::Handle* handle = nullptr;
 
-    [[nodiscard]] const H& value() const { return value_of<B>(*handle); }
+    /// Its storage, which is made if no values were put there yet: for writing.
+    [[nodiscard]] const H& value() const {
+        if (!has_values()) {
+            mutable_value() = Plain<B>::empty(extents(), dtype());
+        }
+        return value_of<B>(*handle);
+    }
+    /// Whether it was initialized, loaded or replaced.
+    [[nodiscard]] bool has_values() const { return handle->defined(); }
     [[nodiscard]] Extents extents() const { return B::extents(*handle); }
     [[nodiscard]] DType dtype() const { return B::dtype(*handle); }
     [[nodiscard]] Index count() const { return extents().count(); }
@@ -46,6 +54,15 @@ struct ParameterRef {
             static_cast<void>(handle->node->take_gradient());
         }
     }
+
+   private:
+    [[nodiscard]] H& mutable_value() const {
+        if constexpr (is_autodiff<B>) {
+            return handle->value;
+        } else {
+            return *handle;
+        }
+    }
 };
 
 namespace detail {
@@ -54,7 +71,7 @@ template <class Member, class F>
 void visit_member(Member& member, const std::string& name, F& f) {
     using M = std::remove_const_t<Member>;
     if constexpr (is_tensor<M>) {
-        if (member.defined()) {
+        if (!member.absent()) {
             using B = typename M::Backend;
             // Parameters are leaves of shared storage; a const model hands out references for reading.
             f(ParameterRef<B>{name, const_cast<typename B::Handle*>(&member.handle())});
@@ -71,6 +88,9 @@ void visit_member(Member& member, const std::string& name, F& f) {
 }
 
 }  // namespace detail
+
+/// Modules are values that hold their parameters by reference: a copy of a layer or model shares the weights with the
+/// original, and `clone` makes one with weights of its own. What is initialized after it was copied is its own, too.
 
 /// Calls `f(ParameterRef)` for every parameter of a module in declaration order, with its dotted PyTorch name. A module
 /// names its members in a static `visit(Self&, V&&)` that calls `v("name", self.member)`.
@@ -96,15 +116,18 @@ template <class Module>
     return total;
 }
 
-/// A parameter with unset elements; a leaf on a backend with tape. Extents must be static.
+/// A parameter that awaits its values: it has extents but takes memory only when it is initialized or loaded, and
+/// operations that read it before throw `Error`. A leaf on a backend with tape. Extents must be static.
+///
+///     Tensor<B, Shape<Width>, T> scale = make_parameter<Tensor<B, Shape<Width>, T>>();
 template <AnyTensor P>
 [[nodiscard]] P make_parameter() {
     using B = typename P::Backend;
-    Extents extents;
-    for (const Index extent : P::Shape::extents) {
-        extents.push_back(extent);
+    const Extents extents = extents_of<typename P::Shape>();
+    typename Plain<B>::Handle value{contiguous_layout(extents), dtype_of<typename P::Element>, nullptr};
+    if constexpr (P::Shape::rank == 0) {
+        value = Plain<B>::empty(extents, dtype_of<typename P::Element>);
     }
-    const auto value = Plain<B>::empty(extents, dtype_of<typename P::Element>);
     if constexpr (is_autodiff<B>) {
         return P(B::leaf(value));
     } else {
@@ -119,9 +142,26 @@ void freeze(Module& module) {
     for_each_parameter(module, [](const auto& p) {
         using B = typename std::remove_const_t<Module>::Backend;
         if constexpr (is_autodiff<B>) {
-            *p.handle = B::constant(p.value());
+            *p.handle = B::constant(value_of<B>(*p.handle));
         }
     });
+}
+
+/// A model like this one with weights of its own. Plain copies share theirs: what trains one changes the other.
+///
+///     Network<Cpu> second = clone(first);
+template <class Module>
+[[nodiscard]] Module clone(const Module& module) {
+    Module copy = module;
+    for_each_parameter(copy, [](const auto& p) {
+        if (p.has_values()) {
+            using P = Plain<typename Module::Backend>;
+            const auto fresh = P::empty(p.extents(), p.dtype());
+            P::assign(fresh, p.value());
+            p.replace(fresh);
+        }
+    });
+    return copy;
 }
 
 /// Gives `source`'s parameter storage to `target`, a model of the same structure: both then share every weight.
@@ -133,6 +173,20 @@ void share_parameters(Target& target, Source& source) {
     for (std::size_t i = 0; i < to.size(); ++i) {
         to[i].replace(from[i].value());
     }
+}
+
+/// The model to use after training: `Inference` is the trained model's type on the plain backend. It shares the
+/// weights, and follows them if training goes on.
+///
+///     Network<Autodiff<Cpu>> network;                     // trained
+///     const auto ready = inference_model<Network<Cpu>>(network);
+template <class Inference, class Trained>
+[[nodiscard]] Inference inference_model(Trained& trained) {
+    static_assert(std::is_same_v<typename Inference::Backend, Plain<typename Trained::Backend>>,
+                  "inference_model: name the model's type on the backend without tape");
+    Inference model;
+    share_parameters(model, trained);
+    return model;
 }
 
 }  // namespace flowfar

@@ -20,6 +20,9 @@ struct BlockDropout {
 
 /// The pre-norm block of a vision transformer (Dosovitskiy et al. 2021): x += Attn(LN(x)), x += MLP(LN(x)), with the
 /// parameter names of timm. ε 1e-6, biases everywhere, softmax scale 1/√head size, GELU (erf), MLPs of width Inner.
+///
+///     VitBlock<B, 128, 4> block;   // 4 heads
+///     x = block(x);                // [n, tokens, 128]
 template <class B, Index Hidden, Index HeadCount, class T = float, Index Inner = 4 * Hidden>
 struct VitBlock {
     static_assert(Hidden % HeadCount == 0, "VitBlock: the number of heads must divide the hidden width");

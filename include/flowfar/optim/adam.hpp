@@ -11,6 +11,10 @@ namespace flowfar {
 
 /// Adam and AdamW (Kingma & Ba 2015) over the parameters of models on Autodiff<B>. Moments appear when a parameter
 /// first has a gradient; parameters without one are left alone, as PyTorch does.
+///
+///     Adam<Autodiff<Cpu>> adam(parameters(network), {.learning_rate = 3e-4});
+///     backward(loss);
+///     adam.step();
 template <class A>
 class Adam {
    public:
@@ -25,6 +29,10 @@ class Adam {
         H second;  ///< running mean of squared gradients
         std::int64_t steps = 0;
     };
+
+    Adam() = default;
+    /// With one group.
+    Adam(std::vector<ParameterRef<A>> parameters, AdamOptions settings) { add_group(std::move(parameters), settings); }
 
     /// Adds a group; its `step` and `gradient_scale` are set by `step`. The references must stay valid as long as the
     /// optimizer.

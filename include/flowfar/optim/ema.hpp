@@ -11,6 +11,10 @@ namespace flowfar {
 
 /// Exponential moving average of a model's parameters: average ← d · average + (1 − d) · value. With `every` = n it is
 /// updated when the step counter is a multiple of n (0 included), with d = decay^n.
+///
+///     Ema<Autodiff<Cpu>> average(parameters(network), 0.999);
+///     average.update(step);            // after each optimizer step
+///     average.lend_to(inference);      // a model with the averaged weights
 template <class A>
 class Ema {
    public:

@@ -13,6 +13,9 @@ enum class RateDecay : std::uint8_t { constant, cosine };
 
 /// Learning-rate factor by step: linear from 1/warmup over `warmup` steps, then constant or a half cosine that reaches
 /// `final_rate` at `total` steps.
+///
+///     const RateSchedule rate{.warmup = 100, .decay = RateDecay::cosine, .total = 10000};
+///     adam.step(rate(step));
 struct RateSchedule {
     std::int64_t warmup = 0;
     RateDecay decay = RateDecay::constant;

@@ -46,6 +46,7 @@ class PendingReport {
 /// What every training run holds, whatever it trains: a model on the tape, its optimizer, an optional average, optional
 /// fixed norms and the step counter. `M` is the model on Autodiff<B>, `PlainM` the one on B. A trainer derives from it
 /// for these members' interface, sets up `adam()`, `ema()` and `norms()`, adds up gradients and calls `optimize`.
+/// `save_training(trainer, path)` and `load_training` of flowfar/io.hpp keep it in a file.
 template <class M, class PlainM>
 class Trainer {
    public:

@@ -19,6 +19,9 @@ namespace flowfar {
 /// It computes in f32. Products and attention of bf16 tensors, and of f32 tensors under Bf16Products, use the CPU's
 /// bf16 instructions where it has them; other operations widen bf16 tensors and round the result. f64, which only tests
 /// and small exact computations use, goes to the reference loops.
+///
+///     Cpu::set_threads(4);
+///     const auto x = Tensor<Cpu, Shape<2, 3>>::normal(7);
 struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
     using Handle = flowfar::Handle;
     static constexpr bool packs_linear_inputs = true;

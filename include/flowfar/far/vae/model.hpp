@@ -272,6 +272,9 @@ struct LatentPosterior {
 /// The KL-regularised autoencoder between images and the latents that FAR generates, with the parameter names of
 /// kl16.ckpt. Images are [batch, 3, h, w] in [−1, 1] with sides that `factor` divides, 16 for KL-16. Parameters are
 /// unset until `initialize` or a loader fills them.
+///
+///     const auto vae = load<Vae<Kl16, Cpu>>("kl16.ckpt");   // flowfar/io.hpp
+///     const auto images = vae.decode(latents);               // [n, 16, 16, 16] → [n, 3, 256, 256]
 template <class C, class B, class T>
 class Vae {
    public:
