@@ -46,10 +46,10 @@ struct Example {
 std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
     const int size = std::max(a.size, std::max(facts.height, facts.width));
     std::vector<Example> out;
-    out.push_back({"test card", crop_to_tiles(draw_test_card(size, size), facts.height, facts.width)});
+    out.push_back({"test card", io::crop_to_tiles(draw_test_card(size, size), facts.height, facts.width)});
     for (const std::string& path : a.images) {
         const Image square = fitted(io::read_image(path), size, size);
-        out.push_back({fs::path(path).stem().string(), crop_to_tiles(square, facts.height, facts.width)});
+        out.push_back({fs::path(path).stem().string(), io::crop_to_tiles(square, facts.height, facts.width)});
     }
     return out;
 }

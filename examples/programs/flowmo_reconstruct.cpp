@@ -72,7 +72,7 @@ class Preview {
             if (!tiles_[i].empty()) {
                 char caption[64];
                 std::snprintf(caption, sizeof caption, "step %zu\nt = %.3f", i + 1, times_[i]);
-                row.cells.push_back({join_tiles(tiles_[i], height, width), caption});
+                row.cells.push_back({io::join_tiles(tiles_[i], height, width), caption});
             }
         }
         return render(sheet);

@@ -14,6 +14,7 @@
 #include "flowfar/io/data/dataset.hpp"
 #include "flowfar/io/data/loader.hpp"
 #include "flowfar/io/images/image.hpp"
+#include "flowfar/io/images/tiles.hpp"
 #include "flowfar/io/tensors/npy.hpp"
 #include "flowfar/io/tensors/npz.hpp"
 #include "flowfar/io/tensors/weights.hpp"

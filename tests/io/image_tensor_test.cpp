@@ -31,6 +31,15 @@ TEST_CASE("images become a batch in [-1, 1] and come back unchanged") {
     CHECK(again[1].pixels == images[1].pixels);
 }
 
+TEST_CASE("images become batches of every element type and come back unchanged") {
+    const Image whole = image(2, 4, 30);
+    CHECK(to_images(to_tensor<Tensor<Reference, Shape<1, 3, 2, 4>, double>>(whole))[0] == whole);
+    const auto rounded = to_images(to_tensor<Tensor<Reference, Shape<1, 3, 2, 4>, bf16>>(whole))[0];
+    for (std::size_t i = 0; i < whole.pixels.size(); ++i) {
+        CHECK(std::abs(int(rounded.pixels[i]) - int(whole.pixels[i])) <= 1);  // bf16 has eight bits
+    }
+}
+
 TEST_CASE("images of other sizes are refused") {
     const std::vector<Image> mixed{image(2, 3, 0), image(2, 4, 0)};
     CHECK_THROWS_WITH_AS(static_cast<void>(to_tensor<Batch>(mixed)), doctest::Contains("found 2 x 4"), Error);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "flowfar/core/images/image_tensor.hpp"
+#include "flowfar/io/images/tiles.hpp"
 
 #include "io_support.hpp"
 
@@ -190,4 +191,21 @@ TEST_CASE("planes are rounded to nearest and clipped") {
         planes[5] = bad;
         CHECK_THROWS_AS((void)from_unit_planes(planes.data(), 2, 2), Error);
     }
+}
+
+TEST_CASE("tiles of a photo become the photo again, as images and as planes") {
+    const Image photo = pattern_image(13, 25);
+    const Image whole = io::crop_to_tiles(photo, 4, 10);
+    CHECK(whole == io::center_crop(photo, 12, 20));
+    const std::vector<Image> tiles = io::cut_tiles(whole, 4, 10);
+    REQUIRE(tiles.size() == 6);
+    CHECK(tiles[3] == io::crop(whole, 4, 10, 4, 10));
+    CHECK(io::join_tiles(tiles, 12, 20) == whole);
+    const std::vector<float> planes = flowfar::to_planes(tiles);
+    CHECK(io::join_tile_planes(planes, 4, 10, 12, 20) == flowfar::to_planes({&whole, 1}));
+    CHECK_THROWS_AS((void)io::join_tile_planes(planes, 5, 10, 12, 20), Error);
+    CHECK_THROWS_AS((void)io::join_tiles(tiles, 12, 10), Error);
+    CHECK_THROWS_AS((void)io::join_tiles({}, 12, 20), Error);
+    CHECK_THROWS_AS((void)io::cut_tiles(photo, 4, 10), Error);
+    CHECK_THROWS_AS((void)io::crop_to_tiles(photo, 14, 10), Error);
 }

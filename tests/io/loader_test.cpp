@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/backend/reference.hpp"
+
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
 
@@ -346,4 +348,46 @@ TEST_CASE("pick_below covers its range evenly") {
         CHECK(std::abs(n - 1000) < 180);  // standard deviation 29
     }
     CHECK(io::pick_below(~std::uint64_t{0}, 1) == 0);
+}
+
+TEST_CASE("range-for takes an epoch, some batches, or the endless stream; batches come as tensors, too") {
+    const TempDir folder;
+    const ImageDataset dataset = make_dataset(folder, 13, 8);
+    const LoaderOptions options{.batch = 4, .size = 8, .seed = 3, .threads = 0};
+    ImageLoader plain(dataset, options);
+    const std::vector<Batch> expected = take(plain, 6);
+    ImageLoader loader(dataset, options);
+    std::vector<Batch> found;
+    for (const Batch& batch : loader.epoch()) {
+        found.push_back(batch);
+    }
+    CHECK(found.size() == 3);
+    for (const Batch& batch : loader.take(1)) {
+        found.push_back(batch);
+    }
+    for (const Batch& batch : loader) {
+        found.push_back(batch);
+        break;
+    }
+    using Images = flowfar::Tensor<flowfar::Reference, flowfar::Shape<flowfar::dyn, 3, 8, 8>>;
+    const auto [images, labels, index] = loader.next<Images>();
+    found.push_back({images.to_host(), labels, index});
+    check_equal(found, expected);
+    for (const Batch& batch : loader.take(0)) {
+        FAIL("batch ", batch.index);
+    }
+    CHECK(loader.position() == 6);
+}
+
+TEST_CASE("range-for over a data set reads each image with its label and name") {
+    const TempDir folder;
+    const ImageDataset dataset = make_dataset(folder, 4, 8);
+    Index count = 0;
+    for (const auto& [image, label, name] : dataset) {
+        CHECK(image == dataset.load(count));
+        CHECK(label == dataset.label(count));
+        CHECK(name == dataset.name(count));
+        ++count;
+    }
+    CHECK(count == 4);
 }

@@ -10,10 +10,9 @@
 
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
+#include "flowfar/io/images/tiles.hpp"
 
 #include "../../examples/programs/common/draw/extremes.hpp"
-#include "../../examples/programs/common/draw/tile_planes.hpp"
-#include "../../examples/programs/common/draw/tiles.hpp"
 #include "../../examples/programs/common/measures/codebook_usage.hpp"
 #include "../../examples/programs/common/measures/pair_measures.hpp"
 #include "photos.hpp"
@@ -189,7 +188,7 @@ TEST_CASE("large photos go tile by tile, and those without a tile are skipped") 
     CHECK(lines[1]["bytes"] == 36);
     CHECK(read_json(f.at("t.json"))["bits_per_pixel"] == 0.5625);
     CHECK(io::read_image(f.at("tiles/original/000000_0.png")) ==
-          program::crop_to_tiles(io::read_image(f.at("large/0.png")), 16, 16));
+          io::crop_to_tiles(io::read_image(f.at("large/0.png")), 16, 16));
     REQUIRE(run("flowmo_reconstruct",
                 {f.at("large/0.png"), "-o", f.at("t.png"), "--model", f.model, "--steps", "3", "--fit", "tile"})
                 .code == 0);
@@ -310,13 +309,4 @@ TEST_CASE("codebook usage counts codewords and their entropy") {
     CHECK(usage.seen() == 8);
     CHECK(usage.entropy() == doctest::Approx(-5.0 / 8 * std::log2(5.0 / 8) + 9.0 / 8));
     CHECK_THROWS_AS(usage.add({1, 1, 1, 4, {9}}), Error);
-}
-
-TEST_CASE("planes of tiles become the planes of the image that was cut") {
-    const Image image = wave_image(12, 20, 8);
-    const std::vector<Image> tiles = program::cut_tiles(image, 4, 10);
-    const std::vector<float> joined = program::join_tile_planes(to_planes(tiles), 4, 10, 12, 20);
-    CHECK(joined == to_planes({&image, 1}));
-    CHECK_THROWS_AS((void)program::join_tile_planes(joined, 5, 10, 12, 20), Error);
-    CHECK_THROWS_AS((void)program::join_tile_planes(joined, 4, 10, 12, 10), Error);
 }

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/draw/tile_planes.hpp"
+#include "flowfar/io/images/tiles.hpp"
+
 #include "common/models/flowmo_codec.hpp"
 
 namespace flowfar::program {
@@ -57,7 +58,7 @@ class FlowMoEvaluation {
                 one.name = name;
                 one.original = fit_photo(photo, facts, fit_);
                 fitted_ += one.original.height == photo.height && one.original.width == photo.width ? 0 : 1;
-                for (Image& tile : cut_tiles(one.original, facts.height, facts.width)) {
+                for (Image& tile : io::cut_tiles(one.original, facts.height, facts.width)) {
                     tiles.push_back(std::move(tile));
                     ++one.tiles;
                 }
@@ -89,7 +90,7 @@ class FlowMoEvaluation {
         for (Reconstructed& one : chunk) {
             const auto [height, width] = std::pair(one.original.height, one.original.width);
             const std::size_t size = one.original.pixels.size();
-            one.planes = join_tile_planes(planes.first(size), facts.height, facts.width, height, width);
+            one.planes = io::join_tile_planes(planes.first(size), facts.height, facts.width, height, width);
             one.image = std::move(from_planes(one.planes, height, width).front());
             planes = planes.subspan(size);
         }

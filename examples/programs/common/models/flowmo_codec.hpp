@@ -10,9 +10,9 @@
 
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
+#include "flowfar/io/images/tiles.hpp"
 
 #include "common/draw/flowmo_images.hpp"
-#include "common/draw/tiles.hpp"
 
 namespace flowfar::program {
 
@@ -43,13 +43,14 @@ class Stages {
 
 /// `fit` is "crop" (short side resized to the model's size, middle) or "tile" (middle that whole tiles cover).
 [[nodiscard]] inline Image fit_photo(const Image& photo, const FlowMoFacts& facts, const std::string& fit) {
-    return fit == "tile" ? crop_to_tiles(photo, facts.height, facts.width) : fitted(photo, facts.height, facts.width);
+    return fit == "tile" ? io::crop_to_tiles(photo, facts.height, facts.width)
+                         : fitted(photo, facts.height, facts.width);
 }
 
 /// Tokens of an image whose sides are multiples of the model's.
 [[nodiscard]] inline io::TokenFile tokenize(const AnyFlowMo& model, const Image& image) {
     const FlowMoFacts& facts = model.facts();
-    const std::vector<Image> tiles = cut_tiles(image, facts.height, facts.width);
+    const std::vector<Image> tiles = io::cut_tiles(image, facts.height, facts.width);
     return {encode_images(model, tiles), image.height, image.width, facts.hash};
 }
 
@@ -72,8 +73,8 @@ inline void check_tokens(const AnyFlowMo& model, const io::TokenFile& file, cons
 
 [[nodiscard]] inline Image reconstruct(const AnyFlowMo& model, const io::TokenFile& file,
                                        const FlowMoDecodeOptions& options, const EstimateCallback& callback = {}) {
-    return join_tiles(decode_images(model, file.tokens, options, callback), static_cast<int>(file.height),
-                      static_cast<int>(file.width));
+    return io::join_tiles(decode_images(model, file.tokens, options, callback), static_cast<int>(file.height),
+                          static_cast<int>(file.width));
 }
 
 /// Bytes of the packed indices, without header and checksum.

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "flowfar/core/images/image.hpp"
@@ -66,13 +68,26 @@ inline void to_unit_planes(const Image& image, float* planes) {
     return images;
 }
 
+/// A tensor of any floating element type from f32 values.
+template <AnyTensor Batch>
+[[nodiscard]] Batch from_planes(std::span<const float> planes, const Extents& extents) {
+    using T = typename Batch::Element;
+    if constexpr (std::is_same_v<T, float>) {
+        return Batch::from_host(planes, extents);
+    } else {
+        std::vector<T> values;
+        std::ranges::transform(planes, std::back_inserter(values), [](float value) { return convert<T>(value); });
+        return Batch::from_host(values, extents);
+    }
+}
+
 /// A batch [images, 3, height, width] in [−1, 1], for example `to_tensor<Tokenizer::Images>(photos)`. Throws if the
 /// images differ in size or do not have the size that the tensor type asks for.
 template <AnyTensor Batch>
 [[nodiscard]] Batch to_tensor(std::span<const Image> images) {
     require(!images.empty(), "to_tensor: no images");
-    return Batch::from_host(to_planes(images),
-                            {static_cast<Index>(images.size()), 3, images[0].height, images[0].width});
+    return from_planes<Batch>(to_planes(images),
+                              {static_cast<Index>(images.size()), 3, images[0].height, images[0].width});
 }
 template <AnyTensor Batch>
 [[nodiscard]] Batch to_tensor(const Image& image) {
@@ -84,7 +99,10 @@ template <AnyTensor Batch>
 [[nodiscard]] std::vector<Image> to_images(const Batch& batch) {
     static_assert(Batch::Shape::rank == 4, "to_images: expected [images, 3, height, width]");
     require(batch.extent(1) == 3, "to_images: expected 3 channels, found ", batch.extent(1));
-    return from_planes(batch.to_host(), static_cast<int>(batch.extent(2)), static_cast<int>(batch.extent(3)));
+    std::vector<float> planes;
+    std::ranges::transform(batch.to_host(), std::back_inserter(planes),
+                           [](const auto value) { return convert<float>(value); });
+    return from_planes(planes, static_cast<int>(batch.extent(2)), static_cast<int>(batch.extent(3)));
 }
 
 }  // namespace flowfar

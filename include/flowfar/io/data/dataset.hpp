@@ -69,6 +69,9 @@ struct ImageSource {
 /// differing folder of a name is its class, and classes are numbered in the order of their names. If there is none, all
 /// images are of one class, named after the innermost shared folder or else the file or folder opened. An archive with
 /// labels beside its images is a WebDataset shard: see webdataset.hpp.
+///
+///     const auto [train, held_back] = io::ImageDataset("photos.tar").split(100, 1);
+///     for (const auto& [image, label, name] : held_back) { … }
 class ImageDataset {
    public:
     struct Item {
@@ -156,6 +159,31 @@ class ImageDataset {
         return decode_image(source_->archive->bytes({chosen.name, chosen.offset, chosen.size}),
                             text(source_->root.string(), ": ", chosen.name), orientation_);
     }
+
+    /// One image of a range-for: `for (const auto& [image, label, name] : dataset)`. Each is read when it is reached.
+    struct Example {
+        Image image;
+        Index label;  ///< -1: none
+        std::string name;
+    };
+    class Iterator {
+       public:
+        Iterator(const ImageDataset* dataset, Index index) : dataset_(dataset), index_(index) {}
+        [[nodiscard]] Example operator*() const {
+            return {dataset_->load(index_), dataset_->item(index_).label, dataset_->name(index_)};
+        }
+        Iterator& operator++() {
+            ++index_;
+            return *this;
+        }
+        friend bool operator==(const Iterator& a, const Iterator& b) { return a.index_ == b.index_; }
+
+       private:
+        const ImageDataset* dataset_;
+        Index index_;
+    };
+    [[nodiscard]] Iterator begin() const { return {this, 0}; }
+    [[nodiscard]] Iterator end() const { return {this, size()}; }
 
     /// The view that holds the given images of this one, in the given order.
     [[nodiscard]] ImageDataset subset(const std::vector<Index>& indices) const {

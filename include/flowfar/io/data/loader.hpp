@@ -9,6 +9,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -21,6 +22,7 @@
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
+#include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/core/philox.hpp"
 #include "flowfar/io/data/dataset.hpp"
 #include "flowfar/io/data/shuffle.hpp"
@@ -59,9 +61,21 @@ struct Batch {
     std::uint64_t index = 0;    ///< of this batch in the stream
 };
 
+/// A batch whose images are a tensor [batch, 3, size, size] in [-1, 1].
+template <AnyTensor Images>
+struct TensorBatch {
+    Images images;
+    std::vector<Index> labels;  ///< [batch]
+    std::uint64_t index = 0;    ///< of this batch in the stream
+};
+
 /// Batch b of the stream is a pure function of (dataset, options, b): the same for any number of threads, any prefetch
 /// and any `start` <= b. An unreadable image is replaced by the next readable one of the dataset and reported by the
 /// batch that would have held it; if none is readable, `next` throws `Error`. Use one loader from one thread.
+///
+///     io::ImageLoader loader(io::ImageDataset("photos"), {.batch = 32, .size = 64});
+///     const auto [images, labels, index] = loader.next<Images>();      // on the device
+///     for (const io::Batch& batch : loader.epoch()) { … }              // on the host; `loader` itself never ends
 class ImageLoader {
    public:
     explicit ImageLoader(ImageDataset dataset, LoaderOptions options)
@@ -99,6 +113,57 @@ class ImageLoader {
         report(*slot);
         return std::move(slot->batch);
     }
+
+    /// `next` with the images as a tensor, for example `loader.next<Model::Images>()`.
+    template <AnyTensor Images>
+    [[nodiscard]] TensorBatch<Images> next() {
+        Batch batch = next();
+        return {from_planes<Images>(batch.images, {options_.batch, 3, height(), width()}), std::move(batch.labels),
+                batch.index};
+    }
+
+    /// The batches of a range-for, which `next` makes as it advances.
+    class Batches {
+       public:
+        class Iterator {
+           public:
+            Iterator(ImageLoader* loader, Index left) : loader_(loader), left_(left) { fetch(); }
+            [[nodiscard]] const Batch& operator*() const { return batch_; }
+            Iterator& operator++() {
+                --left_;
+                fetch();
+                return *this;
+            }
+            friend bool operator==(const Iterator& a, std::default_sentinel_t) { return a.left_ == 0; }
+
+           private:
+            void fetch() {
+                if (left_ != 0) {
+                    batch_ = loader_->next();
+                }
+            }
+
+            ImageLoader* loader_;
+            Index left_;  ///< negative: endless
+            Batch batch_;
+        };
+
+        [[nodiscard]] Iterator begin() const { return {loader, count}; }
+        [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+        ImageLoader* loader;
+        Index count;
+    };
+    /// The next `batches_per_epoch` batches.
+    [[nodiscard]] Batches epoch() { return {this, batches_per_epoch()}; }
+    /// The next `count` batches.
+    [[nodiscard]] Batches take(Index count) {
+        require(count >= 0, "ImageLoader: ", count, " batches");
+        return {this, count};
+    }
+    /// The stream, which has no end: leave the loop with `break`.
+    [[nodiscard]] Batches::Iterator begin() { return {this, -1}; }
+    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
     /// Index of the batch that `next` returns: the `start` of a loader that continues this stream.
     [[nodiscard]] std::uint64_t position() const { return next_; }

@@ -24,6 +24,9 @@ namespace flowfar::io {
 /// A file of named tensors: safetensors, a safetensors index with its shards, or a PyTorch checkpoint; or the folder
 /// that holds one of these under the names that transformers and diffusers use. The format is recognized by the
 /// contents, not by the name. A const object may be used by several threads at once, each with a scratch of its own.
+///
+///     const io::WeightsFile file("model.pth");
+///     const io::TensorInfo first = file.info(file.names()[0]);   // type, shape, size
 class WeightsFile {
    public:
     using Notes = std::vector<std::pair<std::string, std::string>>;
