@@ -77,17 +77,14 @@ TEST_CASE("a restored trainer continues as the first would have") {
     FarTrainOptions options;
     options.seed = 3;
     options.loss.level_per_sample = true;
-    const auto parts = [](MaskedTrainer& t) {
-        return io::TrainParts<Autodiff<Cpu>>{parameters(t.model()), &t.adam(), t.ema() ? &*t.ema() : nullptr, nullptr};
-    };
     MaskedTrainer first(options, fresh);
     for (int step = 0; step < 3; ++step) {
         first.step(batch(), labels);
     }
-    io::save_train_state<Autodiff<Cpu>>(folder / "state", parts(first), {});
+    save_training(first, folder / "state");
     MaskedTrainer second(options, [](auto& model) { model.initialize(99); });
-    io::load_train_state<Autodiff<Cpu>>(folder / "state", parts(second));
-    second.set_step_count(3);
+    load_training(second, folder / "state");
+    CHECK(second.step_count() == 3);
     for (int step = 0; step < 2; ++step) {
         const FarTrainReport a = first.step(batch(), labels);
         const FarTrainReport b = second.step(batch(), labels);

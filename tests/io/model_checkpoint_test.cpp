@@ -151,6 +151,7 @@ TEST_CASE("a FAR checkpoint of another size names the preset to use") {
     write_far<Narrow>(path);
     CHECK(far_error<Narrow>(path) == "no error");
     CHECK(contains(far_error<FarB>(path), "this model is no preset (width 768 (MLPs 1536) + 512 (MLPs 1024), 12 + 12"));
+    CHECK(flowmo_error<FlowMoLo>(path) == path.string() + ": this is a FAR file, FlowMo expected");
 }
 
 TEST_CASE("a checkpoint that says how it was trained is checked for masking") {
@@ -206,5 +207,5 @@ TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {
     write_flowmo<FewMlps>(path);
     CHECK(flowmo_error<FewMlps>(path) == "no error");
     CHECK(contains(flowmo_error<FlowMoLo>(path), "encoder of 8 blocks of width 768 (MLPs 1536)"));
-    CHECK(far_error<FarB>(path) == "no error");  // no FAR model at all: loading it names what is missing
+    CHECK(far_error<FarB>(path) == path.string() + ": this is a FlowMo file, FAR expected");
 }

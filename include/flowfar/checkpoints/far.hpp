@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "flowfar/checkpoints/load.hpp"
+#include "flowfar/checkpoints/model_kind.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
@@ -106,10 +107,11 @@ template <class... Presets>
 }
 
 /// Throws `Error` if the file holds a FAR model of another size than C, or one that was trained with hidden tokens
-/// where C has none (or the reverse); the text names the preset to use. Files that are no FAR models pass: loading them
-/// names what is missing.
+/// where C has none (or the reverse); the text names the preset to use. Other kinds of models are errors,
+/// too; unknown files pass: loading them names what is missing.
 template <class C>
 void check_far_weights(const Weights& weights) {
+    require_kind(weights, "FAR");
     const FarSize found = far_size_of(weights);
     if (found.hidden == 0 || found.encoder_depth == 0 || found.head_depth == 0) {
         return;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "flowfar/checkpoints/load.hpp"
+#include "flowfar/checkpoints/model_kind.hpp"
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
@@ -81,10 +82,11 @@ template <class... Presets>
     return detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoTiny, FlowMoNano>(size);
 }
 
-/// Throws `Error` if the file holds a FlowMo model of another size than C; the text names the preset to use. Files that
-/// are no FlowMo models pass: loading them names what is missing.
+/// Throws `Error` if the file holds a FlowMo model of another size than C, and names the preset to use, or another kind
+/// of model. Unknown files pass: loading them names what is missing.
 template <class C>
 void check_flowmo_weights(const Weights& weights) {
+    require_kind(weights, "FlowMo");
     const FlowMoSize found = flowmo_size_of(weights);
     if (found.encoder_depth == 0 || found.decoder_depth == 0 || found == flowmo_size_of<C>()) {
         return;

@@ -21,23 +21,9 @@ struct CheckpointTraits {
     [[nodiscard]] static std::map<std::string, std::string> facts() { return {}; }
 };
 
-namespace detail {
-
-template <class Model>
-struct ElementOf {
-    using type = float;
-};
-template <class Model>
-    requires requires { typename Model::Element; }
-struct ElementOf<Model> {
-    using type = typename Model::Element;
-};
-
-}  // namespace detail
-
 /// A model with the parameters in a file: safetensors, sharded or not, or a PyTorch checkpoint, of which the averaged
 /// weights are taken. Nothing in the file is executed. Throws `Error` with the configuration that the file needs, or
-/// with all names that are missing, unexpected or of other extents.
+/// with the names that are missing, unexpected or of other extents, ten at most.
 ///
 ///     const auto model = load<FlowMo<FlowMoLo, Cpu>>("flowmo_lo.pth");
 template <class Model>
@@ -69,8 +55,10 @@ template <class Model>
 }
 
 /// Writes a model's parameters as safetensors, atomically; `dtype` (F32 or BF16) is the type in the file.
+///
+///     save(model, "model.safetensors");
 template <class Model>
-void save(const Model& model, const io::Path& path, DType dtype = dtype_of<typename detail::ElementOf<Model>::type>) {
+void save(const Model& model, const io::Path& path, DType dtype = io::dtype_of_model<Model>) {
     auto facts = CheckpointTraits<Model>::facts();
     facts["format"] = "pt";  // what PyTorch's safetensors reader asks for
     io::save_parameters(model, path, dtype, facts);

@@ -2,12 +2,15 @@
 
 /// Moves parameters between models and files.
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -64,19 +67,57 @@ template <class File>
     }
 }
 
-/// Throws `Error` that names all missing, unexpected (below the prefix) and mismatched tensors, if there are any. Gives
-/// the model's size in bytes.
+/// What a comparison of names finds. Of many findings ten are shown, some of each kind, one a line.
+class Findings {
+   public:
+    enum class Kind : std::uint8_t { missing, mismatched, unexpected };
+
+    void add(Kind kind, std::string finding) { found_[static_cast<std::size_t>(kind)].push_back(std::move(finding)); }
+    [[nodiscard]] bool empty() const {
+        return std::ranges::all_of(found_, [](const auto& list) { return list.empty(); });
+    }
+    [[nodiscard]] std::string lines() const {
+        std::array<std::size_t, 3> shown{};
+        for (std::size_t left = most_shown, before = 0; left > 0 && left != before;) {  // one of each kind in turn
+            before = left;
+            for (std::size_t kind = 0; kind < found_.size() && left > 0; ++kind) {
+                if (shown[kind] < found_[kind].size()) {
+                    ++shown[kind];
+                    --left;
+                }
+            }
+        }
+        constexpr std::array<std::string_view, 3> words{"missing", "mismatched", "unexpected"};
+        std::string out;
+        for (std::size_t kind = 0; kind < found_.size(); ++kind) {
+            for (std::size_t i = 0; i < shown[kind]; ++i) {
+                out += text("\n  ", words[kind], " ", found_[kind][i]);
+            }
+            if (shown[kind] < found_[kind].size()) {
+                out += text("\n  and ", found_[kind].size() - shown[kind], " more ", words[kind]);
+            }
+        }
+        return out;
+    }
+
+   private:
+    static constexpr std::size_t most_shown = 10;
+    std::array<std::vector<std::string>, 3> found_;
+};
+
+/// Throws `Error` that names missing, unexpected (below the prefix) and mismatched tensors, ten at most, if there are
+/// any. Gives the model's size in bytes.
 template <class B, class File>
 std::uint64_t check_parameters(const std::vector<ParameterRef<B>>& targets, const File& file,
                                const std::string& prefix) {
     std::set<std::string> expected;
-    std::string report;
+    Findings findings;
     std::uint64_t total = 0;
     for (const auto& p : targets) {
         total += static_cast<std::uint64_t>(p.count()) * size_of(p.dtype());
         expected.insert(prefix + p.name);
         if (!file.contains(prefix + p.name)) {
-            report += "\n  missing " + prefix + p.name + " " + to_string(p.extents());
+            findings.add(Findings::Kind::missing, text(prefix, p.name, " ", p.extents()));
             continue;
         }
         const TensorInfo info = info_of(file, prefix + p.name);
@@ -87,16 +128,19 @@ std::uint64_t check_parameters(const std::vector<ParameterRef<B>>& targets, cons
         }
         const bool floating = info.type == "F32" || info.type == "F64" || info.type == "BF16" || info.type == "F16";
         if (!fits_rank || !(found == p.extents()) || !floating) {
-            report += "\n  mismatched " + prefix + p.name + ": expected " + to_string(p.extents()) +
-                      " of floats, found " + shape_text(info.shape) + " of " + std::string(info.type);
+            findings.add(Findings::Kind::mismatched,
+                         text(prefix, p.name, ": expected ", p.extents(), " of floats, found ", shape_text(info.shape),
+                              " of ", info.type));
         }
     }
     for (const std::string& name : file.names()) {
         if (name.starts_with(prefix) && !expected.contains(name)) {
-            report += "\n  unexpected " + name;
+            findings.add(Findings::Kind::unexpected, name);
         }
     }
-    require(report.empty(), name_in_messages(file), ": the tensors do not fit the model:", report);
+    if (!findings.empty()) {
+        fail(name_in_messages(file), ": the tensors do not fit the model:", findings.lines());
+    }
     return total;
 }
 
@@ -116,9 +160,9 @@ template <class Model>
 using LoadProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 /// Loads all parameters of a model by name from `prefix + name`. Strict: missing, unexpected (below the prefix) and
-/// mismatched tensors are reported all at once, and then nothing has been changed. `file` is a WeightsFile, Weights,
-/// SafetensorsFile or TorchCheckpoint, or has their names, contains, at and path. Tensors are loaded one by one, and
-/// what was read is released, so that memory holds the model and one tensor.
+/// mismatched tensors are reported together, ten at most, and then nothing has been changed. `file` is a WeightsFile,
+/// Weights, SafetensorsFile or TorchCheckpoint, or has their names, contains, at and path. Tensors are loaded one by
+/// one, and what was read is released, so that memory holds the model and one tensor.
 template <class Model, class File>
     requires requires(const File& f) { f.names(); }
 void load_parameters(Model& model, const File& file, const std::string& prefix = "",
@@ -198,13 +242,22 @@ class StateWriter {
     std::vector<Entry> entries_;
 };
 
+/// The element type of a model's parameters: f32 unless it names another `Element`.
+template <class Model>
+inline constexpr DType dtype_of_model = DType::f32;
+template <class Model>
+    requires requires { typename Model::Element; }
+inline constexpr DType dtype_of_model<Model> = dtype_of<typename Model::Element>;
+
 /// Writes all parameters of a model as safetensors, converted to `dtype`.
 template <class Model>
-void save_parameters(Model& model, const Path& path, DType dtype,
+void save_parameters(Model& model, const Path& path, DType dtype = dtype_of_model<std::remove_const_t<Model>>,
                      const std::map<std::string, std::string>& metadata = {}) {
     using B = Plain<typename std::remove_const_t<Model>::Backend>;
     StateWriter<B> writer;
     for (const auto& p : parameters(model)) {
+        require(p.has_values(), path.string(), ": not written, as parameter ", p.name,
+                " has no values; initialize the model or load it");
         writer.add(p.name, p.value(), dtype);
     }
     writer.write(path, metadata);
@@ -213,10 +266,13 @@ void save_parameters(Model& model, const Path& path, DType dtype,
 /// Writes all parameters of a model for `torch.load`, converted to `dtype`: a state_dict, or with `root`, such as
 /// "model", a dict that holds it under that name.
 template <class Model>
-void save_torch_parameters(Model& model, const Path& path, DType dtype, const std::string& root = "") {
+void save_torch_parameters(Model& model, const Path& path, DType dtype = dtype_of_model<std::remove_const_t<Model>>,
+                           const std::string& root = "") {
     using B = Plain<typename std::remove_const_t<Model>::Backend>;
     StateWriter<B> writer;
     for (const auto& p : parameters(model)) {
+        require(p.has_values(), path.string(), ": not written, as parameter ", p.name,
+                " has no values; initialize the model or load it");
         writer.add(p.name, p.value(), dtype);
     }
     writer.write_torch(path, root);

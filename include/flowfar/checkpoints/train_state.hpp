@@ -163,4 +163,37 @@ TrainFacts load_train_state(const Path& path, const TrainParts<A>& parts) {
     return value;
 }
 
+namespace detail {
+
+template <class T>
+[[nodiscard]] auto train_parts(T& trainer) {
+    TrainParts<typename T::A> parts{parameters(trainer.model()), &trainer.adam(), nullptr, nullptr};
+    parts.ema = trainer.ema() ? &*trainer.ema() : nullptr;
+    parts.norms = trainer.norms() ? &*trainer.norms() : nullptr;
+    return parts;
+}
+
+}  // namespace detail
+
 }  // namespace flowfar::io
+
+namespace flowfar {
+
+/// Writes all that a trainer needs to continue, its step included, to one file, atomically; `load_training` puts it
+/// into a trainer of the same options, which goes on as the first would have.
+///
+///     save_training(trainer, "run.safetensors");
+///     …
+///     FlowMoTrainer<FlowMoTiny, Cpu> trainer(options, [](auto& model) { model.initialize(1); });
+///     load_training(trainer, "run.safetensors");
+template <class T>
+void save_training(T& trainer, const io::Path& path) {
+    io::save_train_state(path, io::detail::train_parts(trainer), {{"step", std::to_string(trainer.step_count())}});
+}
+template <class T>
+void load_training(T& trainer, const io::Path& path) {
+    const io::TrainFacts facts = io::load_train_state(path, io::detail::train_parts(trainer));
+    trainer.set_step_count(io::fact_number(facts, "step", path));
+}
+
+}  // namespace flowfar

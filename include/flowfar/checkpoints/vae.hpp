@@ -6,15 +6,17 @@
 #include <string>
 
 #include "flowfar/checkpoints/load.hpp"
+#include "flowfar/checkpoints/model_kind.hpp"
 #include "flowfar/far/vae/config.hpp"
 
 namespace flowfar {
 
 template <class C, class B, class T>
 struct CheckpointTraits<Vae<C, B, T>> {
-    /// Throws `Error` if the file holds an autoencoder of another width or number of latent channels. Files that are no
-    /// autoencoders pass: loading them names what is missing.
+    /// Throws `Error` if the file holds an autoencoder of another width or number of latent channels. Unknown files
+    /// pass: loading them names what is missing.
     static void check(const io::Weights& weights) {
+        io::require_kind(weights, "KL autoencoder");
         const Index width = weights.extent("encoder.conv_in.weight", 0);
         const Index channels = weights.extent("post_quant_conv.weight", 0);
         require(width == 0 || channels == 0 || (width == C::width && channels == C::latent_channels), weights.where(),
