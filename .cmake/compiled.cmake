@@ -6,6 +6,10 @@
 function(flowfar_add_compiled include_dir)
     set(units "${include_dir}/flowfar/impl")
     if(NOT TARGET flowfar_compiled)
+        if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND NOT CMAKE_CXX_FLAGS MATCHES "-O[123s]")
+            message(NOTICE "flowfar: CMAKE_BUILD_TYPE is not set, so nothing is optimized and programs are about nine times as "
+                           "slow; add -DCMAKE_BUILD_TYPE=Release")
+        endif()
         add_library(flowfar_definitions STATIC EXCLUDE_FROM_ALL "${units}/cpu.cpp" "${units}/metrics.cpp")
         target_compile_definitions(flowfar_definitions PUBLIC FLOWFAR_SEPARATE_DEFINITIONS)
         target_link_libraries(flowfar_definitions PUBLIC flowfar::flowfar)
