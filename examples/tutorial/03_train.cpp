@@ -25,19 +25,18 @@ int run(std::filesystem::path path, int steps) {
     using Tape = ff::Autodiff<Device>;
     Network<Tape> network;
     network.initialize(1);
-    ff::Adam<Tape> adam;
-    adam.add_group(ff::parameters(network), {.learning_rate = 3e-3});
+    ff::Adam<Tape> adam(ff::parameters(network), {.learning_rate = 3e-3});
     ff::io::ImageLoader loader(parts.train, {.batch = 32, .size = 32, .flip = false});
     for (int step = 0; step < steps; ++step) {
-        const auto loss = cross_entropy(network, loader.next());
+        const auto [images, labels, index] = loader.next<typename Network<Tape>::Images>();
+        const auto loss = ff::cross_entropy(network(images), labels);
         ff::backward(loss);
         adam.step();
         if (step % 25 == 0) {
             std::printf("step %3d: loss %.3f\n", step, static_cast<double>(loss.item()));
         }
     }
-    Network<Device> trained;  // the same weights without the tape
-    ff::share_parameters(trained, network);
+    const auto trained = ff::inference_model<Network<Device>>(network);  // these weights without the tape
     std::printf("accuracy on 100 held-back pictures: %.0f %%\n", 100 * accuracy(trained, parts.validation));
     return 0;
 }

@@ -2,7 +2,6 @@
 
 // The network of 03_train: two convolutions, the mean over pixels, and a linear layer.
 
-#include <algorithm>
 #include <flowfar/autodiff.hpp>
 #include <flowfar/io.hpp>
 #include <flowfar/nn.hpp>
@@ -35,29 +34,15 @@ struct Network {
     }
 };
 
-/// The mean of -log p(right class) over a batch.
-template <class B>
-flowfar::Tensor<B, flowfar::Shape<>> cross_entropy(const Network<B>& network, const flowfar::io::Batch& batch) {
-    using Scores = typename Network<B>::Scores;
-    const auto count = static_cast<flowfar::Index>(batch.labels.size());
-    std::vector<float> right(batch.labels.size() * 10);
-    for (std::size_t i = 0; i < batch.labels.size(); ++i) {
-        right[i * 10 + static_cast<std::size_t>(batch.labels[i])] = 10.0F;  // times the mean over ten classes: 1
-    }
-    const auto images = Network<B>::Images::from_host(batch.images, {count, 3, 32, 32});
-    return -flowfar::mean(flowfar::log_softmax(network(images)) * Scores::from_host(right, {count, 10}));
-}
-
 /// The share of held-back pictures whose class has the largest score.
 template <class Device>
 double accuracy(const Network<Device>& network, const flowfar::io::ImageDataset& data) {
     flowfar::io::ImageLoader loader(data, {.batch = data.size(), .size = 32, .shuffle = false});
-    const flowfar::io::Batch all = loader.next();
-    const auto scores = network(Network<Device>::Images::from_host(all.images, {data.size(), 3, 32, 32})).to_host();
+    const auto [images, labels, index] = loader.next<typename Network<Device>::Images>();
+    const auto guesses = flowfar::argmax(network(images)).to_host();
     double right = 0;
-    for (std::size_t i = 0; i < all.labels.size(); ++i) {
-        const auto row = scores.begin() + static_cast<std::ptrdiff_t>(10 * i);
-        right += std::max_element(row, row + 10) - row == all.labels[i] ? 1 : 0;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        right += guesses[i] == labels[i] ? 1 : 0;
     }
-    return right / static_cast<double>(all.labels.size());
+    return right / static_cast<double>(labels.size());
 }
