@@ -11,6 +11,7 @@
 
 #include "folders.hpp"
 
+using flowfar::Antialias;
 using flowfar::area_weights;
 using flowfar::bicubic_weights;
 using flowfar::bilinear_weights;
@@ -70,14 +71,14 @@ TEST_CASE("small matrices worked out by hand") {
     const double third = 1.0 / 3.0;
     check_close(area_weights(5, 3), {0.5, 0.5, 0, 0, 0, 0, third, third, third, 0, 0, 0, 0, 0.5, 0.5});
     check_close(area_weights(2, 3), {1, 0, 0.5, 0.5, 0, 1});
-    check_close(bilinear_weights(2, 4, false), {1, 0, 0.75, 0.25, 0.25, 0.75, 0, 1});
-    check_close(bilinear_weights(4, 2, false), {0.5, 0.5, 0, 0, 0, 0, 0.5, 0.5});
+    check_close(bilinear_weights(2, 4, Antialias::off), {1, 0, 0.75, 0.25, 0.25, 0.75, 0, 1});
+    check_close(bilinear_weights(4, 2, Antialias::off), {0.5, 0.5, 0, 0, 0, 0, 0.5, 0.5});
     // The stretched triangle has weights 3, 3, 1 (of 8 with the dropped 1) at the border.
-    check_close(bilinear_weights(4, 2, true), {3.0 / 7, 3.0 / 7, 1.0 / 7, 0, 0, 1.0 / 7, 3.0 / 7, 3.0 / 7});
+    check_close(bilinear_weights(4, 2, Antialias::on), {3.0 / 7, 3.0 / 7, 1.0 / 7, 0, 0, 1.0 / 7, 3.0 / 7, 3.0 / 7});
     // Halfway between samples the cubic gives a/8, 1/2 - a/8 and mirrored; border weights add up on the end sample.
-    check_close(bicubic_weights(4, 2, false, -0.75), {0.5, 0.59375, -0.09375, 0, 0, -0.09375, 0.59375, 0.5});
-    check_close(bicubic_weights(1, 1, false, -0.75), {1});
-    check_close(bicubic_weights(1, 3, true, -0.5), {1, 1, 1});
+    check_close(bicubic_weights(4, 2, Antialias::off, -0.75), {0.5, 0.59375, -0.09375, 0, 0, -0.09375, 0.59375, 0.5});
+    check_close(bicubic_weights(1, 1, Antialias::off, -0.75), {1});
+    check_close(bicubic_weights(1, 3, Antialias::on, -0.5), {1, 1, 1});
 }
 
 TEST_CASE("equal sizes give the identity") {
@@ -87,7 +88,7 @@ TEST_CASE("equal sizes give the identity") {
             identity[static_cast<std::size_t>(i * n + i)] = 1.0;
         }
         CHECK(area_weights(n, n) == identity);
-        for (const bool antialias : {false, true}) {
+        for (const Antialias antialias : {Antialias::off, Antialias::on}) {
             CHECK(bilinear_weights(n, n, antialias) == identity);
             CHECK(bicubic_weights(n, n, antialias, -0.75) == identity);
         }
@@ -100,8 +101,9 @@ TEST_CASE("every row sums to one and mirrors its opposite") {
             CAPTURE(in);
             CAPTURE(out);
             for (const Weights& weights :
-                 {area_weights(in, out), bilinear_weights(in, out, false), bilinear_weights(in, out, true),
-                  bicubic_weights(in, out, false, -0.75), bicubic_weights(in, out, true, -0.5)}) {
+                 {area_weights(in, out), bilinear_weights(in, out, Antialias::off),
+                  bilinear_weights(in, out, Antialias::on), bicubic_weights(in, out, Antialias::off, -0.75),
+                  bicubic_weights(in, out, Antialias::on, -0.5)}) {
                 double worst_sum = 0.0;
                 double worst_mirror = 0.0;
                 for (Index i = 0; i < out; ++i) {
@@ -124,7 +126,8 @@ TEST_CASE("every row sums to one and mirrors its opposite") {
 TEST_CASE("interpolation keeps straight lines away from the borders") {
     constexpr Index in = 20;
     constexpr Index out = 47;
-    for (const Weights& weights : {bilinear_weights(in, out, false), bicubic_weights(in, out, false, -0.5)}) {
+    for (const Weights& weights :
+         {bilinear_weights(in, out, Antialias::off), bicubic_weights(in, out, Antialias::off, -0.5)}) {
         for (Index i = 5; i < out - 5; ++i) {
             double value = 0.0;
             for (Index k = 0; k < in; ++k) {
@@ -137,8 +140,8 @@ TEST_CASE("interpolation keeps straight lines away from the borders") {
 
 TEST_CASE("empty axes are refused") {
     CHECK_THROWS_AS((void)area_weights(0, 3), Error);
-    CHECK_THROWS_AS((void)bilinear_weights(3, 0, true), Error);
-    CHECK_THROWS_AS((void)bicubic_weights(-1, 3, false, -0.75), Error);
+    CHECK_THROWS_AS((void)bilinear_weights(3, 0, Antialias::on), Error);
+    CHECK_THROWS_AS((void)bicubic_weights(-1, 3, Antialias::off, -0.75), Error);
 }
 
 TEST_CASE("results agree with the recorded reference") {
@@ -150,13 +153,13 @@ TEST_CASE("results agree with the recorded reference") {
         CAPTURE(core);
         const auto area = tensor("area" + std::to_string(core));
         CHECK(relative_difference(resample_planes(latent, area_weights(16, core), 16, core), area) < tolerance);
-        CHECK(relative_difference(resample_planes(area, bicubic_weights(core, 16, false, -0.75), core, 16),
+        CHECK(relative_difference(resample_planes(area, bicubic_weights(core, 16, Antialias::off, -0.75), core, 16),
                                   tensor("bicubic_from_area" + std::to_string(core))) < tolerance);
     }
     for (Index core = 1; core <= 15; ++core) {
         CAPTURE(core);
         const auto low = resample_planes(latent, area_weights(16, core), 16, core);
-        CHECK(relative_difference(resample_planes(low, bicubic_weights(core, 16, false, -0.75), core, 16),
+        CHECK(relative_difference(resample_planes(low, bicubic_weights(core, 16, Antialias::off, -0.75), core, 16),
                                   tensor("core" + std::to_string(core))) < tolerance);
     }
     std::vector<double> corner;  // the top left 4 x 4 of every plane
@@ -167,6 +170,6 @@ TEST_CASE("results agree with the recorded reference") {
     }
     const auto enlarged = tensor("up_area_4to13");
     CHECK(relative_difference(resample_planes(corner, area_weights(4, 13), 4, 13), enlarged) < tolerance);
-    CHECK(relative_difference(resample_planes(enlarged, bicubic_weights(13, 4, false, -0.75), 13, 4),
+    CHECK(relative_difference(resample_planes(enlarged, bicubic_weights(13, 4, Antialias::off, -0.75), 13, 4),
                               tensor("down_bicubic_13to4")) < tolerance);
 }

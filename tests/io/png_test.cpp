@@ -40,7 +40,7 @@ struct RawPng {
 
 Bytes make_png(RawPng& raw) {
     Bytes out;
-    io::detail::PngSession session(false);
+    io::detail::PngSession session(io::detail::PngSession::Direction::write);
     session.run("make_png", [&](io::detail::PngSession& s) {
         png_set_write_fn(
             s.png(), &out,

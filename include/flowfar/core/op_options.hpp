@@ -28,6 +28,9 @@ enum class Rotation : std::uint8_t { forward, inverse };
 /// An operand of a function of two tensors.
 enum class Operand : std::uint8_t { first, second };
 
+/// Whether a softmax gives probabilities or their logarithms.
+enum class SoftmaxKind : std::uint8_t { probabilities, logarithms };
+
 /// A set of axes as a bit mask.
 struct Axes {
     unsigned bits = 0;
@@ -60,6 +63,8 @@ struct NormOptions {
     double epsilon = 1e-6;
     bool plus_one = false;
     bool pack_result = false;
+
+    [[nodiscard]] constexpr FactorKind gain_kind() const { return plus_one ? FactorKind::plus_one : FactorKind::plain; }
 };
 
 /// What rows are divided by: their standard deviation, after their mean was taken away, or their root mean square.

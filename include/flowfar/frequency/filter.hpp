@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "flowfar/core/constexpr_math.hpp"
 #include "flowfar/core/images/resize.hpp"
@@ -62,7 +63,7 @@ struct SpatialFilter {
         if (level == 0) {
             return {};
         }
-        return {level, area_weights(n, level), bicubic_weights(level, n, false, -0.75)};
+        return {level, area_weights(n, level), bicubic_weights(level, n, Antialias::off, -0.75)};
     }
     /// x [batch, channels, h, w] without what level s cannot show.
     template <AnyTensor X>
@@ -86,15 +87,15 @@ struct FourierFilter {
         }
         LowPassFactors out;
         const Index kept = std::min(level, n);
-        append(out, n, 0, 1.0, false);
+        append(out, n, 0, 1.0, Wave::cosine);
         // Frequencies come in pairs ±f, a cosine and a sine; n/2 is its own negative and has only a cosine.
         for (Index f = 1; 2 * f <= kept; ++f) {
             const bool alone = 2 * f == n;
             const bool halved = 2 * f == kept && !alone;
             const double weight = alone || halved ? 1.0 : 2.0;
-            append(out, n, f, weight, false);
+            append(out, n, f, weight, Wave::cosine);
             if (!alone) {
-                append(out, n, f, weight, true);
+                append(out, n, f, weight, Wave::sine);
             }
         }
         out.up.resize(out.down.size());
@@ -117,11 +118,12 @@ struct FourierFilter {
     }
 
    private:
-    static void append(LowPassFactors& out, Index n, Index f, double weight, bool sine) {
+    enum class Wave : std::uint8_t { cosine, sine };
+    static void append(LowPassFactors& out, Index n, Index f, double weight, Wave wave) {
         const double scale = std::sqrt(weight / static_cast<double>(n));
         for (Index i = 0; i < n; ++i) {
             const double turns = 2.0 * static_cast<double>(f * i % n) / static_cast<double>(n);
-            out.down.push_back(scale * (sine ? cx::sinpi(turns) : cx::cospi(turns)));
+            out.down.push_back(scale * (wave == Wave::sine ? cx::sinpi(turns) : cx::cospi(turns)));
         }
         ++out.rank;
     }

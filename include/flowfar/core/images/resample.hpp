@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "flowfar/core/dtype.hpp"
@@ -131,11 +132,14 @@ PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kern
     return dense;
 }
 
-/// Bilinear resampling of one axis with half-pixel centers, [out][in]. Without `antialias`, two neighbors are
+/// Whether resampling to fewer samples widens the kernel, so that every sample counts.
+enum class Antialias : std::uint8_t { off, on };
+
+/// Bilinear resampling of one axis with half-pixel centers, [out][in]. Without antialiasing, two neighbors are
 /// interpolated and the borders are clamped (torch: align_corners=False).
-[[nodiscard]] inline PoolVector<double> bilinear_weights(Index in, Index out, bool antialias) {
-    return antialias ? dense_weights(antialiased_windows(in, out, TriangleKernel{}), in)
-                     : detail::interpolation_weights(in, out, TriangleKernel{});
+[[nodiscard]] inline PoolVector<double> bilinear_weights(Index in, Index out, Antialias antialias) {
+    return antialias == Antialias::on ? dense_weights(antialiased_windows(in, out, TriangleKernel{}), in)
+                                      : detail::interpolation_weights(in, out, TriangleKernel{});
 }
 
 /// Bilinear interpolation as TensorFlow 1 does it, [out][in]: sample i lies at i · in / out, between the nearest two.
@@ -153,9 +157,9 @@ PoolVector<double> interpolation_weights(Index in, Index out, const Kernel& kern
 
 /// Bicubic resampling of one axis with half-pixel centers, [out][in]. torch uses a = -0.75 without antialiasing
 /// (borders clamped); Pillow, and torch when antialiasing, use a = -0.5.
-[[nodiscard]] inline PoolVector<double> bicubic_weights(Index in, Index out, bool antialias, double a) {
-    return antialias ? dense_weights(antialiased_windows(in, out, CubicKernel{a}), in)
-                     : detail::interpolation_weights(in, out, CubicKernel{a});
+[[nodiscard]] inline PoolVector<double> bicubic_weights(Index in, Index out, Antialias antialias, double a) {
+    return antialias == Antialias::on ? dense_weights(antialiased_windows(in, out, CubicKernel{a}), in)
+                                      : detail::interpolation_weights(in, out, CubicKernel{a});
 }
 
 }  // namespace flowfar

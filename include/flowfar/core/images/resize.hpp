@@ -23,13 +23,13 @@ enum class Resize : std::uint8_t {
 [[nodiscard]] inline PoolVector<double> resize_weights(Index in, Index out, Resize method) {
     switch (method) {
         case Resize::bilinear:
-            return bilinear_weights(in, out, false);
+            return bilinear_weights(in, out, Antialias::off);
         case Resize::bilinear_antialiased:
-            return bilinear_weights(in, out, true);
+            return bilinear_weights(in, out, Antialias::on);
         case Resize::bilinear_corner:
             return corner_bilinear_weights(in, out);
         case Resize::bicubic_antialiased:
-            return bicubic_weights(in, out, true, -0.5);
+            return bicubic_weights(in, out, Antialias::on, -0.5);
     }
     fail("resize: no method ", static_cast<int>(method));
 }

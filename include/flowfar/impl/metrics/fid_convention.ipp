@@ -23,13 +23,13 @@ FLOWFAR_INLINE PoolVector<double> fid_weights(FidResize resize, Index in) {
     require(in >= 1, "FidInput: expected images of at least one pixel, found an extent of ", in);
     switch (resize) {
         case FidResize::bilinear:
-            return bilinear_weights(in, FidInput::side, false);
+            return bilinear_weights(in, FidInput::side, Antialias::off);
         case FidResize::corner_bilinear:
             return corner_bilinear_weights(in, FidInput::side);
         case FidResize::bicubic_antialiased:
             break;
     }
-    return bicubic_weights(in, FidInput::side, true, -0.5);
+    return bicubic_weights(in, FidInput::side, Antialias::on, -0.5);
 }
 
 }  // namespace detail

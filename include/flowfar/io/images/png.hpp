@@ -29,9 +29,11 @@ namespace detail {
 /// State that libpng's callbacks reach, and the owner of its structures.
 class PngSession {
    public:
-    explicit PngSession(bool reading) : reading_(reading) {
-        png_ = reading ? png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning)
-                       : png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    enum class Direction : std::uint8_t { read, write };
+
+    explicit PngSession(Direction direction) : reading_(direction == Direction::read) {
+        png_ = reading_ ? png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning)
+                        : png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
         info_ = png_ != nullptr ? png_create_info_struct(png_) : nullptr;
     }
     PngSession(const PngSession&) = delete;
@@ -131,7 +133,7 @@ struct PngSource {
 /// eXIf, IDAT and IEND are not read.
 [[nodiscard]] inline Image decode_png(std::span<const std::byte> bytes, const std::string& what,
                                       Orientation orientation = Orientation::upright) {
-    detail::PngSession session(true);
+    detail::PngSession session(detail::PngSession::Direction::read);
     detail::PngSource source{bytes};
     struct Header {
         png_uint_32 height = 0, width = 0;
@@ -217,7 +219,7 @@ struct PngSource {
         }
         static void flush(png_structp) {}
     } sink;
-    detail::PngSession session(false);
+    detail::PngSession session(detail::PngSession::Direction::write);
     session.run("encode_png", [&sink, &image](detail::PngSession& s) {
         png_set_write_fn(s.png(), &sink, Sink::write, Sink::flush);
         png_set_IHDR(s.png(), s.info(), static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height),

@@ -20,7 +20,7 @@ FLOWFAR_INLINE Handle Cpu::binary_backward(BinaryOp op, Operand operand, const H
     return cpu::route(
         [op, operand](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
             const Extents& extents = cotangent.extents();
-            return cpu::Elementwise::binary_backward(empty(extents, cotangent.dtype), op, operand == Operand::first,
+            return cpu::Elementwise::binary_backward(empty(extents, cotangent.dtype), op, operand,
                                                      contiguous(expand(a, extents)), contiguous(expand(b, extents)),
                                                      contiguous(result), contiguous(cotangent));
         },
@@ -42,7 +42,7 @@ FLOWFAR_INLINE Handle Cpu::multiply_add(const Handle& x, const Handle& factor, c
         [kind](const Handle& a, const Handle& b, const Handle& c) {
             const Extents product = broadcast(a.extents(), b.extents(), "multiply_add");
             const Extents extents = broadcast(product, c.extents(), "multiply_add");
-            return cpu::Elementwise::multiply_add(empty(extents, a.dtype), a, b, c, kind == FactorKind::plus_one);
+            return cpu::Elementwise::multiply_add(empty(extents, a.dtype), a, b, c, kind);
         },
         [&] { return Reference::multiply_add(x, factor, addend, kind); }, x, factor, addend);
 }

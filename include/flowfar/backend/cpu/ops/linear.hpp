@@ -35,21 +35,23 @@ namespace cpu {
                             .activation = options.activation,
                             .residual = data(added),
                             .gate = {factor, shape.result, "gemm_add: gate"}};
-    const Handle right = b.rank() == 2 ? b : b.with(expanded(b.layout, shape.right));
+    const auto with_dense_rows = [](const Handle& h) { return Gemm::is_dense(h) ? h : Cpu::contiguous(h); };
+    const Handle left = with_dense_rows(a);
+    const Handle right = with_dense_rows(b.rank() == 2 ? b : b.with(expanded(b.layout, shape.right)));
 #if defined(FLOWFAR_AVX512_BF16)
     if (ProductPrecision::current().quantized && has_avx512_int8() && a.dtype == DType::f32 && b.rank() == 2 &&
         a.extents().back() <= int8_product::most_inner) {
-        Int8Gemm::run(out, a, right, epilogue, options.alpha, false, &Cpu::contiguous);
+        Int8Gemm::run(out, left, right, epilogue, options.alpha, LeftOperand::matrix);
         return out;
     }
     if (multiplies_bf16(a.dtype)) {
         const bool in_place = options.packed_input && a.dtype == DType::bf16 && b.rank() == 2 &&
                               bf16_product::can_be_operand(a.extents().back());
-        Bf16Gemm::run(out, a, right, epilogue, options.alpha, in_place, &Cpu::contiguous);
+        Bf16Gemm::run(out, left, right, epilogue, options.alpha, in_place ? LeftOperand::packed : LeftOperand::matrix);
         return out;
     }
 #endif
-    Gemm::run(out, a, right, options.alpha, &Cpu::contiguous);
+    Gemm::run(out, left, right, options.alpha);
     Gemm::finish(out, epilogue);
     return out;
 }

@@ -11,11 +11,11 @@ namespace flowfar {
 
 namespace cpu {
 
-/// Softmax or its logarithm, of f32.
-[[nodiscard]] inline Handle softmax_of(const Handle& x, bool logarithm) {
+/// Softmax of f32 over the last axis.
+[[nodiscard]] inline Handle softmax_of(const Handle& x, SoftmaxKind kind) {
     const Handle in = Cpu::contiguous(x);
     const Handle out = Cpu::empty(x.extents(), x.dtype);
-    Reduce::softmax(in.data<float>(), out.data<float>(), row_count(x.extents()), x.extents().back(), logarithm);
+    Reduce::softmax(in.data<float>(), out.data<float>(), row_count(x.extents()), x.extents().back(), kind);
     return out;
 }
 
@@ -24,14 +24,14 @@ template <std::size_t N>
 [[nodiscard]] Handle norm(const Handle& x, const std::array<Norm::Affine, N>& steps, NormOptions options,
                           NormKind kind) {
     const Handle out = options.pack_result ? empty_packed(x.extents(), x.dtype) : Cpu::empty(x.extents(), x.dtype);
-    Norm::forward(Cpu::dense_rows(x), steps, out, options.epsilon, kind == NormKind::layer);
+    Norm::forward(Cpu::dense_rows(x), steps, out, options.epsilon, kind);
     return out;
 }
 [[nodiscard]] inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
                                  NormKind kind) {
     const Handle factor = Cpu::dense_rows(scale);
     const Handle added = Cpu::dense_rows(shift);
-    return norm(x, std::array{Norm::affine(factor, added, x.extents(), options.plus_one)}, options, kind);
+    return norm(x, std::array{Norm::affine(factor, added, x.extents(), options.gain_kind())}, options, kind);
 }
 [[nodiscard]] inline NormGradients<Handle> norm_gradients(const Handle& x, const Handle& scale, const Handle& shift,
                                                           const Handle& g, NormOptions options, NormKind kind) {
@@ -39,7 +39,7 @@ template <std::size_t N>
                                     scale.defined() ? Cpu::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cpu::empty(shift.extents(), x.dtype) : Handle{}};
     Norm::backward(Cpu::dense_rows(x), Cpu::dense(scale), Cpu::dense_rows(g), out.input, out.scale, out.shift, options,
-                   kind == NormKind::layer);
+                   kind);
     return out;
 }
 
@@ -58,11 +58,11 @@ FLOWFAR_INLINE Handle Cpu::reduce(ReduceOp op, const Handle& x, Axes axes, Reduc
 }
 
 FLOWFAR_INLINE Handle Cpu::softmax(const Handle& x) {
-    return cpu::route([](const Handle& h) { return cpu::softmax_of(h, false); }, [&] { return Reference::softmax(x); },
-                      x);
+    return cpu::route([](const Handle& h) { return cpu::softmax_of(h, SoftmaxKind::probabilities); },
+                      [&] { return Reference::softmax(x); }, x);
 }
 FLOWFAR_INLINE Handle Cpu::log_softmax(const Handle& x) {
-    return cpu::route([](const Handle& h) { return cpu::softmax_of(h, true); },
+    return cpu::route([](const Handle& h) { return cpu::softmax_of(h, SoftmaxKind::logarithms); },
                       [&] { return Reference::log_softmax(x); }, x);
 }
 FLOWFAR_INLINE Handle Cpu::softmax_backward(const Handle& y, const Handle& g) {
@@ -98,8 +98,8 @@ FLOWFAR_INLINE Handle Cpu::modulated_layer_norm(const Handle& x, const Handle& g
             const Handle factor = dense_rows(hs);
             const Handle added = dense_rows(ha);
             return cpu::norm(hx,
-                             std::array{cpu::Norm::affine(weight, offset, hx.extents(), options.plus_one),
-                                        cpu::Norm::affine(factor, added, hx.extents(), true)},
+                             std::array{cpu::Norm::affine(weight, offset, hx.extents(), options.gain_kind()),
+                                        cpu::Norm::affine(factor, added, hx.extents(), FactorKind::plus_one)},
                              options, NormKind::layer);
         },
         [&] { return Reference::modulated_layer_norm(x, gain, bias, scale, shift, options); }, x, gain, bias, scale,
@@ -126,7 +126,7 @@ FLOWFAR_INLINE Handle Cpu::rope(const Handle& x, const Handle& cos, const Handle
             require(hc.extents() == table && hs.extents() == table && hx.extents().back() % 2 == 0, "rope: input ",
                     hx.extents(), ", tables ", hc.extents(), " and ", hs.extents());
             const Handle out = empty(hx.extents(), hx.dtype);
-            cpu::Norm::rope(dense_rows(hx), contiguous(hc), contiguous(hs), out, rotation == Rotation::inverse);
+            cpu::Norm::rope(dense_rows(hx), contiguous(hc), contiguous(hs), out, rotation);
             return out;
         },
         [&] { return Reference::rope(x, cos, sin, rotation); }, x, cos, sin);

@@ -22,7 +22,7 @@ Handle Cuda::binary_backward(BinaryOp op, Operand operand, const Handle& x, cons
     return cuda::route(
         [op, operand](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
             const Handle out = empty(cotangent.extents(), cotangent.dtype);
-            cuda::BinaryLoops::binary_backward(out, op, operand == Operand::first, a, b, result, cotangent);
+            cuda::BinaryLoops::binary_backward(out, op, operand, a, b, result, cotangent);
             return out;
         },
         x, y, z, g);
@@ -44,7 +44,7 @@ Handle Cuda::multiply_add(const Handle& x, const Handle& factor, const Handle& a
         [kind](const Handle& a, const Handle& b, const Handle& c) {
             const Extents product = broadcast(a.extents(), b.extents(), "multiply_add");
             const Handle out = empty(broadcast(product, c.extents(), "multiply_add"), a.dtype);
-            cuda::BinaryLoops::multiply_add(out, a, b, c, kind == FactorKind::plus_one);
+            cuda::BinaryLoops::multiply_add(out, a, b, c, kind);
             return out;
         },
         x, factor, addend);

@@ -13,21 +13,21 @@ namespace flowfar {
 
 namespace cuda {
 
-/// Softmax or its logarithm.
-inline Handle softmax_of(const Handle& x, bool logarithm) {
+/// Softmax over the last axis.
+inline Handle softmax_of(const Handle& x, SoftmaxKind kind) {
     return route(
-        [logarithm](const Handle& h) {
+        [kind](const Handle& h) {
             const Handle out = Cuda::empty(h.extents(), h.dtype);
-            Softmax::forward(out, Cuda::contiguous(h), logarithm);
+            Softmax::forward(out, Cuda::contiguous(h), kind);
             return out;
         },
         x);
 }
-inline Handle softmax_gradient(const Handle& y, const Handle& g, bool logarithm) {
+inline Handle softmax_gradient(const Handle& y, const Handle& g, SoftmaxKind kind) {
     return route(
-        [logarithm](const Handle& output, const Handle& cotangent) {
+        [kind](const Handle& output, const Handle& cotangent) {
             const Handle out = Cuda::empty(output.extents(), output.dtype);
-            Softmax::backward(out, Cuda::contiguous(output), Cuda::contiguous(cotangent), logarithm);
+            Softmax::backward(out, Cuda::contiguous(output), Cuda::contiguous(cotangent), kind);
             return out;
         },
         y, g);
@@ -37,8 +37,7 @@ inline Handle softmax_gradient(const Handle& y, const Handle& g, bool logarithm)
 inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, NormKind kind) {
     const Handle out = Cuda::empty(x.extents(), x.dtype);
     visit_native(x.dtype, [&]<class T>() {
-        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options,
-                         kind == NormKind::layer);
+        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, kind);
     });
     return out;
 }
@@ -49,7 +48,7 @@ inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale,
                                     shift.defined() ? Cuda::empty(shift.extents(), x.dtype) : Handle{}};
     visit_native(x.dtype, [&]<class T>() {
         Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense_rows(g),
-                          options, kind == NormKind::layer);
+                          options, kind);
     });
     return out;
 }
@@ -72,16 +71,16 @@ Handle Cuda::reduce(ReduceOp op, const Handle& x, Axes axes, ReducedAxes reduced
 }
 
 Handle Cuda::softmax(const Handle& x) {
-    return cuda::softmax_of(x, false);
+    return cuda::softmax_of(x, SoftmaxKind::probabilities);
 }
 Handle Cuda::log_softmax(const Handle& x) {
-    return cuda::softmax_of(x, true);
+    return cuda::softmax_of(x, SoftmaxKind::logarithms);
 }
 Handle Cuda::softmax_backward(const Handle& y, const Handle& g) {
-    return cuda::softmax_gradient(y, g, false);
+    return cuda::softmax_gradient(y, g, SoftmaxKind::probabilities);
 }
 Handle Cuda::log_softmax_backward(const Handle& y, const Handle& g) {
-    return cuda::softmax_gradient(y, g, true);
+    return cuda::softmax_gradient(y, g, SoftmaxKind::logarithms);
 }
 
 Handle Cuda::layer_norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options) {
@@ -126,7 +125,7 @@ Handle Cuda::rope(const Handle& x, const Handle& cos, const Handle& sin, Rotatio
     return cuda::route(
         [rotation](const Handle& hx, const Handle& hc, const Handle& hs) {
             const Handle out = empty(hx.extents(), hx.dtype);
-            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), rotation == Rotation::inverse);
+            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), rotation);
             return out;
         },
         x, cos, sin);

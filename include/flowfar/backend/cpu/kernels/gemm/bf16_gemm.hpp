@@ -60,6 +60,10 @@ void with_view(const Handle& h, Index offset, F&& f) {
 
 }  // namespace bf16_product
 
+/// How the left operand of a product lies: as a matrix, or as operand_layout() says, with memory as operand_bytes()
+/// says behind it.
+enum class LeftOperand : std::uint8_t { matrix, packed };
+
 /// Products of matrices that `Kernel` multiplies from copies in its own order, on all threads; sums are f32 when they
 /// leave it. A kernel says how large its copies are (32-bit words of a left row and of a panel of 32 columns), makes
 /// them and multiplies them. Operands and result are f32 or bf16 each.
@@ -68,16 +72,13 @@ struct PackedGemm {
     using Word = std::uint32_t;
 
     /// out[batch…, M, N] = alpha · a b, finished by the epilogue; b may be a single matrix. The rows of `out` are
-    /// evenly spaced. With `in_place`, a lies as operand_layout() says, and memory as operand_bytes() says is behind
-    /// it.
-    static void run(const Handle& out, Handle a, Handle b, const Epilogue& epilogue, double alpha, bool in_place,
-                    Handle (*contiguous)(const Handle&)) {
+    /// evenly spaced. An operand has stride 1 along one of its last two axes.
+    static void run(const Handle& out, Handle a, const Handle& b, const Epilogue& epilogue, double alpha,
+                    LeftOperand left) {
         using namespace bf16_product;
         if (out.count() == 0) {
             return;
         }
-        a = Gemm::is_dense(a) ? a : contiguous(a);
-        b = Gemm::is_dense(b) ? b : contiguous(b);
         const int rank = a.rank();
         Product p{.inner = a.extents()[rank - 1], .columns = b.extents().back()};
         Index batches = Gemm::batches(a);
@@ -95,7 +96,7 @@ struct PackedGemm {
         p.panels = panel_count(p.columns);
         const Words right = pack_right(p, b, rights);
         p.alpha = static_cast<float>(alpha);
-        const Operands operands{a, right.data(), batches, rows, rights, in_place};
+        const Operands operands{a, right.data(), batches, rows, rights, left == LeftOperand::packed};
         const auto run_into = [&]<class T>(T* data) {
             const Index bytes = out.count() * static_cast<Index>(sizeof(T));
             Result<T> result{data, out.layout.stride(rank - 2), p.columns, &epilogue, bytes > most_cached};

@@ -22,10 +22,12 @@ template <Activation A>
     }
 }
 
-/// 32 elements of a row to `to`; with `past_caches` straight to memory: a whole cache line of bf16, two of f32.
-[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, float* to,
-                                                                  bool past_caches) {
-    if (past_caches) {
+/// Where a store leaves its line: in the caches, or past them in memory.
+enum class Store : std::uint8_t { cached, past_caches };
+
+/// 32 elements of a row to `to`: a whole cache line of bf16, two of f32.
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, float* to, Store store) {
+    if (store == Store::past_caches) {
         _mm512_stream_ps(to, low);
         _mm512_stream_ps(to + lanes, high);
     } else {
@@ -33,9 +35,9 @@ template <Activation A>
         _mm512_storeu_ps(to + lanes, high);
     }
 }
-[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, bf16* to, bool past_caches) {
+[[gnu::always_inline]] FLOWFAR_AVX512_BF16 inline void store_line(__m512 low, __m512 high, bf16* to, Store store) {
     const auto both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-    if (past_caches) {
+    if (store == Store::past_caches) {
         _mm512_stream_si512(reinterpret_cast<__m512i*>(to), both);
     } else {
         _mm512_storeu_si512(to, both);
@@ -64,7 +66,7 @@ FLOWFAR_AVX512_BF16 void finish_rows(const float* sums, Index row, Index rows, I
     const __m512 low_bias = bias == nullptr ? zero : _mm512_maskz_loadu_ps(left, bias);
     const __m512 high_bias = bias == nullptr ? zero : _mm512_maskz_loadu_ps(right, bias + lanes);
     T* to = result.data + row * result.stride + column;
-    const bool past_caches = result.past_caches && has_whole_lines(to, result.stride);
+    const Store store = result.past_caches && has_whole_lines(to, result.stride) ? Store::past_caches : Store::cached;
     for (Index i = row; i < row + rows; ++i, sums += panel_columns, to += result.stride) {
         __m512 low = _mm512_loadu_ps(sums);
         __m512 high = _mm512_loadu_ps(sums + lanes);
@@ -86,10 +88,10 @@ FLOWFAR_AVX512_BF16 void finish_rows(const float* sums, Index row, Index rows, I
             high = _mm512_add_ps(high, _mm512_maskz_loadu_ps(right, before + lanes));
         }
         if (columns == panel_columns) {
-            store_line(low, high, to, past_caches);
+            store_line(low, high, to, store);
         } else {
             alignas(64) float line[panel_columns];
-            store_line(low, high, line, false);
+            store_line(low, high, line, Store::cached);
             store_row(line, columns, to);
         }
     }

@@ -159,6 +159,7 @@ struct Gemm {
         const bool row_major = h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1;
         return {h.data<float>(), h.layout.stride(row_major ? rank - 2 : rank - 1), row_major};
     }
+    /// Whether one of the last two axes has stride 1.
     static bool is_dense(const Handle& h) {
         const int rank = h.rank();
         return h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1 || h.layout.stride(rank - 2) == 1 ||
@@ -183,10 +184,8 @@ struct Gemm {
         return offset;
     }
 
-    /// out[batch…, M, N] = alpha · a b, all f32. b may be a single matrix.
-    static void run(const Handle& out, Handle a, Handle b, double alpha, Handle (*contiguous)(const Handle&)) {
-        a = is_dense(a) ? a : contiguous(a);
-        b = is_dense(b) ? b : contiguous(b);
+    /// out[batch…, M, N] = alpha · a b, all f32, operands as `is_dense` wants them. b may be a single matrix.
+    static void run(const Handle& out, const Handle& a, const Handle& b, double alpha) {
         const int rank = a.rank();
         Index rows = a.extents()[rank - 2];
         const Index inner = a.extents()[rank - 1];

@@ -253,15 +253,15 @@ struct Elementwise {
     }
 
     /// All operands are contiguous and of the same extents.
-    static Handle binary_backward(const Handle& out, BinaryOp op, bool first, const Handle& a, const Handle& b,
+    static Handle binary_backward(const Handle& out, BinaryOp op, Operand operand, const Handle& a, const Handle& b,
                                   const Handle& y, const Handle& g) {
         visit_binary(op, [&]<BinaryOp Op>() {
-            parallel_elements(g.count(),
-                              [first, pa = a.data<float>(), pb = b.data<float>(), py = y.data<float>(),
-                               pg = g.data<float>(), po = out.data<float>()](Index i) __attribute__((always_inline)) {
-                                  po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
-                                                : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
-                              });
+            parallel_elements(g.count(), [first = operand == Operand::first, pa = a.data<float>(), pb = b.data<float>(),
+                                          py = y.data<float>(), pg = g.data<float>(), po = out.data<float>()](Index i)
+                                             __attribute__((always_inline)) {
+                                                 po[i] = first ? BinaryFunctor<Op>::grad_a(pa[i], pb[i], py[i], pg[i])
+                                                               : BinaryFunctor<Op>::grad_b(pa[i], pb[i], py[i], pg[i]);
+                                             });
         });
         return out;
     }
@@ -293,7 +293,7 @@ struct Elementwise {
     }
 
     static Handle multiply_add(const Handle& out, const Handle& x, const Handle& factor, const Handle& addend,
-                               bool plus_one) {
+                               FactorKind kind) {
         Layout to = with_row_axis(out.layout);
         Layout first = with_row_axis(expanded(x.layout, out.extents()));
         Layout second = with_row_axis(expanded(factor.layout, out.extents()));
@@ -303,7 +303,7 @@ struct Elementwise {
         const Index length = to.extents[inner];
         const std::array<Index, 4> strides{to.stride(inner), first.stride(inner), second.stride(inner),
                                            third.stride(inner)};
-        const float extra = plus_one ? 1.0F : 0.0F;
+        const float extra = kind == FactorKind::plus_one ? 1.0F : 0.0F;
         const auto row = [&](const std::array<Index, 4>& offset, Index begin, Index end) {
             const auto at = [&](const Handle& h, std::size_t i) {
                 return h.data<float>() + offset[i] + begin * strides[i];

@@ -17,22 +17,22 @@ struct Norm {
         PerRow shift;
         float extra = 0.0F;
     };
-    static Affine affine(const Handle& scale, const Handle& shift, const Extents& x, bool plus_one) {
-        return {{scale, x, "norm: scale"}, {shift, x, "norm: shift"}, plus_one ? 1.0F : 0.0F};
+    static Affine affine(const Handle& scale, const Handle& shift, const Extents& x, FactorKind kind) {
+        return {{scale, x, "norm: scale"}, {shift, x, "norm: shift"}, kind == FactorKind::plus_one ? 1.0F : 0.0F};
     }
 
     /// The norm of x, then one scale and shift after the other. x has dense rows; y is contiguous, or a left operand of
     /// bf16 products (bf16_rows.hpp).
     template <std::size_t N>
     static void forward(const Handle& x, const std::array<Affine, N>& steps, const Handle& y, double epsilon,
-                        bool center) {
+                        NormKind kind) {
         const Index columns = x.extents().back();
         parallel_for(row_count(x.extents()), grain(columns), [&](Index begin, Index end) {
             PoolVector<float> wide(y.dtype == DType::bf16 ? static_cast<std::size_t>(columns) : 0);
             const auto row = [&](Index r, const auto& offset) __attribute__((always_inline)) {
                 const float* const in = x.data<float>() + offset[0];
                 float* const out = wide.empty() ? y.data<float>() + r * columns : wide.data();
-                const auto [mean, rstd] = statistics(in, columns, epsilon, center);
+                const auto [mean, rstd] = statistics(in, columns, epsilon, kind);
                 normalize(in, out, columns, mean, rstd, steps[0], r);
                 for (std::size_t i = 1; i < N; ++i) {
                     apply(out, columns, steps[i], r);
@@ -50,7 +50,7 @@ struct Norm {
 
     /// dx, and d_scale and d_shift where defined (contiguous, shaped like the operands).
     static void backward(const Handle& x, const Handle& scale, const Handle& g, const Handle& dx, const Handle& d_scale,
-                         const Handle& d_shift, NormOptions options, bool center) {
+                         const Handle& d_shift, NormOptions options, NormKind kind) {
         const Index columns = x.extents().back();
         const Index rows = row_count(x.extents());
         const PerRow gains(scale, x.extents(), "norm: scale");
@@ -76,7 +76,7 @@ struct Norm {
                 for_each_row<2>(x.extents(), {&x.layout, &g.layout}, first, last, [&](Index r, const auto& offset) {
                     with_instructions([&]() __attribute__((always_inline)) {
                         backward_row(x.data<float>() + offset[0], g.data<float>() + offset[1], gains.row(r), extra,
-                                     dx.data<float>() + r * columns, ds, db, columns, options.epsilon, center);
+                                     dx.data<float>() + r * columns, ds, db, columns, options.epsilon, kind);
                     });
                 });
             }
@@ -97,10 +97,10 @@ struct Norm {
     }
 
     /// x [batch, heads, tokens, D] with dense rows; cos and sin [tokens, D/2] contiguous; y in x's layout order.
-    static void rope(const Handle& x, const Handle& cos, const Handle& sin, const Handle& y, bool inverse) {
+    static void rope(const Handle& x, const Handle& cos, const Handle& sin, const Handle& y, Rotation rotation) {
         const Index pairs = x.extents().back() / 2;
         const Index tokens = x.extents()[x.rank() - 2];
-        const float sign = inverse ? -1.0F : 1.0F;
+        const float sign = rotation == Rotation::inverse ? -1.0F : 1.0F;
         parallel_for(row_count(x.extents()), grain(2 * pairs), [&](Index begin, Index end) {
             const auto row = [&](Index r, const auto& offset) __attribute__((always_inline)) {
                 const float* const in = x.data<float>() + offset[0];
@@ -130,10 +130,10 @@ struct Norm {
         float rstd;
     };
     [[gnu::always_inline]] static inline Statistics statistics(const float* x, Index count, double epsilon,
-                                                               bool center) {
+                                                               NormKind kind) {
         const auto n = static_cast<float>(count);
         const auto value = [x](Index i) __attribute__((always_inline)) { return x[i]; };
-        const float mean = center ? sum_of(count, value) / n : 0.0F;
+        const float mean = kind == NormKind::layer ? sum_of(count, value) / n : 0.0F;
         const auto deviation = [x, mean](Index i)
                                    __attribute__((always_inline)) { return (x[i] - mean) * (x[i] - mean); };
         const float square = sum_of(count, deviation);
@@ -214,8 +214,8 @@ struct Norm {
     /// With n the normalized row and h = g · scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h).
     [[gnu::always_inline]] static inline void backward_row(const float* x, const float* g, const float* gain,
                                                            float extra, float* dx, float* d_scale, float* d_shift,
-                                                           Index columns, double epsilon, bool center) {
-        const auto stats = statistics(x, columns, epsilon, center);
+                                                           Index columns, double epsilon, NormKind kind) {
+        const auto stats = statistics(x, columns, epsilon, kind);
         const float mean = stats.mean;
         const float rstd = stats.rstd;
         const auto count = static_cast<float>(columns);
@@ -231,7 +231,7 @@ struct Norm {
         }
         const auto h = [dx](Index i) __attribute__((always_inline)) { return dx[i]; };
         const auto hn = [dx, x, mean](Index i) __attribute__((always_inline)) { return dx[i] * (x[i] - mean); };
-        const float mean_h = center ? sum_of(columns, h) / count : 0.0F;
+        const float mean_h = kind == NormKind::layer ? sum_of(columns, h) / count : 0.0F;
         const float mean_hn = sum_of(columns, hn) * rstd / count;
         for (Index i = 0; i < columns; ++i) {
             dx[i] = rstd * (dx[i] - mean_h - (x[i] - mean) * rstd * mean_hn);

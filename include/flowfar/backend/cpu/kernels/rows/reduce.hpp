@@ -52,11 +52,11 @@ struct Reduce {
                      });
     }
 
-    static void softmax(const float* x, float* y, Index rows, Index columns, bool logarithm) {
+    static void softmax(const float* x, float* y, Index rows, Index columns, SoftmaxKind kind) {
         parallel_for(rows, std::max<Index>(1, elementwise_grain / std::max<Index>(columns, 1)),
                      [&](Index begin, Index end) {
                          for (Index r = begin; r < end; ++r) {
-                             softmax_row(x + r * columns, y + r * columns, columns, logarithm);
+                             softmax_row(x + r * columns, y + r * columns, columns, kind);
                          }
                      });
     }
@@ -152,7 +152,7 @@ struct Reduce {
             out[i] = static_cast<float>(total[static_cast<std::size_t>(i)] / divisor);
         }
     }
-    static void softmax_row(const float* x, float* y, Index count, bool logarithm) {
+    static void softmax_row(const float* x, float* y, Index count, SoftmaxKind kind) {
         if (count == 0) {
             return;
         }
@@ -161,6 +161,7 @@ struct Reduce {
         const double total = row<ReduceOp::sum>(y, count);
         const float offset = peak + static_cast<float>(std::log(total));
         const auto factor = static_cast<float>(1.0 / total);
+        const bool logarithm = kind == SoftmaxKind::logarithms;
         with_instructions([=]() __attribute__((always_inline)) {
             for (Index i = 0; i < count; ++i) {
                 y[i] = logarithm ? x[i] - offset : y[i] * factor;

@@ -260,21 +260,17 @@ __global__ void __launch_bounds__(query_gradient_shape(depth).threads())
                          arguments.query_gradient.token, first_query + warp_row, queries, arguments.width);
 }
 
-/// Σ gradient ∘ output of every query.
-template <class T>
-void launch_attention_row_dots(const AttentionBackward<T>& arguments, Index batch, bool packs) {
+/// Σ gradient ∘ output of every query, from `pack` elements at a time.
+template <int pack, class T>
+void launch_attention_row_dots(const AttentionBackward<T>& arguments, Index batch) {
     const Index rows = batch * arguments.heads * arguments.queries;
-    if (packs) {
-        launch(attention_row_dots_kernel<4, T>, blocks_for(rows, 4), 128, 0, arguments, rows);
-    } else {
-        launch(attention_row_dots_kernel<1, T>, blocks_for(rows, 4), 128, 0, arguments, rows);
-    }
+    launch(attention_row_dots_kernel<pack, T>, blocks_for(rows, 4), 128, 0, arguments, rows);
 }
 
 /// Starts the backward kernels for `batch` × heads problems; the width must have a padded_depth, all rows must begin at
 /// multiples of 16 bytes.
 inline void launch_attention_backward(const AttentionBackward<bf16>& arguments, Index batch) {
-    launch_attention_row_dots(arguments, batch, true);
+    launch_attention_row_dots<4>(arguments, batch);
     const Index pairs = batch * arguments.heads;
     visit_depth(arguments.width, [&]<int depth>() {
         constexpr AttentionTileShape keys = key_gradient_shape(depth);

@@ -348,7 +348,7 @@ void launch_attention_scalar(const AttentionForward<T>& arguments, Index batch) 
 /// Starts the scalar backward kernels for `batch` × heads problems.
 template <class T>
 void launch_attention_scalar_backward(const AttentionBackward<T>& arguments, Index batch) {
-    launch_attention_row_dots(arguments, batch, false);
+    launch_attention_row_dots<1>(arguments, batch);
     const auto run = [&]<int columns>() {
         scalar::launch_tiles<columns>(attention_scalar_key_gradient_kernel<columns, T>, arguments, arguments.keys,
                                       batch);

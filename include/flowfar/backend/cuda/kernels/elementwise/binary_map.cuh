@@ -19,7 +19,7 @@ struct BinaryLoops {
         });
     }
 
-    static void binary_backward(const Handle& out, BinaryOp op, bool first, const Handle& x, const Handle& y,
+    static void binary_backward(const Handle& out, BinaryOp op, Operand operand, const Handle& x, const Handle& y,
                                 const Handle& z, const Handle& g) {
         visit_float(out.dtype, "binary", [&]<class T>() {
             visit_binary(op, [&]<BinaryOp Op>() {
@@ -27,10 +27,10 @@ struct BinaryLoops {
                     map(f, View<T>::of(out), View<const T>::of(x, out.extents()), View<const T>::of(y, out.extents()),
                         View<const T>::of(z, out.extents()), View<const T>::of(g));
                 };
-                if (first) {
-                    run(BinaryGradientMap<T, Op, true>{});
+                if (operand == Operand::first) {
+                    run(BinaryGradientMap<T, Op, Operand::first>{});
                 } else {
-                    run(BinaryGradientMap<T, Op, false>{});
+                    run(BinaryGradientMap<T, Op, Operand::second>{});
                 }
             });
         });
@@ -44,9 +44,9 @@ struct BinaryLoops {
     }
 
     static void multiply_add(const Handle& out, const Handle& x, const Handle& factor, const Handle& addend,
-                             bool plus_one) {
+                             FactorKind kind) {
         visit_float(out.dtype, "multiply_add", [&]<class T>() {
-            map(MultiplyAddMap<T>{plus_one ? Compute<T>(1) : Compute<T>(0)}, View<T>::of(out),
+            map(MultiplyAddMap<T>{kind == FactorKind::plus_one ? Compute<T>(1) : Compute<T>(0)}, View<T>::of(out),
                 View<const T>::of(x, out.extents()), View<const T>::of(factor, out.extents()),
                 View<const T>::of(addend, out.extents()));
         });

@@ -5,6 +5,7 @@
 #include "flowfar/backend/cuda/runtime/compute.cuh"
 #include "flowfar/backend/cuda/runtime/device.cuh"
 #include "flowfar/core/functors/functor.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cuda {
 
@@ -43,11 +44,11 @@ struct BinaryMap {
     }
 };
 
-template <class T, BinaryOp Op, bool First>
+template <class T, BinaryOp Op, Operand Of>
 struct BinaryGradientMap {
     __device__ __forceinline__ T operator()(T x, T y, T z, T g) const {
         using C = Compute<T>;
-        if constexpr (First) {
+        if constexpr (Of == Operand::first) {
             return convert<T>(BinaryFunctor<Op>::grad_a(convert<C>(x), convert<C>(y), convert<C>(z), convert<C>(g)));
         } else {
             return convert<T>(BinaryFunctor<Op>::grad_b(convert<C>(x), convert<C>(y), convert<C>(z), convert<C>(g)));

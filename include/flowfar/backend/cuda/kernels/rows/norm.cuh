@@ -5,6 +5,7 @@
 
 #include "flowfar/backend/cuda/kernels/rows/reduce.cuh"
 #include "flowfar/backend/cuda/kernels/rows/thread_rows.cuh"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cuda {
 
@@ -44,10 +45,10 @@ struct RowStatistics {
 };
 
 template <class Row, class C = typename Row::C>
-__device__ __forceinline__ RowStatistics<C> row_statistics(const Row& row, int columns, C epsilon, bool center) {
+__device__ __forceinline__ RowStatistics<C> row_statistics(const Row& row, int columns, C epsilon, NormKind kind) {
     const C count = static_cast<C>(columns);
     C mean = 0;
-    if (center) {
+    if (kind == NormKind::layer) {
         row.each([&](int /*column*/, C value) { mean += value; });
         mean = group_sum<Row::threads>(mean) / count;
     }
@@ -63,7 +64,7 @@ struct NormShape {
     int columns = 0;
     float epsilon = 0;
     float extra = 0;  ///< added to the scale: 1 for modulation
-    bool center = true;
+    NormKind kind = NormKind::layer;
 };
 
 template <class Row>
@@ -74,7 +75,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     using C = typename Row::C;
     const Index r = own_row<Row>(shape.rows);
     const Row row(x + lines.at(static_cast<std::uint32_t>(r)).of[0], shape.columns);
-    const auto [mean, rstd] = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.center);
+    const auto [mean, rstd] = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.kind);
     const T* const gain = scale.row(r, shape.columns);
     const T* const offset = shift.row(r, shape.columns);
     row.store(y + r * shape.columns, [&](int column, C value) {
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     const auto at = lines.at(static_cast<std::uint32_t>(r));
     const Row row(x + at.of[0], shape.columns);
     const Row cotangent(g + at.of[1], shape.columns);
-    const auto found = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.center);
+    const auto found = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.kind);
     const C mean = found.mean;
     const C rstd = found.rstd;
     const T* const gain = scale.row(r, shape.columns);
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
         products += h * ((value - mean) * rstd);
     });
     const C count = static_cast<C>(shape.columns);
-    const C mean_h = shape.center ? group_sum<Row::threads>(sum) / count : C(0);
+    const C mean_h = shape.kind == NormKind::layer ? group_sum<Row::threads>(sum) / count : C(0);
     const C mean_hn = group_sum<Row::threads>(products) / count;
     row.store(cotangent, dx + r * shape.columns, [&](int column, C value, C slope) {
         return rstd * (scaled(column, slope) - mean_h - (value - mean) * rstd * mean_hn);
@@ -166,16 +167,16 @@ __global__ void __launch_bounds__(norm_columns* norm_lines)
 }
 
 struct Norm {
-    /// x has dense rows; scale and shift are contiguous or undefined, y is contiguous. `center` chooses layer norm.
+    /// x has dense rows; scale and shift are contiguous or undefined, y is contiguous.
     template <class T>
     static void forward(const Handle& y, const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
-                        bool center) {
+                        NormKind kind) {
         const PerRow<T> gains = PerRow<T>::of(scale, x.extents());
         const PerRow<T> offsets = PerRow<T>::of(shift, x.extents());
         if (x.count() == 0) {
             return;
         }
-        const NormShape shape = shape_of(x, options, center);
+        const NormShape shape = shape_of(x, options, kind);
         visit_row<T>(x.extents().back(), has_packed_rows(x), [&]<class Row>() {
             launch(norm_kernel<Row>, row_grid<Row>(shape.rows), row_block<Row>(), 0, shape, y.data<T>(),
                    Strided<1>::of({&x.layout}, 1), x.data<T>(), gains, offsets);
@@ -185,12 +186,12 @@ struct Norm {
     /// x and g have dense rows. dx, and d_scale and d_shift where defined, are contiguous and shaped like the operands.
     template <class T>
     static void backward(const Handle& dx, const Handle& d_scale, const Handle& d_shift, const Handle& x,
-                         const Handle& scale, const Handle& g, NormOptions options, bool center) {
+                         const Handle& scale, const Handle& g, NormOptions options, NormKind kind) {
         using C = Compute<T>;
         const PerRow<T> gains = PerRow<T>::of(scale, x.extents());
         static_cast<void>(PerRow<T>::of(d_shift, x.extents()));
         require(g.extents() == x.extents(), "norm: input ", x.extents(), ", gradient ", g.extents());
-        const NormShape shape = shape_of(x, options, center);
+        const NormShape shape = shape_of(x, options, kind);
         std::shared_ptr<std::byte> scratch;
         RowStatistics<C>* statistics = nullptr;
         if (d_scale.defined() || d_shift.defined()) {
@@ -213,10 +214,10 @@ struct Norm {
     }
 
    private:
-    [[nodiscard]] static NormShape shape_of(const Handle& x, NormOptions options, bool center) {
+    [[nodiscard]] static NormShape shape_of(const Handle& x, NormOptions options, NormKind kind) {
         require(row_count(x.extents()) <= count_limit, "norm: ", row_count(x.extents()), " rows");
         return {row_count(x.extents()), static_cast<int>(x.extents().back()), static_cast<float>(options.epsilon),
-                options.plus_one ? 1.0F : 0.0F, center};
+                options.plus_one ? 1.0F : 0.0F, kind};
     }
 
     /// Fills d_scale and d_shift where they are defined; both have the same number of groups.

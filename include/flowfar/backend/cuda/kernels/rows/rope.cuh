@@ -3,6 +3,7 @@
 /// Rotary embedding: neighboring pairs of the last axis turn by an angle that depends on the token.
 
 #include "flowfar/backend/cuda/kernels/elementwise/map.cuh"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cuda {
 
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(map_threads)
 
 struct Rope {
     /// y is contiguous, x has dense rows, cos and sin are contiguous.
-    static void run(const Handle& y, const Handle& x, const Handle& cos, const Handle& sin, bool inverse) {
+    static void run(const Handle& y, const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {
         const Index count = x.count() / 2;
         require(count <= count_limit, "rope: ", x.count(), " elements");
         if (count == 0) {
@@ -53,7 +54,8 @@ struct Rope {
             launch(rope_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(),
                    Strided<1>::of({&x.layout}, 1), x.data<T>(), cos.data<T>(), sin.data<T>(),
                    static_cast<std::uint32_t>(count), FastDivide::by(x.extents().back() / 2),
-                   FastDivide::by(x.extents()[x.rank() - 2]), inverse ? Compute<T>(-1) : Compute<T>(1), packed);
+                   FastDivide::by(x.extents()[x.rank() - 2]),
+                   rotation == Rotation::inverse ? Compute<T>(-1) : Compute<T>(1), packed);
         });
     }
 };

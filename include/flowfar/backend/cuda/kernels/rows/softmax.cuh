@@ -5,12 +5,13 @@
 #include <limits>
 
 #include "flowfar/backend/cuda/kernels/rows/thread_rows.cuh"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cuda {
 
 template <class Row>
 __global__ void __launch_bounds__(row_threads<Row>)
-    softmax_kernel(typename Row::T* y, const typename Row::T* x, Index rows, int columns, bool logarithm) {
+    softmax_kernel(typename Row::T* y, const typename Row::T* x, Index rows, int columns, SoftmaxKind kind) {
     using C = typename Row::C;
     const Index r = own_row<Row>(rows);
     const Row row(x + r * columns, columns);
@@ -21,7 +22,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     row.each([&](int /*column*/, C value) { sum += std::exp(value - peak); });
     sum = group_sum<Row::threads>(sum);
     typename Row::T* const to = y + r * columns;
-    if (logarithm) {
+    if (kind == SoftmaxKind::logarithms) {
         const C shift = std::log(sum);
         row.store(to, [&](int /*column*/, C value) { return (value - peak) - shift; });
     } else {
@@ -34,8 +35,9 @@ __global__ void __launch_bounds__(row_threads<Row>)
 template <class Row>
 __global__ void __launch_bounds__(row_threads<Row>)
     softmax_backward_kernel(typename Row::T* dx, const typename Row::T* y, const typename Row::T* g, Index rows,
-                            int columns, bool logarithm) {
+                            int columns, SoftmaxKind kind) {
     using C = typename Row::C;
+    const bool logarithm = kind == SoftmaxKind::logarithms;
     const Index r = own_row<Row>(rows);
     const Row output(y + r * columns, columns);
     const Row cotangent(g + r * columns, columns);
@@ -49,16 +51,16 @@ __global__ void __launch_bounds__(row_threads<Row>)
 
 /// All operands are contiguous.
 struct Softmax {
-    static void forward(const Handle& y, const Handle& x, bool logarithm) {
+    static void forward(const Handle& y, const Handle& x, SoftmaxKind kind) {
         visit(x, has_packed_rows(x), [&]<class T, class Row>(Index rows, int columns) {
             launch(softmax_kernel<Row>, row_grid<Row>(rows), row_block<Row>(), 0, y.data<T>(), x.data<T>(), rows,
-                   columns, logarithm);
+                   columns, kind);
         });
     }
-    static void backward(const Handle& dx, const Handle& y, const Handle& g, bool logarithm) {
+    static void backward(const Handle& dx, const Handle& y, const Handle& g, SoftmaxKind kind) {
         visit(y, has_packed_rows(y) && has_packed_rows(g), [&]<class T, class Row>(Index rows, int columns) {
             launch(softmax_backward_kernel<Row>, row_grid<Row>(rows), row_block<Row>(), 0, dx.data<T>(), y.data<T>(),
-                   g.data<T>(), rows, columns, logarithm);
+                   g.data<T>(), rows, columns, kind);
         });
     }
 
