@@ -103,7 +103,7 @@ FLOWFAR_INLINE Handle Cpu::upsample_nearest2(const Handle& x) {
             const Extents& e = h.extents();
             require(e.rank() == 4, "upsample_nearest2: expected four axes, found ", e);
             const Handle out = empty({e[0], e[1], 2 * e[2], 2 * e[3]}, h.dtype);
-            cpu::Upsample::forward(contiguous(h), out);
+            cpu::upsampling::forward(contiguous(h), out);
             return out;
         },
         [&] { return Reference::upsample_nearest2(x); }, x);
@@ -114,7 +114,7 @@ FLOWFAR_INLINE Handle Cpu::upsample_nearest2_backward(const Handle& g) {
             const Extents& e = h.extents();
             require(e.rank() == 4 && e[2] % 2 == 0 && e[3] % 2 == 0, "upsample_nearest2: a gradient of ", e);
             const Handle out = empty({e[0], e[1], e[2] / 2, e[3] / 2}, h.dtype);
-            cpu::Upsample::backward(contiguous(h), out);
+            cpu::upsampling::backward(contiguous(h), out);
             return out;
         },
         [&] { return Reference::upsample_nearest2_backward(g); }, g);

@@ -26,7 +26,7 @@ FLOWFAR_INLINE void Cpu::lerp(const Handle& target, const Handle& source, double
     }
     require(is_contiguous(target.layout) && target.extents() == alike.extents(),
             "lerp: the target must be contiguous and have the source's extents");
-    cpu::Optimizer::lerp(target.data<float>(), contiguous(alike).data<float>(), target.count(), weight);
+    cpu::updates::lerp(target.data<float>(), contiguous(alike).data<float>(), target.count(), weight);
 }
 
 FLOWFAR_INLINE void Cpu::adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v,
@@ -45,7 +45,7 @@ FLOWFAR_INLINE void Cpu::adam_step(const Handle& p, const Handle& g, const Handl
             "adam_step: parameter, gradient and moments must have the same extents and element type");
     require(is_contiguous(p.layout) && is_contiguous(m.layout) && is_contiguous(v.layout),
             "adam_step: parameter and moments must be contiguous");
-    cpu::Optimizer::adam(p.data<float>(), gradient.data<float>(), m.data<float>(), v.data<float>(), p.count(), options);
+    cpu::updates::adam(p.data<float>(), gradient.data<float>(), m.data<float>(), v.data<float>(), p.count(), options);
 }
 
 }  // namespace flowfar

@@ -11,7 +11,7 @@ Handle Cuda::binary(BinaryOp op, const Handle& x, const Handle& y) {
     return cuda::route(
         [op](const Handle& a, const Handle& b) {
             const Handle out = empty(broadcast(a.extents(), b.extents(), "binary"), a.dtype);
-            cuda::BinaryLoops::binary(out, op, a, b);
+            cuda::loops::binary(out, op, a, b);
             return out;
         },
         x, y);
@@ -22,7 +22,7 @@ Handle Cuda::binary_backward(BinaryOp op, Operand operand, const Handle& x, cons
     return cuda::route(
         [op, operand](const Handle& a, const Handle& b, const Handle& result, const Handle& cotangent) {
             const Handle out = empty(cotangent.extents(), cotangent.dtype);
-            cuda::BinaryLoops::binary_backward(out, op, operand, a, b, result, cotangent);
+            cuda::loops::binary_backward(out, op, operand, a, b, result, cotangent);
             return out;
         },
         x, y, z, g);
@@ -33,7 +33,7 @@ Handle Cuda::where(const Handle& condition, const Handle& x, const Handle& y) {
         [](const Handle& a, const Handle& b, const Handle& chosen) {
             const Extents extents = broadcast(chosen.extents(), broadcast(a.extents(), b.extents(), "where"), "where");
             const Handle out = empty(extents, a.dtype);
-            cuda::BinaryLoops::where(out, chosen, a, b);
+            cuda::loops::where(out, chosen, a, b);
             return out;
         },
         x, y, cast(condition, x.dtype));
@@ -44,7 +44,7 @@ Handle Cuda::multiply_add(const Handle& x, const Handle& factor, const Handle& a
         [kind](const Handle& a, const Handle& b, const Handle& c) {
             const Extents product = broadcast(a.extents(), b.extents(), "multiply_add");
             const Handle out = empty(broadcast(product, c.extents(), "multiply_add"), a.dtype);
-            cuda::BinaryLoops::multiply_add(out, a, b, c, kind);
+            cuda::loops::multiply_add(out, a, b, c, kind);
             return out;
         },
         x, factor, addend);
@@ -53,7 +53,7 @@ Handle Cuda::multiply_add(const Handle& x, const Handle& factor, const Handle& a
 void Cuda::add_into(const Handle& target, const Handle& source) {
     require(target.dtype == DType::f32 || target.dtype == DType::f64 || target.dtype == DType::bf16,
             "add_into: expected F32, F64 or BF16 elements, found ", name_of(target.dtype));
-    cuda::BinaryLoops::binary(target, BinaryOp::add, target, cast(source, target.dtype));
+    cuda::loops::binary(target, BinaryOp::add, target, cast(source, target.dtype));
 }
 
 }  // namespace flowfar

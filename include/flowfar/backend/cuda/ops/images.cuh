@@ -101,7 +101,7 @@ Handle Cuda::upsample_nearest2(const Handle& x) {
     return cuda::route(
         [&](const Handle& h) {
             const Handle out = empty({e[0], e[1], 2 * e[2], 2 * e[3]}, h.dtype);
-            cuda::Upsample::forward(out, contiguous(h));
+            cuda::upsampling::forward(out, contiguous(h));
             return out;
         },
         x);
@@ -112,7 +112,7 @@ Handle Cuda::upsample_nearest2_backward(const Handle& g) {
     return cuda::route(
         [&](const Handle& h) {
             const Handle out = empty({e[0], e[1], e[2] / 2, e[3] / 2}, h.dtype);
-            cuda::Upsample::backward(out, contiguous(h));
+            cuda::upsampling::backward(out, contiguous(h));
             return out;
         },
         g);
@@ -123,7 +123,7 @@ Handle Cuda::pool2d(const Handle& x, const PoolOptions& options) {
     return cuda::route(
         [&](const Handle& h) {
             const Handle out = empty(shape.windows.output(), h.dtype);
-            cuda::Pool::forward(out, contiguous(h), shape);
+            cuda::pooling::forward(out, contiguous(h), shape);
             return out;
         },
         x);
@@ -133,7 +133,7 @@ Handle Cuda::pool2d_backward(const Handle& x, const Handle& g, const Extents& ex
     return cuda::route(
         [&](const Handle& hg, const Handle& hx) {
             const Handle out = empty(extents, hg.dtype);
-            cuda::Pool::backward(out, dense(hx), contiguous(hg), shape);
+            cuda::pooling::backward(out, dense(hx), contiguous(hg), shape);
             return out;
         },
         g, x);

@@ -73,12 +73,12 @@ void Cuda::assign(const Handle& target, const Handle& source) {
 
 Handle Cuda::uniform(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
     const Handle out = empty(extents, dtype);
-    cuda::Draws::fill<false>(out, seed, offset);
+    cuda::fill_random<cuda::Distribution::uniform>(out, seed, offset);
     return out;
 }
 Handle Cuda::normal(const Extents& extents, DType dtype, std::uint64_t seed, std::uint64_t offset) {
     const Handle out = empty(extents, dtype);
-    cuda::Draws::fill<true>(out, seed, offset);
+    cuda::fill_random<cuda::Distribution::normal>(out, seed, offset);
     return out;
 }
 

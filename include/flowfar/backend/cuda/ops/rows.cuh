@@ -125,7 +125,7 @@ Handle Cuda::rope(const Handle& x, const Handle& cos, const Handle& sin, Rotatio
     return cuda::route(
         [rotation](const Handle& hx, const Handle& hc, const Handle& hs) {
             const Handle out = empty(hx.extents(), hx.dtype);
-            cuda::Rope::run(out, dense_rows(hx), contiguous(hc), contiguous(hs), rotation);
+            cuda::rotate_pairs(out, dense_rows(hx), contiguous(hc), contiguous(hs), rotation);
             return out;
         },
         x, cos, sin);

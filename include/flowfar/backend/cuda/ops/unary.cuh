@@ -11,7 +11,7 @@ Handle Cuda::unary(Unary op, const Handle& x) {
     return cuda::route(
         [op](const Handle& h) {
             const Handle out = empty(h.extents(), h.dtype);
-            cuda::UnaryLoops::unary(out, op, h);
+            cuda::loops::unary(out, op, h);
             return out;
         },
         x);
@@ -21,7 +21,7 @@ Handle Cuda::unary_backward(Unary op, const Handle& x, const Handle& y, const Ha
     return cuda::route(
         [op](const Handle& hg, const Handle& state) {
             const Handle out = empty(hg.extents(), hg.dtype);
-            cuda::UnaryLoops::unary_backward(out, op, state, hg);
+            cuda::loops::unary_backward(out, op, state, hg);
             return out;
         },
         g, backward_uses_output(op.op) ? y : (backward_uses_input(op.op) ? x : Handle{}));

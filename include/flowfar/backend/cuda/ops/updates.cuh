@@ -26,9 +26,9 @@ void Cuda::lerp(const Handle& target, const Handle& source, double weight) {
             "lerp: the target must be contiguous and have the source's extents");
     const Handle same = cast(source, target.dtype);
     if (target.dtype == DType::f32) {
-        cuda::Optimizer::lerp<float>(target, same, weight);
+        cuda::updates::lerp<float>(target, same, weight);
     } else {
-        cuda::Optimizer::lerp<double>(target, same, weight);
+        cuda::updates::lerp<double>(target, same, weight);
     }
 }
 
@@ -44,7 +44,7 @@ void Cuda::lerp_each(std::span<const Handle> targets, std::span<const Handle> so
             from.push_back(contiguous(cast(sources[i], DType::f32)));
         }
     }
-    cuda::Optimizer::lerp_each(to, from, weight);
+    cuda::updates::lerp_each(to, from, weight);
 }
 
 Handle Cuda::square_sums(std::span<const Handle> tensors) {
@@ -57,9 +57,9 @@ Handle Cuda::square_sums(std::span<const Handle> tensors) {
     }
     const Handle out = empty({static_cast<Index>(tensors.size())}, DType::f64);
     auto* const sums = out.data<double>();
-    cuda::Optimizer::square_sums<float>(sums, dense);
-    cuda::Optimizer::square_sums<bf16>(sums, dense);
-    cuda::Optimizer::square_sums<double>(sums, dense);
+    cuda::updates::square_sums<float>(sums, dense);
+    cuda::updates::square_sums<bf16>(sums, dense);
+    cuda::updates::square_sums<double>(sums, dense);
     return out;
 }
 
@@ -69,7 +69,7 @@ void Cuda::multiply_each(std::span<const Handle> targets, const Handle& factors)
     if (!std::all_of(targets.begin(), targets.end(), cuda::fits_table)) {
         return TensorLists<Cuda, Handle>::multiply_each(targets, factors);
     }
-    cuda::Optimizer::multiply_each(targets, contiguous(factors));
+    cuda::updates::multiply_each(targets, contiguous(factors));
 }
 
 void Cuda::adam_step(const Handle& p, const Handle& g, const Handle& m, const Handle& v, const AdamOptions& options) {
@@ -99,11 +99,11 @@ void Cuda::adam_steps(std::span<const AdamTarget<Handle>> targets, const Gradien
         dense.back().gradient = contiguous(narrow ? t.gradient : cast(t.gradient, p.dtype));
     }
     const auto device_limit = cuda::AdamLimit::of(limit);
-    cuda::Optimizer::adam_steps<float>(dense, device_limit);
-    cuda::Optimizer::adam_steps<bf16>(dense, device_limit);
+    cuda::updates::adam_steps<float>(dense, device_limit);
+    cuda::updates::adam_steps<bf16>(dense, device_limit);
     for (const AdamTarget<Handle>& t : dense) {
         if (t.parameter.dtype == DType::f64) {
-            cuda::Optimizer::adam<double, double>(t, device_limit);
+            cuda::updates::adam<double, double>(t, device_limit);
         }
     }
 }

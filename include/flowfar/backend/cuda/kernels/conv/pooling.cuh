@@ -80,7 +80,7 @@ struct Windows {
     }
 };
 
-template <class T, bool Largest>
+template <class T, PoolKind Kind>
 __global__ void __launch_bounds__(map_threads)
     pool_backward_kernel(T* dx, const T* x, const T* g, PoolShape shape, FastDivide height, FastDivide width,
                          std::uint32_t count) {
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(map_threads)
             for (Index place = places.begin; place < places.end; ++place) {
                 const PoolShape::Range columns = shape.columns(place);
                 const C slope = convert<C>(cotangent[line * w.out_width + place]);
-                if constexpr (!Largest) {
+                if constexpr (Kind != PoolKind::max) {
                     total += slope * (C(1) / static_cast<C>(rows.counted * columns.counted));
                 } else if (largest_pixel(x + plane, rows, columns, w.width) == p.row * w.width + p.column) {
                     total += slope;
@@ -111,31 +111,32 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Pool {
-    static void forward(const Handle& y, const Handle& x, const PoolShape& shape) {
-        const std::uint32_t count = count_of(y);
-        visit_float(y.dtype, "pool2d", [&]<class T>() {
-            launch(pool_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(), x.data<T>(), shape,
-                   FastDivide::by(shape.windows.out_height), FastDivide::by(shape.windows.out_width), count);
-        });
-    }
-    /// x is needed for maxima only.
-    static void backward(const Handle& dx, const Handle& x, const Handle& g, const PoolShape& shape) {
-        const std::uint32_t count = count_of(dx);
-        visit_float(dx.dtype, "pool2d", [&]<class T>() {
-            const auto kernel =
-                shape.options.kind == PoolKind::max ? pool_backward_kernel<T, true> : pool_backward_kernel<T, false>;
-            launch(kernel, dim3(map_blocks(count)), dim3(map_threads), 0, dx.data<T>(),
-                   x.defined() ? x.data<T>() : nullptr, g.data<T>(), shape, FastDivide::by(shape.windows.height),
-                   FastDivide::by(shape.windows.width), count);
-        });
-    }
+[[nodiscard]] inline std::uint32_t image_elements(const Handle& h) {
+    require(h.count() <= count_limit, "cuda: an image of ", h.count(), " elements");
+    return static_cast<std::uint32_t>(h.count());
+}
 
-    [[nodiscard]] static std::uint32_t count_of(const Handle& h) {
-        require(h.count() <= count_limit, "cuda: an image of ", h.count(), " elements");
-        return static_cast<std::uint32_t>(h.count());
-    }
-};
+namespace pooling {
+
+inline void forward(const Handle& y, const Handle& x, const PoolShape& shape) {
+    const std::uint32_t count = image_elements(y);
+    visit_float(y.dtype, "pool2d", [&]<class T>() {
+        launch(pool_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(), x.data<T>(), shape,
+               FastDivide::by(shape.windows.out_height), FastDivide::by(shape.windows.out_width), count);
+    });
+}
+/// x is needed for maxima only.
+inline void backward(const Handle& dx, const Handle& x, const Handle& g, const PoolShape& shape) {
+    const std::uint32_t count = image_elements(dx);
+    visit_float(dx.dtype, "pool2d", [&]<class T>() {
+        const auto kernel = shape.options.kind == PoolKind::max ? pool_backward_kernel<T, PoolKind::max>
+                                                                : pool_backward_kernel<T, PoolKind::mean>;
+        launch(kernel, dim3(map_blocks(count)), dim3(map_threads), 0, dx.data<T>(), x.defined() ? x.data<T>() : nullptr,
+               g.data<T>(), shape, FastDivide::by(shape.windows.height), FastDivide::by(shape.windows.width), count);
+    });
+}
+
+}  // namespace pooling
 
 /// y [planes, 2h, 2w] from x [planes, h, w].
 template <class T>
@@ -163,21 +164,23 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Upsample {
-    static void forward(const Handle& y, const Handle& x) {
-        const std::uint32_t count = Pool::count_of(y);
-        visit_float(y.dtype, "upsample_nearest2", [&]<class T>() {
-            launch(upsample_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(), x.data<T>(),
-                   FastDivide::by(y.extents()[2]), FastDivide::by(y.extents()[3]), count);
-        });
-    }
-    static void backward(const Handle& dx, const Handle& g) {
-        const std::uint32_t count = Pool::count_of(dx);
-        visit_float(dx.dtype, "upsample_nearest2", [&]<class T>() {
-            launch(upsample_backward_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, dx.data<T>(),
-                   g.data<T>(), FastDivide::by(dx.extents()[2]), FastDivide::by(dx.extents()[3]), count);
-        });
-    }
-};
+namespace upsampling {
+
+inline void forward(const Handle& y, const Handle& x) {
+    const std::uint32_t count = image_elements(y);
+    visit_float(y.dtype, "upsample_nearest2", [&]<class T>() {
+        launch(upsample_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(), x.data<T>(),
+               FastDivide::by(y.extents()[2]), FastDivide::by(y.extents()[3]), count);
+    });
+}
+inline void backward(const Handle& dx, const Handle& g) {
+    const std::uint32_t count = image_elements(dx);
+    visit_float(dx.dtype, "upsample_nearest2", [&]<class T>() {
+        launch(upsample_backward_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, dx.data<T>(), g.data<T>(),
+               FastDivide::by(dx.extents()[2]), FastDivide::by(dx.extents()[3]), count);
+    });
+}
+
+}  // namespace upsampling
 
 }  // namespace flowfar::cuda

@@ -201,95 +201,95 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Optimizer {
-    /// target and source have the same extents and type, f32 or f64; the target is contiguous.
-    template <class C>
-    static void lerp(const Handle& target, const Handle& source, double weight) {
-        map(LerpMap<C>{static_cast<C>(weight)}, View<C>::of(target), View<const C>::of(target),
-            View<const C>::of(source));
-    }
-    /// All are contiguous; p, m and v have elements of type C, g of type G.
-    template <class C, class G>
-    static void adam(const AdamTarget<Handle>& t, const AdamLimit& limit) {
-        C* const p = t.parameter.data<C>();
-        C* const m = t.first.data<C>();
-        C* const v = t.second.data<C>();
-        const G* const g = t.gradient.data<G>();
-        const Index count = t.parameter.count();
-        const bool packed =
-            is_aligned(p, 16) && is_aligned(m, 16) && is_aligned(v, 16) && is_aligned(g, pack_size<C> * sizeof(G));
-        launch(adam_kernel<C, G>, dim3(map_blocks(packed ? count / pack_size<C> + 1 : count)), dim3(map_threads), 0,
-               AdamStep<C>::of(t.options), limit, p, g, m, v, count, packed);
-    }
+namespace updates {
 
-    /// The targets whose gradients have elements of type G; all are contiguous, parameters and moments f32.
-    template <class G>
-    static void adam_steps(std::span<const AdamTarget<Handle>> targets, const AdamLimit& limit) {
-        auto table = table_filler<AdamEntry<G>>([&limit](const TensorTable<AdamEntry<G>>& full, unsigned blocks) {
-            launch(adam_table_kernel<G>, dim3(blocks), dim3(map_threads), 0, full, limit);
-        });
-        for (const AdamTarget<Handle>& t : targets) {
-            if (t.gradient.dtype != dtype_of<G> || t.parameter.dtype != DType::f32) {
-                continue;
-            }
-            if (!is_packed<G>(t) || t.parameter.count() > count_limit) {
-                adam<float, G>(t, limit);
-                continue;
-            }
-            table.add({AdamStep<float>::of(t.options), t.parameter.data<float>(), t.first.data<float>(),
-                       t.second.data<float>(), t.gradient.data<G>()},
-                      t.parameter.count());
+template <class G>
+[[nodiscard]] bool is_packed(const AdamTarget<Handle>& t) {
+    return is_aligned(t.parameter.data<float>(), 16) && is_aligned(t.first.data<float>(), 16) &&
+           is_aligned(t.second.data<float>(), 16) && is_aligned(t.gradient.data<G>(), pack_size<float> * sizeof(G));
+}
+
+/// target and source have the same extents and type, f32 or f64; the target is contiguous.
+template <class C>
+void lerp(const Handle& target, const Handle& source, double weight) {
+    map(LerpMap<C>{static_cast<C>(weight)}, View<C>::of(target), View<const C>::of(target), View<const C>::of(source));
+}
+/// All are contiguous; p, m and v have elements of type C, g of type G.
+template <class C, class G>
+void adam(const AdamTarget<Handle>& t, const AdamLimit& limit) {
+    C* const p = t.parameter.data<C>();
+    C* const m = t.first.data<C>();
+    C* const v = t.second.data<C>();
+    const G* const g = t.gradient.data<G>();
+    const Index count = t.parameter.count();
+    const bool packed =
+        is_aligned(p, 16) && is_aligned(m, 16) && is_aligned(v, 16) && is_aligned(g, pack_size<C> * sizeof(G));
+    launch(adam_kernel<C, G>, dim3(map_blocks(packed ? count / pack_size<C> + 1 : count)), dim3(map_threads), 0,
+           AdamStep<C>::of(t.options), limit, p, g, m, v, count, packed);
+}
+
+/// The targets whose gradients have elements of type G; all are contiguous, parameters and moments f32.
+template <class G>
+void adam_steps(std::span<const AdamTarget<Handle>> targets, const AdamLimit& limit) {
+    auto table = table_filler<AdamEntry<G>>([&limit](const TensorTable<AdamEntry<G>>& full, unsigned blocks) {
+        launch(adam_table_kernel<G>, dim3(blocks), dim3(map_threads), 0, full, limit);
+    });
+    for (const AdamTarget<Handle>& t : targets) {
+        if (t.gradient.dtype != dtype_of<G> || t.parameter.dtype != DType::f32) {
+            continue;
         }
-        table.flush();
-    }
-
-    /// Targets and sources are contiguous and f32.
-    static void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight) {
-        auto table = table_filler<LerpEntry>([weight](const TensorTable<LerpEntry>& full, unsigned blocks) {
-            launch(lerp_table_kernel, dim3(blocks), dim3(map_threads), 0, full, static_cast<float>(weight));
-        });
-        for (std::size_t i = 0; i < targets.size(); ++i) {
-            table.add({targets[i].data<float>(), sources[i].data<float>()}, targets[i].count());
+        if (!is_packed<G>(t) || t.parameter.count() > count_limit) {
+            adam<float, G>(t, limit);
+            continue;
         }
-        table.flush();
+        table.add({AdamStep<float>::of(t.options), t.parameter.data<float>(), t.first.data<float>(),
+                   t.second.data<float>(), t.gradient.data<G>()},
+                  t.parameter.count());
     }
+    table.flush();
+}
 
-    /// The targets are contiguous and f32, factors f64.
-    static void multiply_each(std::span<const Handle> targets, const Handle& factors) {
-        const double* const numbers = factors.data<double>();
-        auto table = table_filler<FactorEntry>([numbers](const TensorTable<FactorEntry>& full, unsigned blocks) {
-            launch(multiply_table_kernel, dim3(blocks), dim3(map_threads), 0, full, numbers);
-        });
-        for (std::size_t i = 0; i < targets.size(); ++i) {
-            table.add({targets[i].data<float>(), static_cast<std::uint32_t>(i)}, targets[i].count());
+/// Targets and sources are contiguous and f32.
+inline void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight) {
+    auto table = table_filler<LerpEntry>([weight](const TensorTable<LerpEntry>& full, unsigned blocks) {
+        launch(lerp_table_kernel, dim3(blocks), dim3(map_threads), 0, full, static_cast<float>(weight));
+    });
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+        table.add({targets[i].data<float>(), sources[i].data<float>()}, targets[i].count());
+    }
+    table.flush();
+}
+
+/// The targets are contiguous and f32, factors f64.
+inline void multiply_each(std::span<const Handle> targets, const Handle& factors) {
+    const double* const numbers = factors.data<double>();
+    auto table = table_filler<FactorEntry>([numbers](const TensorTable<FactorEntry>& full, unsigned blocks) {
+        launch(multiply_table_kernel, dim3(blocks), dim3(map_threads), 0, full, numbers);
+    });
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+        table.add({targets[i].data<float>(), static_cast<std::uint32_t>(i)}, targets[i].count());
+    }
+    table.flush();
+}
+
+/// Sums of the tensors with elements of type T, which are contiguous, to their places in `out`.
+template <class T>
+void square_sums(double* out, std::span<const Handle> tensors) {
+    auto table = table_filler<SquaresEntry<T>>([out](const TensorTable<SquaresEntry<T>>& full, unsigned blocks) {
+        const std::shared_ptr<std::byte> scratch = allocate(std::max(1U, blocks) * sizeof(double));
+        double* const partial = reinterpret_cast<double*>(scratch.get());
+        launch(squares_table_kernel<T>, dim3(blocks), dim3(map_threads), 0, full, partial);
+        launch(squares_total_kernel<T>, dim3(static_cast<unsigned>(full.tensors)), dim3(map_threads), 0, full,
+               static_cast<const double*>(partial), out);
+    });
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        if (tensors[i].dtype == dtype_of<T>) {
+            table.add({tensors[i].data<T>(), static_cast<std::uint32_t>(i)}, tensors[i].count());
         }
-        table.flush();
     }
+    table.flush();
+}
 
-    /// Sums of the tensors with elements of type T, which are contiguous, to their places in `out`.
-    template <class T>
-    static void square_sums(double* out, std::span<const Handle> tensors) {
-        auto table = table_filler<SquaresEntry<T>>([out](const TensorTable<SquaresEntry<T>>& full, unsigned blocks) {
-            const std::shared_ptr<std::byte> scratch = allocate(std::max(1U, blocks) * sizeof(double));
-            double* const partial = reinterpret_cast<double*>(scratch.get());
-            launch(squares_table_kernel<T>, dim3(blocks), dim3(map_threads), 0, full, partial);
-            launch(squares_total_kernel<T>, dim3(static_cast<unsigned>(full.tensors)), dim3(map_threads), 0, full,
-                   static_cast<const double*>(partial), out);
-        });
-        for (std::size_t i = 0; i < tensors.size(); ++i) {
-            if (tensors[i].dtype == dtype_of<T>) {
-                table.add({tensors[i].data<T>(), static_cast<std::uint32_t>(i)}, tensors[i].count());
-            }
-        }
-        table.flush();
-    }
-
-   private:
-    template <class G>
-    [[nodiscard]] static bool is_packed(const AdamTarget<Handle>& t) {
-        return is_aligned(t.parameter.data<float>(), 16) && is_aligned(t.first.data<float>(), 16) &&
-               is_aligned(t.second.data<float>(), 16) && is_aligned(t.gradient.data<G>(), pack_size<float> * sizeof(G));
-    }
-};
+}  // namespace updates
 
 }  // namespace flowfar::cuda

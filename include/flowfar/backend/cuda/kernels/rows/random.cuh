@@ -7,8 +7,10 @@
 
 namespace flowfar::cuda {
 
+enum class Distribution : std::uint8_t { uniform, normal };
+
 /// Writes elements offset … offset + count − 1 of a stream; a Philox block makes four of them.
-template <class T, bool Normal>
+template <class T, Distribution Kind>
 __global__ void __launch_bounds__(map_threads)
     random_kernel(T* out, Index count, std::uint64_t seed, std::uint64_t offset) {
     const std::uint64_t first = offset / 4;
@@ -17,7 +19,7 @@ __global__ void __launch_bounds__(map_threads)
     const Index step = static_cast<Index>(gridDim.x) * blockDim.x;
     for (Index block = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; block < blocks; block += step) {
         float draws[4];
-        if constexpr (Normal) {
+        if constexpr (Kind == Distribution::normal) {
             normal_block(seed, first + static_cast<std::uint64_t>(block), draws);
         } else {
             uniform_block(seed, first + static_cast<std::uint64_t>(block), draws);
@@ -44,17 +46,15 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Draws {
-    /// Fills a tensor without gaps.
-    template <bool Normal>
-    static void fill(const Handle& out, std::uint64_t seed, std::uint64_t offset) {
-        visit_float(out.dtype, "random", [&]<class T>() {
-            if (out.count() > 0) {
-                launch(random_kernel<T, Normal>, dim3(map_blocks(out.count() / 4 + 2)), dim3(map_threads), 0,
-                       out.data<T>(), out.count(), seed, offset);
-            }
-        });
-    }
-};
+/// Fills a tensor without gaps.
+template <Distribution Kind>
+void fill_random(const Handle& out, std::uint64_t seed, std::uint64_t offset) {
+    visit_float(out.dtype, "random", [&]<class T>() {
+        if (out.count() > 0) {
+            launch(random_kernel<T, Kind>, dim3(map_blocks(out.count() / 4 + 2)), dim3(map_threads), 0, out.data<T>(),
+                   out.count(), seed, offset);
+        }
+    });
+}
 
 }  // namespace flowfar::cuda

@@ -38,26 +38,24 @@ __global__ void __launch_bounds__(map_threads)
     }
 }
 
-struct Rope {
-    /// y is contiguous, x has dense rows, cos and sin are contiguous.
-    static void run(const Handle& y, const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {
-        const Index count = x.count() / 2;
-        require(count <= count_limit, "rope: ", x.count(), " elements");
-        if (count == 0) {
-            return;
-        }
-        bool packed = x.layout.offset % 2 == 0;
-        for (int axis = 0; axis < x.rank() - 1; ++axis) {
-            packed = packed && x.layout.stride(axis) % 2 == 0;
-        }
-        visit_float(x.dtype, "rope", [&]<class T>() {
-            launch(rope_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(),
-                   Strided<1>::of({&x.layout}, 1), x.data<T>(), cos.data<T>(), sin.data<T>(),
-                   static_cast<std::uint32_t>(count), FastDivide::by(x.extents().back() / 2),
-                   FastDivide::by(x.extents()[x.rank() - 2]),
-                   rotation == Rotation::inverse ? Compute<T>(-1) : Compute<T>(1), packed);
-        });
+/// y is contiguous, x has dense rows, cos and sin are contiguous.
+inline void rotate_pairs(const Handle& y, const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation) {
+    const Index count = x.count() / 2;
+    require(count <= count_limit, "rope: ", x.count(), " elements");
+    if (count == 0) {
+        return;
     }
-};
+    bool packed = x.layout.offset % 2 == 0;
+    for (int axis = 0; axis < x.rank() - 1; ++axis) {
+        packed = packed && x.layout.stride(axis) % 2 == 0;
+    }
+    visit_float(x.dtype, "rope", [&]<class T>() {
+        launch(rope_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, y.data<T>(),
+               Strided<1>::of({&x.layout}, 1), x.data<T>(), cos.data<T>(), sin.data<T>(),
+               static_cast<std::uint32_t>(count), FastDivide::by(x.extents().back() / 2),
+               FastDivide::by(x.extents()[x.rank() - 2]),
+               rotation == Rotation::inverse ? Compute<T>(-1) : Compute<T>(1), packed);
+    });
+}
 
 }  // namespace flowfar::cuda
