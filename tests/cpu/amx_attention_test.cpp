@@ -64,7 +64,8 @@ Result compute(const Operands& o) {
     y.log_sum_exp.resize(static_cast<std::size_t>(out.count() / o.depth()));
     const int threads = Cpu::threads();
     Cpu::set_threads(1);  // emulated registers are the process's
-    cpu::AmxAttention<Tiles>(o.q, o.k, o.v, o.scale, o.mask).forward(out, y.log_sum_exp.data());
+    cpu::AmxAttention<Tiles>(o.q, o.k, o.v, AttentionShape::of(o.q, o.k, o.v, o.mask), o.scale)
+        .forward(out, y.log_sum_exp.data());
     Cpu::set_threads(threads);
     y.output.assign(out.data<float>(), out.data<float>() + out.count());
     return y;

@@ -50,7 +50,7 @@ namespace detail {
 template <AnyTensor X>
 [[nodiscard]] X normal_distribution(const X& y) {
     const X z = clamp(y, -30.0, 30.0);
-    return affine(tanh((z + square(z) * z * 0.044715) * std::sqrt(2.0 / cx::pi)), 0.5, 0.5);
+    return affine(tanh((z + square(z) * z * flowfar::detail::gelu_cubic) * std::sqrt(2.0 / cx::pi)), 0.5, 0.5);
 }
 
 /// −log of the mass that N(mean, e^log_variance) puts on x ± 1/255 in nats, open ended beyond ±0.999; `gap` = x − mean.

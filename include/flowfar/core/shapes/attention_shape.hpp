@@ -26,6 +26,12 @@ struct AttentionShape {
         return {a[0], a[1], a[2], b[2], a[3], mask};
     }
 
+    /// Pairs of a batch element and a head; each is an attention of its own.
+    [[nodiscard]] constexpr Index pairs() const { return batch * heads; }
+    /// Where the rows of a pair begin in a tensor [batch, heads, tokens, width], in elements from its first.
+    [[nodiscard]] Index offset(const Handle& h, Index pair) const {
+        return pair / heads * h.layout.stride(0) + pair % heads * h.layout.stride(1);
+    }
     [[nodiscard]] Extents query_extents() const { return {batch, heads, queries, width}; }
     [[nodiscard]] Extents key_extents() const { return {batch, heads, keys, width}; }
     /// Of the log-sum-exp: one number per query.

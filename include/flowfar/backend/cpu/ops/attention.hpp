@@ -35,17 +35,17 @@ namespace cpu {
     const Handle values = Cpu::dense_rows(v);
 #if defined(FLOWFAR_AVX512_BF16)
 #if defined(__linux__)
-    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available() && q.extents()[3] > 0) {
-        AmxAttention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
+    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available() && shape.width > 0) {
+        AmxAttention(queries, keys, values, shape, scale).forward(y.output, y.log_sum_exp.data<float>());
         return y;
     }
 #endif
     if (multiplies_bf16(q.dtype)) {
-        Bf16Attention(queries, keys, values, scale, mask).forward(y.output, y.log_sum_exp.data<float>());
+        Bf16Attention(queries, keys, values, shape, scale).forward(y.output, y.log_sum_exp.data<float>());
         return y;
     }
 #endif
-    Attention(q, k, scale, mask).forward(queries, keys, values, y.output, y.log_sum_exp.data<float>());
+    Attention(shape, scale).forward(queries, keys, values, y.output, y.log_sum_exp.data<float>());
     return y;
 }
 
@@ -66,12 +66,12 @@ namespace cpu {
     const float* const log_sum_exp = y.log_sum_exp.data<float>();
 #if defined(FLOWFAR_AVX512_BF16)
     if (multiplies_bf16(q.dtype)) {
-        Bf16AttentionBackward(queries, keys, values, scale, mask)(outputs, log_sum_exp, slopes, d.query, d.key,
-                                                                  d.value);
+        Bf16AttentionBackward(queries, keys, values, shape, scale)(outputs, log_sum_exp, slopes, d.query, d.key,
+                                                                   d.value);
         return d;
     }
 #endif
-    Attention(q, k, scale, mask).backward(queries, keys, values, outputs, log_sum_exp, slopes, d.query, d.key, d.value);
+    Attention(shape, scale).backward(queries, keys, values, outputs, log_sum_exp, slopes, d.query, d.key, d.value);
     return d;
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "flowfar/backend/cpu/kernels/gemm/bf16_gemm.hpp"
+#include "flowfar/core/shapes/attention_shape.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 
@@ -92,34 +93,31 @@ class Bf16Attention {
     static constexpr Index key_block = 512;
 
     /// q [batch, heads, queries, D], k and v [batch, heads, keys, D]: f32 or bf16, with dense rows.
-    Bf16Attention(const Handle& q, const Handle& k, const Handle& v, double scale, MaskKind mask)
+    Bf16Attention(const Handle& q, const Handle& k, const Handle& v, const AttentionShape& shape, double scale)
         : q_(q),
           k_(k),
           v_(v),
-          queries_(q.extents()[2]),
-          keys_(k.extents()[2]),
-          depth_(q.extents()[3]),
-          pairs_(q.extents()[0] * q.extents()[1]),
+          s_(shape),
           scale_(scale),
-          mask_(mask),
-          key_size_(bf16_product::panel_count(keys_) * bf16_product::panel_words(bf16_product::pair_count(depth_))),
-          value_size_(bf16_product::panel_count(depth_) * bf16_product::panel_words(bf16_product::pair_count(keys_))) {}
+          key_size_(bf16_product::panel_count(s_.keys) * bf16_product::panel_words(bf16_product::pair_count(s_.width))),
+          value_size_(bf16_product::panel_count(s_.width) *
+                      bf16_product::panel_words(bf16_product::pair_count(s_.keys))) {}
 
     /// Writes out, f32 or bf16 with dense rows, and the log-sum-exp [batch, heads, queries] of the scaled logits.
     void forward(const Handle& out, float* log_sum_exp) const {
         using namespace bf16_product;
-        const Words keys(pairs_ * key_size_);
-        const Words values(pairs_ * value_size_);
+        const Words keys(s_.pairs() * key_size_);
+        const Words values(s_.pairs() * value_size_);
         pack(keys.data(), values.data());
-        const Index blocks = (queries_ + query_block - 1) / query_block;
-        parallel_for(pairs_ * blocks, 1, [&](Index begin, Index end) {
+        const Index blocks = (s_.queries + query_block - 1) / query_block;
+        parallel_for(s_.pairs() * blocks, 1, [&](Index begin, Index end) {
             const TileScope tiles;
-            const Block block(depth_);
+            const Block block(s_.width);
             for (Index task = begin; task < end; ++task) {
                 const Index pair = task / blocks;
                 const Index row = task % blocks * query_block;
-                forward_block(block, pair, row, std::min(query_block, queries_ - row), keys.data() + pair * key_size_,
-                              values.data() + pair * value_size_, out, log_sum_exp + pair * queries_ + row);
+                forward_block(block, pair, row, std::min(query_block, s_.queries - row), keys.data() + pair * key_size_,
+                              values.data() + pair * value_size_, out, log_sum_exp + pair * s_.queries + row);
             }
         });
     }
@@ -139,35 +137,26 @@ class Bf16Attention {
         bf16_product::Words sum;
     };
 
-    [[nodiscard]] static Index offset(const Handle& h, Index pair) {
-        const Index heads = h.extents()[1];
-        return pair / heads * h.layout.stride(0) + pair % heads * h.layout.stride(1);
-    }
-    /// How many of the keys [kb, kb + nk) the query sees; they come first.
-    [[nodiscard]] Index visible(Index query, Index kb, Index nk) const {
-        return mask_ == MaskKind::full ? nk : std::clamp<Index>(query + (keys_ - queries_) + 1 - kb, 0, nk);
-    }
-
     void pack(bf16_product::Pair* keys, bf16_product::Pair* values) const {
         using namespace bf16_product;
-        const Index key_panels = panel_count(keys_);
-        const Index value_panels = panel_count(depth_);
-        parallel_for(pairs_, 1, [&](Index begin, Index end) {
+        const Index key_panels = panel_count(s_.keys);
+        const Index value_panels = panel_count(s_.width);
+        parallel_for(s_.pairs(), 1, [&](Index begin, Index end) {
             for (Index pair = begin; pair < end; ++pair) {
-                with_view(k_, offset(k_, pair), [&](auto matrix) {
+                with_view(k_, s_.offset(k_, pair), [&](auto matrix) {
                     matrix = {matrix.data, k_.layout.stride(2), false};  // transposed: depth × keys
                     for (Index panel = 0; panel < key_panels; ++panel) {
                         const Index column = panel * panel_columns;
-                        pack_panel(matrix, column, keys_ - column, depth_,
-                                   keys + pair * key_size_ + panel * panel_words(pair_count(depth_)));
+                        pack_panel(matrix, column, s_.keys - column, s_.width,
+                                   keys + pair * key_size_ + panel * panel_words(pair_count(s_.width)));
                     }
                 });
-                with_view(v_, offset(v_, pair), [&](auto matrix) {
+                with_view(v_, s_.offset(v_, pair), [&](auto matrix) {
                     matrix = {matrix.data, v_.layout.stride(2), true};
                     for (Index panel = 0; panel < value_panels; ++panel) {
                         const Index column = panel * panel_columns;
-                        pack_panel(matrix, column, depth_ - column, keys_,
-                                   values + pair * value_size_ + panel * panel_words(pair_count(keys_)));
+                        pack_panel(matrix, column, s_.width - column, s_.keys,
+                                   values + pair * value_size_ + panel * panel_words(pair_count(s_.keys)));
                     }
                 });
             }
@@ -180,29 +169,29 @@ class Bf16Attention {
         const auto factor = static_cast<float>(scale_ / std::log(2.0));
         auto* const logit = reinterpret_cast<float*>(block.logit.data());
         auto* const sum = reinterpret_cast<float*>(block.sum.data());
-        const Index query_stride = left_stride(pair_count(depth_));
+        const Index query_stride = left_stride(pair_count(s_.width));
         const Index weight_stride = left_stride(key_block / 2);
-        with_view(q_, offset(q_, pair), [&](auto matrix) {
+        with_view(q_, s_.offset(q_, pair), [&](auto matrix) {
             matrix = {matrix.data + qb * q_.layout.stride(2), q_.layout.stride(2), true};
-            pack_left(matrix, nq, depth_, block.query.data());
+            pack_left(matrix, nq, s_.width, block.query.data());
         });
         std::array<float, query_block> peak;  // of the logits times `factor`
         std::array<float, query_block> total{};
         peak.fill(-std::numeric_limits<float>::infinity());
-        for (Index kb = 0; kb < keys_; kb += key_block) {
-            const Index nk = std::min(key_block, keys_ - kb);
-            if (kb > 0 && visible(qb + nq - 1, kb, nk) == 0) {
+        for (Index kb = 0; kb < s_.keys; kb += key_block) {
+            const Index nk = std::min(key_block, s_.keys - kb);
+            if (kb > 0 && s_.visible(qb + nq - 1, kb, nk) == 0) {
                 break;
             }
             for (Index column = 0; column < nk; column += panel_columns) {
                 multiply_rows(block.query.data(), query_stride, nq,
-                              keys + (kb + column) / panel_columns * panel_words(pair_count(depth_)),
-                              pair_count(depth_), {logit + column, key_block, panel_columns});
+                              keys + (kb + column) / panel_columns * panel_words(pair_count(s_.width)),
+                              pair_count(s_.width), {logit + column, key_block, panel_columns});
             }
             const Index width = panel_count(nk) * panel_columns;
             for (Index i = 0; i < nq; ++i) {
                 const auto n = static_cast<std::size_t>(i);
-                const Index seen = visible(qb + i, kb, nk);
+                const Index seen = s_.visible(qb + i, kb, nk);
                 const float* const row = logit + i * key_block;
                 const float before = peak[n];
                 if (seen > 0) {
@@ -215,27 +204,28 @@ class Bf16Attention {
                 if (kb > 0 && before != peak[n]) {
                     const float correction = std::exp2(before - peak[n]);
                     total[n] *= correction;
-                    scale_row(sum + i * depth_, depth_, correction);
+                    scale_row(sum + i * s_.width, s_.width, correction);
                 }
                 total[n] += part;
             }
-            for (Index panel = 0; panel < panel_count(depth_); ++panel) {
+            for (Index panel = 0; panel < panel_count(s_.width); ++panel) {
                 const Index column = panel * panel_columns;
                 multiply_rows(block.weight.data(), weight_stride, nq,
-                              values + panel * panel_words(pair_count(keys_)) + kb / 2 * panel_columns, pair_count(nk),
-                              {sum + column, depth_, std::min(panel_columns, depth_ - column), 1.0F, kb > 0});
+                              values + panel * panel_words(pair_count(s_.keys)) + kb / 2 * panel_columns,
+                              pair_count(nk),
+                              {sum + column, s_.width, std::min(panel_columns, s_.width - column), 1.0F, kb > 0});
             }
         }
         for (Index i = 0; i < nq; ++i) {
             const auto n = static_cast<std::size_t>(i);
             const bool blind = peak[n] == -std::numeric_limits<float>::infinity();
-            scale_row(sum + i * depth_, depth_, blind ? 0.0F : 1.0F / total[n]);
+            scale_row(sum + i * s_.width, s_.width, blind ? 0.0F : 1.0F / total[n]);
             log_sum_exp[i] = peak[n] * static_cast<float>(std::log(2.0)) + std::log(total[n]);
-            const Index to = offset(out, pair) + (qb + i) * out.layout.stride(2);
+            const Index to = s_.offset(out, pair) + (qb + i) * out.layout.stride(2);
             if (out.dtype == DType::bf16) {
-                store_row(sum + i * depth_, depth_, out.data<bf16>() + to);
+                store_row(sum + i * s_.width, s_.width, out.data<bf16>() + to);
             } else {
-                store_row(sum + i * depth_, depth_, out.data<float>() + to);
+                store_row(sum + i * s_.width, s_.width, out.data<float>() + to);
             }
         }
     }
@@ -251,12 +241,8 @@ class Bf16Attention {
     const Handle& q_;
     const Handle& k_;
     const Handle& v_;
-    Index queries_;
-    Index keys_;
-    Index depth_;
-    Index pairs_;
+    AttentionShape s_;
     double scale_;
-    MaskKind mask_;
     Index key_size_;
     Index value_size_;
 };

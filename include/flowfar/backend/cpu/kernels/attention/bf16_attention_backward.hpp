@@ -4,6 +4,7 @@
 
 #include "flowfar/backend/cpu/kernels/attention/bf16_attention.hpp"
 #include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/shapes/attention_shape.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 
@@ -37,16 +38,8 @@ class Bf16AttentionBackward {
     static constexpr Index query_block = 128;
     static constexpr Index key_block = 512;
 
-    Bf16AttentionBackward(const Handle& q, const Handle& k, const Handle& v, double scale, MaskKind mask)
-        : q_(q),
-          k_(k),
-          v_(v),
-          queries_(q.extents()[2]),
-          keys_(k.extents()[2]),
-          depth_(q.extents()[3]),
-          depth_pairs_(bf16_product::pair_count(depth_)),
-          scale_(scale),
-          mask_(mask) {}
+    Bf16AttentionBackward(const Handle& q, const Handle& k, const Handle& v, const AttentionShape& shape, double scale)
+        : q_(q), k_(k), v_(v), s_(shape), depth_pairs_(bf16_product::pair_count(s_.width)), scale_(scale) {}
 
     void operator()(const Handle& out, const float* log_sum_exp, const Handle& g, const Handle& dq, const Handle& dk,
                     const Handle& dv) const {
@@ -54,7 +47,7 @@ class Bf16AttentionBackward {
             const bf16_product::TileScope tiles;
             const Task task(*this);
             for (Index pair = begin; pair < end; ++pair) {
-                one(task, pair, out, log_sum_exp + pair * queries_, g, dq, dk, dv);
+                one(task, pair, out, log_sum_exp + pair * s_.queries, g, dq, dk, dv);
             }
         });
     }
@@ -65,11 +58,11 @@ class Bf16AttentionBackward {
     /// A thread's memory: the operands of one head as right operands, and blocks of left ones.
     struct Task {
         explicit Task(const Bf16AttentionBackward& a)
-            : keys_by_depth(panels(a.keys_, a.depth_pairs_)),
-              values_by_depth(panels(a.keys_, a.depth_pairs_)),
-              keys(panels(a.depth_, bf16_product::pair_count(a.keys_))),
-              queries(panels(a.depth_, bf16_product::pair_count(a.queries_))),
-              gradients(panels(a.depth_, bf16_product::pair_count(a.queries_))),
+            : keys_by_depth(panels(a.s_.keys, a.depth_pairs_)),
+              values_by_depth(panels(a.s_.keys, a.depth_pairs_)),
+              keys(panels(a.s_.width, bf16_product::pair_count(a.s_.keys))),
+              queries(panels(a.s_.width, bf16_product::pair_count(a.s_.queries))),
+              gradients(panels(a.s_.width, bf16_product::pair_count(a.s_.queries))),
               left(left_words(a.depth_pairs_)),
               weight(query_block * key_block),
               slope(query_block * key_block) {}
@@ -95,15 +88,9 @@ class Bf16AttentionBackward {
         Words slope;   ///< the same: products of gradients and values, then the logits' gradients
     };
 
-    [[nodiscard]] static float* rows(const Handle& h, Index pair) {
-        const Index heads = h.extents()[1];
-        return h.data<float>() + pair / heads * h.layout.stride(0) + pair % heads * h.layout.stride(1);
-    }
-    [[nodiscard]] Index visible(Index query, Index kb, Index nk) const {
-        return mask_ == MaskKind::full ? nk : std::clamp<Index>(query + (keys_ - queries_) + 1 - kb, 0, nk);
-    }
+    [[nodiscard]] float* rows(const Handle& h, Index pair) const { return h.data<float>() + s_.offset(h, pair); }
 
-    static void pack(const bf16_product::View<float>& b, Index inner, Index columns, const Words& to) {
+    static void pack(const View<float>& b, Index inner, Index columns, const Words& to) {
         using namespace bf16_product;
         for (Index column = 0; column < columns; column += panel_columns) {
             pack_panel(b, column, columns - column, inner,
@@ -135,44 +122,44 @@ class Bf16AttentionBackward {
         const View<float> v{rows(v_, pair), v_.layout.stride(2), true};
         const View<float> gradient{rows(g, pair), g.layout.stride(2), true};
         const auto transposed = [](View<float> m) { return View<float>{m.data, m.ld, false}; };
-        pack(transposed(k), depth_, keys_, task.keys_by_depth);
-        pack(transposed(v), depth_, keys_, task.values_by_depth);
-        pack(k, keys_, depth_, task.keys);
-        pack(q, queries_, depth_, task.queries);
-        pack(gradient, queries_, depth_, task.gradients);
-        PoolVector<float> delta(static_cast<std::size_t>(queries_));
-        for (Index i = 0; i < queries_; ++i) {
+        pack(transposed(k), s_.width, s_.keys, task.keys_by_depth);
+        pack(transposed(v), s_.width, s_.keys, task.values_by_depth);
+        pack(k, s_.keys, s_.width, task.keys);
+        pack(q, s_.queries, s_.width, task.queries);
+        pack(gradient, s_.queries, s_.width, task.gradients);
+        PoolVector<float> delta(static_cast<std::size_t>(s_.queries));
+        for (Index i = 0; i < s_.queries; ++i) {
             delta[static_cast<std::size_t>(i)] =
-                ConstRow(gradient.data + i * gradient.ld, depth_)
+                ConstRow(gradient.data + i * gradient.ld, s_.width)
                     .matrix()
-                    .dot(ConstRow(rows(out, pair) + i * out.layout.stride(2), depth_).matrix());
+                    .dot(ConstRow(rows(out, pair) + i * out.layout.stride(2), s_.width).matrix());
         }
         auto* const weight = reinterpret_cast<float*>(task.weight.data());
         auto* const slope = reinterpret_cast<float*>(task.slope.data());
-        for (Index kb = 0; kb < keys_; kb += key_block) {
-            const Index nk = std::min(key_block, keys_ - kb);
-            for (Index qb = 0; qb < queries_; qb += query_block) {
-                const Index nq = std::min(query_block, queries_ - qb);
-                if (kb > 0 && qb > 0 && visible(qb + nq - 1, kb, nk) == 0) {
+        for (Index kb = 0; kb < s_.keys; kb += key_block) {
+            const Index nk = std::min(key_block, s_.keys - kb);
+            for (Index qb = 0; qb < s_.queries; qb += query_block) {
+                const Index nq = std::min(query_block, s_.queries - qb);
+                if (kb > 0 && qb > 0 && s_.visible(qb + nq - 1, kb, nk) == 0) {
                     continue;
                 }
-                pack_left(q.from_row(qb), nq, depth_, task.left.data());
-                multiply(task.left, nq, task.keys_by_depth, depth_, 0, depth_, kb, nk, weight, nk, false);
-                pack_left(gradient.from_row(qb), nq, depth_, task.left.data());
-                multiply(task.left, nq, task.values_by_depth, depth_, 0, depth_, kb, nk, slope, nk, false);
+                pack_left(q.from_row(qb), nq, s_.width, task.left.data());
+                multiply(task.left, nq, task.keys_by_depth, s_.width, 0, s_.width, kb, nk, weight, nk, false);
+                pack_left(gradient.from_row(qb), nq, s_.width, task.left.data());
+                multiply(task.left, nq, task.values_by_depth, s_.width, 0, s_.width, kb, nk, slope, nk, false);
                 for (Index i = 0; i < nq; ++i) {
-                    attention_slopes(weight + i * nk, slope + i * nk, visible(qb + i, kb, nk), nk, factor,
+                    attention_slopes(weight + i * nk, slope + i * nk, s_.visible(qb + i, kb, nk), nk, factor,
                                      log_sum_exp[qb + i] * to_base_2, scale, delta[static_cast<std::size_t>(qb + i)]);
                 }
                 // Rows of the transposed blocks are keys.
                 pack_left(View<float>{weight, nk, false}, nk, nq, task.left.data());
-                multiply(task.left, nk, task.gradients, queries_, qb / 2, nq, 0, depth_,
+                multiply(task.left, nk, task.gradients, s_.queries, qb / 2, nq, 0, s_.width,
                          rows(dv, pair) + kb * dv.layout.stride(2), dv.layout.stride(2), qb > 0);
                 pack_left(View<float>{slope, nk, false}, nk, nq, task.left.data());
-                multiply(task.left, nk, task.queries, queries_, qb / 2, nq, 0, depth_,
+                multiply(task.left, nk, task.queries, s_.queries, qb / 2, nq, 0, s_.width,
                          rows(dk, pair) + kb * dk.layout.stride(2), dk.layout.stride(2), qb > 0);
                 pack_left(View<float>{slope, nk, true}, nq, nk, task.left.data());
-                multiply(task.left, nq, task.keys, keys_, kb / 2, nk, 0, depth_,
+                multiply(task.left, nq, task.keys, s_.keys, kb / 2, nk, 0, s_.width,
                          rows(dq, pair) + qb * dq.layout.stride(2), dq.layout.stride(2), kb > 0);
             }
         }
@@ -181,12 +168,9 @@ class Bf16AttentionBackward {
     const Handle& q_;
     const Handle& k_;
     const Handle& v_;
-    Index queries_;
-    Index keys_;
-    Index depth_;
+    AttentionShape s_;
     Index depth_pairs_;
     double scale_;
-    MaskKind mask_;
 };
 
 }  // namespace flowfar::cpu

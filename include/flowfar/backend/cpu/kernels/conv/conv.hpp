@@ -28,7 +28,7 @@ class Conv {
         const Index part = (s_.out + wanted - 1) / wanted;
         const Index parts = (s_.out + part - 1) / part;
         parallel_for(s_.batch * blocks * parts, 1, [&](Index begin, Index end) {
-            const Scratch columns(direct ? 0 : inner_ * block);
+            const CachedArray<float> columns(direct ? 0 : inner_ * block);
             for (Index task = begin; task < end; ++task) {
                 const Index n = task / parts / blocks;
                 const Index first = task / parts % blocks * block;
@@ -60,7 +60,7 @@ class Conv {
         const Index taps = s_.taps();
         const Index block = block_of(std::min(owned, s_.in) * taps);
         parallel_for((s_.in + owned - 1) / owned, 1, [&](Index begin, Index end) {
-            const Scratch columns(std::min(owned, s_.in) * taps * block);
+            const CachedArray<float> columns(std::min(owned, s_.in) * taps * block);
             for (Index channel = begin * owned; channel < std::min(end * owned, s_.in); channel += owned) {
                 const Index channels = std::min(owned, s_.in - channel);
                 for_each_block(block, [&](Index n, Index first, Index count) {
@@ -78,7 +78,7 @@ class Conv {
         const Index taps = s_.taps();
         const Index block = block_of(std::min(owned, s_.in) * taps);
         parallel_for((s_.in + owned - 1) / owned, 1, [&](Index begin, Index end) {
-            const Scratch columns(std::min(owned, s_.in) * taps * block);
+            const CachedArray<float> columns(std::min(owned, s_.in) * taps * block);
             for (Index channel = begin * owned; channel < std::min(end * owned, s_.in); channel += owned) {
                 const Index channels = std::min(owned, s_.in - channel);
                 for_each_block(block, [&](Index n, Index first, Index count) {
@@ -92,17 +92,6 @@ class Conv {
     }
 
    private:
-    /// A matrix from the cache of freed blocks: fresh pages would cost more than filling it.
-    class Scratch {
-       public:
-        explicit Scratch(Index count)
-            : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(float))) {}
-        [[nodiscard]] float* data() const { return reinterpret_cast<float*>(block_.get()); }
-
-       private:
-        std::shared_ptr<std::byte> block_;
-    };
-
     static constexpr Index owned = 16;  ///< input channels that a task of a backward pass owns
 
     /// Output pixels per block, for a matrix of about 1 MiB with this many rows.

@@ -2,7 +2,7 @@
 
 #include "flowfar/backend/cpu/kernels/gemm/amx_block.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/finish_rows.hpp"
-#include "flowfar/backend/cpu/runtime/block_cache.hpp"
+#include "flowfar/backend/cpu/runtime/cached_array.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
 
@@ -10,18 +10,8 @@ namespace flowfar::cpu {
 
 namespace bf16_product {
 
-/// Cache-aligned words that go back to the block cache.
-class Words {
-   public:
-    explicit Words(Index count)
-        : block_(BlockCache::instance().allocate(static_cast<std::size_t>(count) * sizeof(Pair))) {}
-    explicit Words(std::shared_ptr<std::byte> block) : block_(std::move(block)) {}
-    [[nodiscard]] Pair* data() const { return reinterpret_cast<Pair*>(block_.get()); }
-    [[nodiscard]] const std::shared_ptr<std::byte>& block() const { return block_; }
-
-   private:
-    std::shared_ptr<std::byte> block_;
-};
+/// Packed operands.
+using Words = CachedArray<Pair>;
 
 /// The packed copy that is kept with a matrix' memory for kernels of this kind, or what `make()` packs now; that is
 /// kept if the matrix has been packed before.
@@ -41,20 +31,13 @@ template <class Make>
     return out;
 }
 
-template <class T>
-[[nodiscard]] View<T> view(const Handle& h, Index offset) {
-    const int rank = h.rank();
-    const bool row_major = h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1;
-    return {h.data<T>() + offset, h.layout.stride(row_major ? rank - 2 : rank - 1), row_major};
-}
-
 /// Calls `f(view)` with the last two axes of an f32 or bf16 handle, `offset` elements on.
 template <class F>
 void with_view(const Handle& h, Index offset, F&& f) {
     if (h.dtype == DType::bf16) {
-        f(view<bf16>(h, offset));
+        f(View<bf16>::of(h, offset));
     } else {
-        f(view<float>(h, offset));
+        f(View<float>::of(h, offset));
     }
 }
 
@@ -301,12 +284,11 @@ struct Bf16Kernel {
         return bf16_product::panel_words(bf16_product::pair_count(inner));
     }
     template <class T>
-    static void pack_left(const bf16_product::View<T>& a, Index rows, Index inner, bf16_product::Pair* to) {
+    static void pack_left(const View<T>& a, Index rows, Index inner, bf16_product::Pair* to) {
         bf16_product::pack_left(a, rows, inner, to);
     }
     template <class T>
-    static void pack_panel(const bf16_product::View<T>& b, Index column, Index columns, Index inner,
-                           bf16_product::Pair* to) {
+    static void pack_panel(const View<T>& b, Index column, Index columns, Index inner, bf16_product::Pair* to) {
         bf16_product::pack_panel(b, column, columns, inner, to);
     }
     /// Words of a packed row that are multiplied.

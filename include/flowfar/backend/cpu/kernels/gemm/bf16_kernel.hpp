@@ -12,6 +12,7 @@
 /// An element of the result is one chain of such steps over the whole inner extent, wherever it lies: its bits do not
 /// depend on the other rows and columns.
 
+#include "flowfar/backend/cpu/kernels/gemm/matrix_view.hpp"
 #include "flowfar/backend/cpu/runtime/instruction_set.hpp"
 
 #if defined(FLOWFAR_AVX512_BF16)
@@ -202,17 +203,6 @@ FLOWFAR_AVX512_BF16 inline void transpose(__m512i (&v)[lanes]) {
         v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
     }
 }
-
-/// A matrix operand: `row_major` with leading stride `ld`, or its transpose.
-template <class T>
-struct View {
-    const T* data;
-    Index ld;
-    bool row_major;
-
-    /// The rows from `row` on.
-    [[nodiscard]] View from_row(Index row) const { return {data + row * (row_major ? ld : 1), ld, row_major}; }
-};
 
 /// Copies `rows` rows of a left operand, `inner` elements each.
 template <class T>

@@ -97,9 +97,8 @@ void multiply_large(const Operands& p) {
     const Index block = block_length(p.columns, column_block(), 2 * Isa::lanes);
     const Index blocks = (p.columns + block - 1) / block;
     const auto columns_of = [&](Index n) { return std::min(block, p.columns - n * block); };
-    const std::shared_ptr<std::byte> memory =
-        BlockCache::instance().allocate(static_cast<std::size_t>(p.inner * padded<Isa>(p.columns)) * sizeof(float));
-    auto* const packed = reinterpret_cast<float*>(memory.get());
+    const CachedArray<float> memory(p.inner * padded<Isa>(p.columns));
+    float* const packed = memory.data();
     const Index depths = (p.inner + depth_block - 1) / depth_block;
     constexpr Index strip = 8 * Isa::lanes;
     const Index strips = (block + strip - 1) / strip;
@@ -153,12 +152,6 @@ struct Epilogue {
 };
 
 struct Gemm {
-    /// The last two axes as a matrix; one of them has stride 1.
-    static MatrixView matrix(const Handle& h) {
-        const int rank = h.rank();
-        const bool row_major = h.layout.stride(rank - 1) == 1 || h.extents()[rank - 1] == 1;
-        return {h.data<float>(), h.layout.stride(row_major ? rank - 2 : rank - 1), row_major};
-    }
     /// Whether one of the last two axes has stride 1.
     static bool is_dense(const Handle& h) {
         const int rank = h.rank();
@@ -200,16 +193,13 @@ struct Gemm {
             return;
         }
         if (b.rank() == 2 && (batches == 1 || is_contiguous(a.layout))) {
-            const MatrixView left = batches == 1 ? matrix(a) : MatrixView{a.data<float>(), inner, true};
-            multiply_parallel(left, matrix(b), c, rows * batches, inner, columns, static_cast<float>(alpha));
+            const MatrixView left = batches == 1 ? MatrixView::of(a) : MatrixView{a.data<float>(), inner, true};
+            multiply_parallel(left, MatrixView::of(b), c, rows * batches, inner, columns, static_cast<float>(alpha));
             return;
         }
         const auto one = [&](Index batch, auto&& multiply_one) {
-            MatrixView left = matrix(a);
-            MatrixView right = matrix(b);
-            left.data += batch_offset(a, batch);
-            right.data += b.rank() == 2 ? 0 : batch_offset(b, batch);
-            multiply_one(left, right, c + batch * rows * columns);
+            multiply_one(MatrixView::of(a, batch_offset(a, batch)),
+                         MatrixView::of(b, b.rank() == 2 ? 0 : batch_offset(b, batch)), c + batch * rows * columns);
         };
         if (batches >= 8) {
             const Index work = std::max<Index>(rows * inner * columns, 1);

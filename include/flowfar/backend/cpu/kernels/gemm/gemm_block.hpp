@@ -5,19 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <memory>
 
 #include "flowfar/backend/cpu/kernels/gemm/gemm_kernel.hpp"
-#include "flowfar/backend/cpu/runtime/block_cache.hpp"
+#include "flowfar/backend/cpu/kernels/gemm/matrix_view.hpp"
+#include "flowfar/backend/cpu/runtime/cached_array.hpp"
 
 namespace flowfar::cpu {
-
-/// One matrix operand: `row_major` with leading stride `ld`, or its transpose.
-struct MatrixView {
-    const float* data;
-    Index ld;
-    bool row_major;
-};
 
 namespace product {
 
@@ -42,21 +35,15 @@ class Workspace {
         static thread_local Workspace workspace;
         return workspace;
     }
-    [[nodiscard]] float* left() const { return data_; }
-    [[nodiscard]] float* right() const { return data_ + left_size; }
+    [[nodiscard]] float* left() const { return memory_.data(); }
+    [[nodiscard]] float* right() const { return memory_.data() + left_size; }
 
    private:
     static constexpr Index left_size = (tile_rows<Isa> + Isa::lanes) * left_stride;
 
-    static std::size_t bytes() {
-        const Index right_size = depth_block * (column_block() + Isa::lanes);
-        return static_cast<std::size_t>(left_size + right_size) * sizeof(float);
-    }
+    Workspace() : memory_(left_size + depth_block * (column_block() + Isa::lanes)) {}
 
-    Workspace() : block_(BlockCache::instance().allocate(bytes())), data_(reinterpret_cast<float*>(block_.get())) {}
-
-    std::shared_ptr<std::byte> block_;
-    float* data_;
+    CachedArray<float> memory_;
 };
 
 /// Short rows, for which calling memcpy would take longer than copying: sizes that the compiler knows need no call.
@@ -127,21 +114,36 @@ template <class Isa>
     return (columns + Isa::lanes - 1) / Isa::lanes * Isa::lanes;
 }
 
-/// c[rows, columns] (+)= … by a tile that is `width` wide; a partial one goes through a buffer.
+/// What a tile multiplies: rows of a, a panel of b and their `depth` products.
+struct TileOperands {
+    const float* a;
+    const float* b;
+    Index depth;
+    float alpha;
+    bool add;
+};
+/// Where a tile's sums go: c[rows, columns], rows `ld` apart.
+struct TileResult {
+    float* c;
+    Index ld;
+    Index rows;
+    Index columns;
+};
+
+/// c[rows, columns] (+)= … by a tile that is `width` wide, from a packed panel; a partial one goes through a buffer.
 template <class Isa>
-void run_tile(Tile tile, const float* a, const float* b, Index ldb, Index depth, float alpha, bool add, float* c,
-              Index ldc, Index rows, Index columns, Index width) {
-    if (columns == width) {
-        tile(a, b, ldb, depth, alpha, add, c, ldc);
+void run_tile(Tile tile, Index width, const TileOperands& in, const TileResult& out) {
+    if (out.columns == width) {
+        tile(in.a, in.b, width, in.depth, in.alpha, in.add, out.c, out.ld);
         return;
     }
     alignas(64) std::array<float, tile_floats<Isa>> whole{};
-    for (Index i = 0; add && i < rows; ++i) {
-        copy(c + i * ldc, columns, whole.data() + i * width);
+    for (Index i = 0; in.add && i < out.rows; ++i) {
+        copy(out.c + i * out.ld, out.columns, whole.data() + i * width);
     }
-    tile(a, b, ldb, depth, alpha, add, whole.data(), width);
-    for (Index i = 0; i < rows; ++i) {
-        copy(whole.data() + i * width, columns, c + i * ldc);
+    tile(in.a, in.b, width, in.depth, in.alpha, in.add, whole.data(), width);
+    for (Index i = 0; i < out.rows; ++i) {
+        copy(whole.data() + i * width, out.columns, out.c + i * out.ld);
     }
 }
 
@@ -187,8 +189,9 @@ void multiply_part(const Operands& p, Index row, Index rows, Index column, Index
                     const Index left = (n < unpacked ? unpacked : block) - n;
                     const Index width = panel_width<Isa>(vectors, left);
                     if (n >= unpacked) {
-                        run_tile<Isa>(tile_of<Isa>(height, width / lanes), a, right + (n - unpacked) * depth, width,
-                                      depth, p.alpha, add, c + n, p.ldc, height, std::min(width, left), width);
+                        run_tile<Isa>(tile_of<Isa>(height, width / lanes), width,
+                                      {a, right + (n - unpacked) * depth, depth, p.alpha, add},
+                                      {c + n, p.ldc, height, std::min(width, left)});
                     } else if (thin) {
                         thin_tile_of<Isa>(height, width / lanes)(a, b + n * ldb, ldb, depth, p.alpha, add, c + n,
                                                                  p.ldc);

@@ -25,7 +25,6 @@ using bf16_product::lanes;
 using bf16_product::panel_columns;
 using bf16_product::Target;
 using bf16_product::tile_rows;
-using bf16_product::View;
 
 /// Four neighboring bytes.
 using Quad = std::uint32_t;
@@ -216,12 +215,11 @@ struct Int8Kernel {
     [[nodiscard]] static Index panel_words(Index inner) { return int8_product::panel_words(inner); }
     [[nodiscard]] static Index words(Index inner) { return int8_product::quad_count(inner); }
     template <class T>
-    static void pack_left(const bf16_product::View<T>& a, Index rows, Index inner, std::uint32_t* to) {
+    static void pack_left(const View<T>& a, Index rows, Index inner, std::uint32_t* to) {
         int8_product::pack_left(a, rows, inner, to);
     }
     template <class T>
-    static void pack_panel(const bf16_product::View<T>& b, Index column, Index columns, Index inner,
-                           std::uint32_t* to) {
+    static void pack_panel(const View<T>& b, Index column, Index columns, Index inner, std::uint32_t* to) {
         int8_product::pack_panel(b, column, columns, inner, to);
     }
 #if defined(__linux__)

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "flowfar/backend/cpu/kernels/rows/exponential.hpp"
 #include "flowfar/backend/cpu/runtime/thread_pool.hpp"
@@ -61,16 +62,14 @@ using ConstRow = Eigen::Map<const Eigen::ArrayXf>;
 inline constexpr Index vector_chunk = 64;
 using VectorChunk = Eigen::Array<float, vector_chunk, 1>;
 
-/// Φ(x), the normal distribution function, to 2e-7 relative: erfc(z) = t exp(−z² + p(t)), t = 1 / (1 + z/2), with the
-/// polynomial of Press et al., Numerical Recipes, "Error function". x is evaluated at once: an array, not an
+/// Φ(x), the normal distribution function, as exponential.hpp has it. x is evaluated at once: an array, not an
 /// expression.
 template <class A>
 [[nodiscard]] A normal_distribution(const A& x) {
-    const A z = x.abs() * 0.70710678F;
+    const A z = x.abs() * vectors::inverse_sqrt_two;
     const A t = 1.0F / (1.0F + 0.5F * z);
-    A p = t * 0.17087277F - 0.82215223F;
-    for (const float c :
-         {1.48851587F, -1.13520398F, 0.27886807F, -0.18628806F, 0.09678418F, 0.37409196F, 1.00002368F, -1.26551223F}) {
+    A p = t * vectors::tail_polynomial[0] + vectors::tail_polynomial[1];
+    for (const float c : std::span(vectors::tail_polynomial).template subspan<2>()) {
         p = p * t + c;
     }
     const A tail = 0.5F * t * (p - z.square()).exp();  // Φ(−|x|)
@@ -92,8 +91,7 @@ void vector_forward_chunk(const float* in, float* out) {
     } else if constexpr (Op == UnaryOp::gelu_erf) {
         y = x * normal_distribution<VectorChunk>(x);
     } else {
-        // 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
-        y = x / (1.0F + (x * (-1.5957691216F - 0.0713548163F * x.square())).exp());
+        y = x / (1.0F + (x * (vectors::gelu_linear + vectors::gelu_cubic * x.square())).exp());
     }
 }
 

@@ -11,6 +11,19 @@
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/op_options.hpp"
 
+namespace flowfar::cpu::vectors {
+
+// Φ(x), the normal distribution function, to 2e-7 relative: Φ(−√2 z) = t exp(−z² + p(t)) / 2, t = 1 / (1 + z/2), with
+// the polynomial of Press et al., Numerical Recipes, "Error function"; the highest power first.
+inline constexpr float tail_polynomial[] = {0.17087277F,  -0.82215223F, 1.48851587F, -1.13520398F, 0.27886807F,
+                                            -0.18628806F, 0.09678418F,  0.37409196F, 1.00002368F,  -1.26551223F};
+inline constexpr auto inverse_sqrt_two = static_cast<float>(detail::inverse_sqrt_two);
+// 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): −2u = x (gelu_linear + gelu_cubic x²)
+inline constexpr auto gelu_linear = static_cast<float>(-detail::two_sqrt_two_over_pi);
+inline constexpr auto gelu_cubic = static_cast<float>(-detail::two_sqrt_two_over_pi * detail::gelu_cubic);
+
+}  // namespace flowfar::cpu::vectors
+
 #if defined(FLOWFAR_AVX512)
 
 #include <immintrin.h>
@@ -26,14 +39,6 @@ inline constexpr float ln2_low = -1.90465430e-9F;
 inline constexpr float least_exponent = -87.3365402F;
 inline constexpr float most_exponent = 88.7228317F;
 inline constexpr float infinite = std::numeric_limits<float>::infinity();
-
-// Φ(x), the normal distribution function, to 2e-7 relative: Φ(−√2 z) = t exp(−z² + p(t)) / 2, t = 1 / (1 + z/2), with
-// the polynomial of Press et al., Numerical Recipes, "Error function"; the highest power first.
-inline constexpr float tail_polynomial[] = {0.17087277F,  -0.82215223F, 1.48851587F, -1.13520398F, 0.27886807F,
-                                            -0.18628806F, 0.09678418F,  0.37409196F, 1.00002368F,  -1.26551223F};
-// 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
-inline constexpr float gelu_linear = -1.5957691216F;
-inline constexpr float gelu_cubic = -0.0713548163F;
 
 struct Avx2 {
     static constexpr Index lanes = 8;
@@ -144,7 +149,7 @@ struct Avx2 {
                 _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(gelu_cubic), _mm256_set1_ps(gelu_linear));
             return _mm256_div_ps(x, _mm256_add_ps(one, exponential(_mm256_mul_ps(x, slope))));
         } else {
-            const __m256 z = _mm256_mul_ps(_mm256_andnot_ps(sign, x), _mm256_set1_ps(0.70710678F));
+            const __m256 z = _mm256_mul_ps(_mm256_andnot_ps(sign, x), _mm256_set1_ps(inverse_sqrt_two));
             const __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(z, _mm256_set1_ps(0.5F), one));
             __m256 p = _mm256_setzero_ps();
             for (const float c : tail_polynomial) {
@@ -228,7 +233,7 @@ struct Avx512 {
                 _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(gelu_cubic), _mm512_set1_ps(gelu_linear));
             return _mm512_div_ps(x, _mm512_add_ps(one, exponential(_mm512_mul_ps(x, slope))));
         } else {
-            const __m512 z = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678F));
+            const __m512 z = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(inverse_sqrt_two));
             const __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(z, _mm512_set1_ps(0.5F), one));
             __m512 p = _mm512_setzero_ps();
             for (const float c : tail_polynomial) {
