@@ -6,7 +6,7 @@
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
-#include "golden_flowmo.hpp"
+#include "recordings.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -67,9 +67,6 @@ void check_decoder(const std::string& name, const std::string& parameters) {
 
 }  // namespace
 
-TEST_CASE("decoder a") {
-    check_decoder<TinyA>("flowmo_tiny_decode_a", "flowmo_tiny_encode_a");
-}
-TEST_CASE("decoder b") {
-    check_decoder<TinyB>("flowmo_tiny_decode_b", "flowmo_tiny_encode_b");
+TEST_CASE("the decoder") {
+    FlowMoDecoders::each([]<class R>() { check_decoder<typename R::Config>(R::name, R::parameters); });
 }

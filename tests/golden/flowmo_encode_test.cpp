@@ -7,7 +7,7 @@
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
-#include "golden_flowmo.hpp"
+#include "recordings.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -63,9 +63,6 @@ void check_encoder(const std::string& name, const std::string& parameters) {
 
 }  // namespace
 
-TEST_CASE("encoder a") {
-    check_encoder<TinyA>("flowmo_tiny_encode_a", "flowmo_tiny_encode_a");
-}
-TEST_CASE("encoder b") {
-    check_encoder<TinyB>("flowmo_tiny_encode_b", "flowmo_tiny_encode_b");
+TEST_CASE("the encoder, stream by stream") {
+    FlowMoEncoders::each([]<class R>() { check_encoder<typename R::Config>(R::name, R::parameters); });
 }

@@ -8,21 +8,26 @@
 using namespace flowfar;
 using namespace flowfar::testing;
 
-TEST_CASE("gradients accumulate over two chunks") {
-    using Model = FlowMo<Micro, Autodiff<Tested>>;
-    const auto golden = Golden::find("flowmo_micro_train_accum2");
+namespace {
+
+template <class C>
+void check_accumulation(const std::string& name, const std::string& parameters) {
+    using Model = FlowMo<C, Autodiff<Tested>>;
+    const auto golden = Golden::find(name);
     if (!golden) {
         return;
     }
     Model model;
-    golden_parameters("flowmo_micro_train_accum2", model);
-    const auto images = golden->tensor<Model::Images>("image");
+    golden_parameters(parameters, model);
+    const auto images = golden->tensor<typename Model::Images>("image");
+    const Index size = images.extent(0) / 2;
+    const RecordedDraws recorded(*golden);
     double total = 0;
-    for (const std::size_t chunk : {0U, 1U}) {
-        const auto begin = static_cast<Index>(2 * chunk);
-        const auto part = slice<0>(images, begin, begin + 2);
-        const auto noise = filled<Model::Images>(text("flowmo.accum.", 5 * chunk + 3), part.extents());
-        const auto loss = flowmo_loss(model, part, noise, RecordedDraws::draws(2 * chunk, 2 * chunk + 2));
+    for (const Index chunk : {0, 1}) {
+        const Index begin = size * chunk;
+        const auto part = slice<0>(images, begin, begin + size);
+        const auto noise = filled<typename Model::Images>(text("flowmo.accum.", 5 * chunk + 3), part.extents());
+        const auto loss = flowmo_loss(model, part, noise, recorded.draws(begin, begin + size));
         total += static_cast<double>(loss.total.item()) / 2;
         if (chunk == 1) {
             golden->close("last_chunk.diffusion_loss", loss.flow, 5e-6);
@@ -41,18 +46,20 @@ TEST_CASE("gradients accumulate over two chunks") {
     }
 }
 
-TEST_CASE("gradients of a model with 12 heads") {
-    using Model = FlowMo<TinyA, Autodiff<Tested>>;
-    const auto golden = Golden::find("flowmo_tiny_train_gradstats");
+template <class C>
+void check_statistics(const std::string& name, const std::string& parameters) {
+    using Model = FlowMo<C, Autodiff<Tested>>;
+    const auto golden = Golden::find(name);
     if (!golden) {
         return;
     }
     Model model;
-    golden_parameters("flowmo_tiny_encode_a", model);
-    const auto images = golden->tensor<Model::Images>("image");
-    const auto noise = filled<Model::Images>("flowmo.train.3", images.extents());
-    const FlowMoDraws<float> draws = RecordedDraws::draws(0, 2);
-    golden->close("t", {{2}, {draws.times.begin(), draws.times.end()}}, 1e-6);
+    golden_parameters(parameters, model);
+    const auto images = golden->tensor<typename Model::Images>("image");
+    const auto noise = filled<typename Model::Images>("flowmo.train.3", images.extents());
+    const Index batch = images.extent(0);
+    const FlowMoDraws<float> draws = RecordedDraws(*golden).draws(0, batch);
+    golden->close("t", {{batch}, {draws.times.begin(), draws.times.end()}}, 1e-6);
     const auto loss = flowmo_loss(model, images, noise, draws);
     golden->close("v", loss.velocity, 1e-5);
     golden->close("diffusion_loss", loss.flow, 5e-6);
@@ -68,4 +75,13 @@ TEST_CASE("gradients of a model with 12 heads") {
         const std::span<const double> want = std::span(heads).subspan(8 * i, 8);
         check_error(names[i] + " head", relative_l2(std::span(gradients.at(names[i]).values).first(8), want), 1e-3);
     }
+}
+
+}  // namespace
+
+TEST_CASE("gradients accumulate over two chunks") {
+    FlowMoAccumulations::each([]<class R>() { check_accumulation<typename R::Config>(R::name, R::parameters); });
+}
+TEST_CASE("gradients by their norms, sums and first elements") {
+    FlowMoGradientStatistics::each([]<class R>() { check_statistics<typename R::Config>(R::name, R::parameters); });
 }

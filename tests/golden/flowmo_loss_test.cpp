@@ -10,31 +10,24 @@ using namespace flowfar::testing;
 
 namespace {
 
-using Model = FlowMo<Micro, Autodiff<Tested>>;
-using Images = Model::Images;
-
-}  // namespace
-
-TEST_CASE("loss and gradients of the micro model") {
-    const auto golden = Golden::find("flowmo_micro_train");
-    const auto recorded = Golden::find("flowmo_micro_train_grads");
+template <class C>
+void check_loss(const std::string& name, const std::string& parameters) {
+    using Model = FlowMo<C, Autodiff<Tested>>;
+    using Images = typename Model::Images;
+    const auto golden = Golden::find(name);
+    const auto recorded = Golden::find(name + "_grads");
     if (!golden || !recorded) {
         return;
     }
     Model model;
-    golden_parameters("flowmo_micro_train_accum2", model);  // the same model
-    const auto images = golden->tensor<Images>("image");
+    golden_parameters(parameters, model);
+    const auto images = golden->template tensor<Images>("image");
     const auto noise = filled<Images>("flowmo.train.3", images.extents());
     golden->close("z1", noise, 0.0);
-    const FlowMoDraws<float> draws = RecordedDraws::draws(0, 4);
-    for (std::size_t i = 0; i < 4; ++i) {
-        CHECK(RecordedDraws::normal[i] == golden->values("nt")[i]);
-        CHECK(RecordedDraws::select[i] == golden->values("u_select")[i]);
-        CHECK(RecordedDraws::replace[i] == golden->values("u_replace")[i]);
-        CHECK(RecordedDraws::condition[i] == golden->values("u_cfg")[i]);
-    }
-    golden->close("t", {{4}, {draws.times.begin(), draws.times.end()}}, 1e-6);
-    const auto t = Model::Times::from_host(draws.times, {4});
+    const Index batch = images.extent(0);
+    const FlowMoDraws<float> draws = RecordedDraws(*golden).draws(0, batch);
+    golden->close("t", {{batch}, {draws.times.begin(), draws.times.end()}}, 1e-6);
+    const auto t = Model::Times::from_host(draws.times, {batch});
     golden->close("zt", rectified_flow::interpolate(images, noise, t), 1e-6);
 
     for (const bool recompute : {false, true}) {
@@ -73,17 +66,20 @@ TEST_CASE("loss and gradients of the micro model") {
     }
 }
 
-TEST_CASE("a frozen encoder gets no gradient") {
-    const auto golden = Golden::find("flowmo_micro_train");
-    const auto recorded = Golden::find("flowmo_micro_train_grads");
+template <class C>
+void check_frozen(const std::string& name, const std::string& parameters) {
+    using Model = FlowMo<C, Autodiff<Tested>>;
+    using Images = typename Model::Images;
+    const auto golden = Golden::find(name);
+    const auto recorded = Golden::find(name + "_grads");
     if (!golden || !recorded) {
         return;
     }
     Model model;
-    golden_parameters("flowmo_micro_train_accum2", model);
+    golden_parameters(parameters, model);
     const auto images = golden->tensor<Images>("image");
-    const auto loss =
-        flowmo_loss(model, images, golden->tensor<Images>("z1"), RecordedDraws::draws(0, 4), NoPerceptualLoss{}, true);
+    const auto loss = flowmo_loss(model, images, golden->tensor<Images>("z1"),
+                                  RecordedDraws(*golden).draws(0, images.extent(0)), NoPerceptualLoss{}, true);
     golden->close("quantizer_loss", loss.quantizer.total, 2e-5);
     golden->close("diffusion_loss", loss.total, 5e-6);  // the quantizer's part is reported, not trained
     backward(loss.total);
@@ -95,4 +91,13 @@ TEST_CASE("a frozen encoder gets no gradient") {
             recorded->close("grad." + p.name, host<Tested>(p.gradient()), 1e-4);  // the quantizer never reaches these
         }
     });
+}
+
+}  // namespace
+
+TEST_CASE("loss and gradients") {
+    FlowMoTrainings::each([]<class R>() { check_loss<typename R::Config>(R::name, R::parameters); });
+}
+TEST_CASE("a frozen encoder gets no gradient") {
+    FlowMoTrainings::each([]<class R>() { check_frozen<typename R::Config>(R::name, R::parameters); });
 }

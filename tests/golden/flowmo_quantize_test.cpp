@@ -7,6 +7,7 @@
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
+#include "recordings.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -72,9 +73,6 @@ void check_quantizer(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("LFQ with 9 bits") {
-    check_quantizer<9>("flowmo_tiny_quantize_a");
-}
-TEST_CASE("LFQ with 14 bits") {
-    check_quantizer<14>("flowmo_tiny_quantize_b");
+TEST_CASE("LFQ: tokens, losses, gradients") {
+    FlowMoQuantizers::each([]<class R>() { check_quantizer<R::Config::codebook_bits>(R::name); });
 }

@@ -8,7 +8,7 @@
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
-#include "golden_flowmo.hpp"
+#include "recordings.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
@@ -99,9 +99,6 @@ void check_reconstruction(const std::string& name, const std::string& parameters
 
 }  // namespace
 
-TEST_CASE("reconstruction a") {
-    check_reconstruction<TinyA>("flowmo_tiny_reconstruct_a", "flowmo_tiny_encode_a");
-}
-TEST_CASE("reconstruction b") {
-    check_reconstruction<TinyB>("flowmo_tiny_reconstruct_b", "flowmo_tiny_encode_b");
+TEST_CASE("reconstruction") {
+    FlowMoReconstructions::each([]<class R>() { check_reconstruction<typename R::Config>(R::name, R::parameters); });
 }

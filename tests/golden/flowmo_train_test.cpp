@@ -12,25 +12,28 @@ using namespace flowfar::testing;
 
 namespace {
 
-using MicroTrainer = FlowMoTrainer<Micro, Tested>;
-using Images = MicroTrainer::Images;
 using Values = std::map<std::string, std::vector<double>>;
 
-void prepare(MicroTrainer::Model& model) {
-    golden_parameters("flowmo_micro_train_accum2", model);  // the same model
+/// Fills a trainer's model with the parameters of this name.
+auto prepare(const std::string& parameters) {
+    return [parameters](auto& model) { golden_parameters(parameters, model); };
 }
 
-Values values_of(MicroTrainer& trainer) {
+template <class Trainer>
+Values values_of(Trainer& trainer) {
     Values out;
     for_each_parameter(trainer.model(), [&](const auto& p) { out[p.name] = host<Tested>(p.value()).values; });
     return out;
 }
 
 /// One step with the noise that the reference drew under this prefix.
-FlowMoTrainReport train_step(MicroTrainer& trainer, const Golden& golden, const std::string& prefix) {
+template <class Trainer>
+FlowMoTrainReport train_step(Trainer& trainer, const Golden& golden, const std::string& prefix) {
+    using Images = typename Trainer::Images;
     const auto images = golden.tensor<Images>("image");
     FlowMoTrainReport report;
-    trainer.accumulate(images, filled<Images>(prefix + ".3", images.extents()), RecordedDraws::draws(0, 4), report);
+    trainer.accumulate(images, filled<Images>(prefix + ".3", images.extents()),
+                       RecordedDraws(golden).draws(0, images.extent(0)), report);
     trainer.apply();
     return report;
 }
@@ -59,31 +62,32 @@ std::vector<std::string> recorded_parameters(const Golden& golden, const std::st
     return out;
 }
 
-}  // namespace
-
-TEST_CASE("Adam alone") {
-    const auto golden = Golden::find("flowmo_micro_train");
+template <class C>
+void check_adam(const std::string& name, const std::string& parameters) {
+    const auto golden = Golden::find(name);
     if (!golden) {
         return;
     }
     FlowMoTrainOptions options;
     options.fixed_norms = false;
-    MicroTrainer trainer(options, prepare);
+    FlowMoTrainer<C, Tested> trainer(options, prepare(parameters));
     const Values start = values_of(trainer);
     train_step(trainer, *golden, "flowmo.train");
     const Values now = values_of(trainer);
-    for (const std::string& name : recorded_parameters(*golden, "adam_only.")) {
-        check_update("adam_only." + name, now.at(name), golden->doubles("adam_only." + name), start.at(name));
+    for (const std::string& parameter : recorded_parameters(*golden, "adam_only.")) {
+        check_update("adam_only." + parameter, now.at(parameter), golden->doubles("adam_only." + parameter),
+                     start.at(parameter));
     }
 }
 
-TEST_CASE("two training steps with fixed norms and moving average") {
-    const auto golden = Golden::find("flowmo_micro_train");
-    const auto after = Golden::find("flowmo_micro_train_params_after1");
+template <class C>
+void check_steps(const std::string& name, const std::string& parameters) {
+    const auto golden = Golden::find(name);
+    const auto after = Golden::find(name + "_params_after1");
     if (!golden || !after) {
         return;
     }
-    MicroTrainer trainer(FlowMoTrainOptions{}, prepare);
+    FlowMoTrainer<C, Tested> trainer(FlowMoTrainOptions{}, prepare(parameters));
     const Values start = values_of(trainer);
 
     std::vector<std::string> fixed;
@@ -93,8 +97,8 @@ TEST_CASE("two training steps with fixed norms and moving average") {
         norms.values.push_back(slot.norm);
     }
     std::vector<std::string> order = golden->names("initial_norms_order");
-    for (std::string& name : order) {
-        name += ".weight";
+    for (std::string& parameter : order) {
+        parameter += ".weight";
     }
     CHECK(fixed == order);
     golden->close("initial_norms", norms, 1e-6);
@@ -107,12 +111,12 @@ TEST_CASE("two training steps with fixed norms and moving average") {
     const auto without = golden->names("config", "params_without_grad");
     const std::set<std::string> untrained(without.begin(), without.end());
     CHECK(after->tensors().size() == now.size());
-    for (const auto& [name, values] : now) {
-        const std::vector<double> want = after->doubles("after." + name);
-        if (untrained.contains(name)) {
-            check_error("after." + name, relative_l2(values, want), 2e-7);  // rescaling by 1 leaves rounding
+    for (const auto& [parameter, values] : now) {
+        const std::vector<double> want = after->doubles("after." + parameter);
+        if (untrained.contains(parameter)) {
+            check_error("after." + parameter, relative_l2(values, want), 2e-7);  // rescaling by 1 leaves rounding
         } else {
-            check_update("after." + name, values, want, start.at(name));
+            check_update("after." + parameter, values, want, start.at(parameter));
         }
     }
     for (const auto& slot : trainer.norms()->slots()) {
@@ -124,48 +128,65 @@ TEST_CASE("two training steps with fixed norms and moving average") {
     for (const auto& slot : trainer.ema()->slots()) {
         averages[slot.parameter.name] = host<Tested>(slot.average).values;
     }
-    for (const std::string& name : recorded_parameters(*golden, "ema.")) {
-        const std::vector<double> want = golden->doubles("ema." + name);
+    for (const std::string& parameter : recorded_parameters(*golden, "ema.")) {
+        const std::vector<double> want = golden->doubles("ema." + parameter);
         double worst = 0;
         double largest = 0;
         for (std::size_t i = 0; i < want.size(); ++i) {
-            worst = std::max(worst, std::abs(averages.at(name).at(i) - want[i]));
+            worst = std::max(worst, std::abs(averages.at(parameter).at(i) - want[i]));
             largest = std::max(largest, std::abs(want[i]));
         }
         // Within 1.5 spacings of floats of this size: the reference rounds decay·average + (1 − decay)·value in another
         // order. decay^1 instead of decay^10 would move averages by 9e-8, which the smaller parameters show.
-        check_error("ema." + name, worst, largest < 0.5 ? 4.5e-8 : 1.8e-7);
+        check_error("ema." + parameter, worst, largest < 0.5 ? 4.5e-8 : 1.8e-7);
     }
 
     const FlowMoTrainReport second = train_step(trainer, *golden, "flowmo.train2");
     golden->close("train_step2.loss", {{1}, {second.loss}}, 1e-5);
     const Values later = values_of(trainer);
-    for (const std::string& name : recorded_parameters(*golden, "after2.")) {
-        check_update("after2." + name, later.at(name), golden->doubles("after2." + name), start.at(name));
+    for (const std::string& parameter : recorded_parameters(*golden, "after2.")) {
+        check_update("after2." + parameter, later.at(parameter), golden->doubles("after2." + parameter),
+                     start.at(parameter));
     }
     for (const auto& slot : trainer.ema()->slots()) {
         CHECK(host<Tested>(slot.average).values == averages.at(slot.parameter.name));  // the next is due in step 10
     }
 }
 
-TEST_CASE("the trainer accumulates over chunks") {
-    const auto golden = Golden::find("flowmo_micro_train_accum2");
+template <class C>
+void check_accumulation(const std::string& name, const std::string& parameters) {
+    using Trainer = FlowMoTrainer<C, Tested>;
+    using Images = typename Trainer::Images;
+    const auto golden = Golden::find(name);
     if (!golden) {
         return;
     }
     FlowMoTrainOptions options;
     options.accumulation = 2;
-    MicroTrainer trainer(options, prepare);
-    const auto images = golden->tensor<Images>("image");
+    Trainer trainer(options, prepare(parameters));
+    const auto images = golden->template tensor<Images>("image");
     FlowMoTrainReport report;
     for (const Index chunk : {Index{0}, Index{1}}) {
-        const Images part = slice<0>(images, 2 * chunk, 2 * chunk + 2);
+        const Index size = images.extent(0) / 2;
+        const Index begin = size * chunk;
+        const Images part = slice<0>(images, begin, begin + size);
         const auto noise = filled<Images>(text("flowmo.accum.", 5 * chunk + 3), part.extents());
-        const auto begin = static_cast<std::size_t>(2 * chunk);
-        trainer.accumulate(part, noise, RecordedDraws::draws(begin, begin + 2), report);
+        trainer.accumulate(part, noise, RecordedDraws(*golden).draws(begin, begin + size), report);
     }
     golden->close("total_loss", {{1}, {report.loss}}, 5e-6);
-    const auto all = parameters(trainer.model());
+    const auto all = flowfar::parameters(trainer.model());
     check_error("grad_norm_all", std::abs(gradient_norm(all) / golden->scalar("grad_norm_all") - 1.0), 1e-5);
     check_gradient_statistics(*golden, reference_gradients(trainer.model()));
+}
+
+}  // namespace
+
+TEST_CASE("Adam alone") {
+    FlowMoTrainings::each([]<class R>() { check_adam<typename R::Config>(R::name, R::parameters); });
+}
+TEST_CASE("two training steps with fixed norms and moving average") {
+    FlowMoTrainings::each([]<class R>() { check_steps<typename R::Config>(R::name, R::parameters); });
+}
+TEST_CASE("the trainer accumulates over chunks") {
+    FlowMoAccumulations::each([]<class R>() { check_accumulation<typename R::Config>(R::name, R::parameters); });
 }

@@ -8,13 +8,13 @@
 
 #include "golden.hpp"
 #include "golden_backend.hpp"
+#include "recordings.hpp"
 
 using namespace flowfar;
 using namespace flowfar::testing;
 
 namespace {
 
-using Model = Vae<Kl16Tiny, Tested>;
 constexpr double bound = 1e-5;
 
 /// Every fourth row and column of [batch, channels, h, w].
@@ -51,16 +51,16 @@ struct Observer {
     }
 };
 
-}  // namespace
-
-TEST_CASE("the autoencoder: images to latents") {
-    const auto golden = Golden::find("vae_kl16_tiny");
+template <class R>
+void check_encoder() {
+    using Model = Vae<typename R::Config, Tested>;
+    const auto golden = Golden::find(R::name);
     if (!golden) {
         return;
     }
     Model model;
-    golden_parameters("vae_kl16_tiny", model);
-    const auto images = filled<Model::Images>("vae.image", {1, 3, 64, 64});
+    golden_parameters(R::parameters, model);
+    const auto images = filled<typename Model::Images>("vae.image", golden->extents("image"));
     golden->close("image", images, 0.0);
     int seen = 0;
     const auto moments = model.moments(images, Observer{*golden, "enc", seen});
@@ -71,24 +71,35 @@ TEST_CASE("the autoencoder: images to latents") {
     golden->close("logvar", posterior.log_variance, bound);
     golden->close("std", posterior.deviation(), bound);
     golden->close("kl", posterior.kl(), bound);
-    const auto noise = filled<Model::Latents>("vae.posterior.0", {1, 16, 4, 4});
+    const auto noise = filled<typename Model::Latents>("vae.posterior.0", golden->extents("mean"));
     golden->close("sample", posterior.sample(noise), bound);
     golden->close("scaled_sample", model.encode(images, noise), bound);
 }
 
-TEST_CASE("the autoencoder: latents to images") {
-    const auto golden = Golden::find("vae_kl16_tiny");
+template <class R>
+void check_decoder() {
+    using Model = Vae<typename R::Config, Tested>;
+    const auto golden = Golden::find(R::name);
     if (!golden) {
         return;
     }
     Model model;
-    golden_parameters("vae_kl16_tiny", model);
-    const auto latents = filled<Model::Latents>("vae.latent", {1, 16, 8, 8}, 0.0, 1.5);
+    golden_parameters(R::parameters, model);
+    const auto latents = filled<typename Model::Latents>("vae.latent", golden->extents("latent"), 0.0, 1.5);
     golden->close("latent", latents, 0.0);
     int seen = 0;
     golden->close("decoded", model.decode_unscaled(latents, Observer{*golden, "dec", seen}), bound);
     CHECK(seen == 7);
     const auto clipped = clamp(model.decode_unscaled(latents), -1.0, 1.0);
-    const auto scaled = model.decode(latents * Kl16Tiny::latent_scale);
+    const auto scaled = model.decode(latents * R::Config::latent_scale);
     CHECK(relative_l2(host(scaled).values, host(clipped).values) < 1e-4);
+}
+
+}  // namespace
+
+TEST_CASE("the autoencoder: images to latents") {
+    FarAutoencoders::each([]<class R>() { check_encoder<R>(); });
+}
+TEST_CASE("the autoencoder: latents to images") {
+    FarAutoencoders::each([]<class R>() { check_decoder<R>(); });
 }

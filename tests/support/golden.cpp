@@ -1,5 +1,6 @@
 #include "golden.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -158,6 +159,18 @@ std::string Golden::metadata(const std::string& key) const {
 std::vector<std::string> Golden::names(const std::string& key, const std::string& field) const {
     const nlohmann::json json = nlohmann::json::parse(metadata(key));
     return (field.empty() ? json : json.at(field)).get<std::vector<std::string>>();
+}
+double Golden::number(const std::string& field) const {
+    return nlohmann::json::parse(metadata("config")).at(field).get<double>();
+}
+std::vector<double> Golden::numbers(const std::string& field) const {
+    return nlohmann::json::parse(metadata("config")).at(field).get<std::vector<double>>();
+}
+std::string Golden::word(const std::string& field) const {
+    return nlohmann::json::parse(metadata("config")).at(field).get<std::string>();
+}
+bool Golden::has(const std::string& name) const {
+    return std::ranges::find(tensors(), name) != tensors().end();
 }
 std::map<std::string, std::map<std::string, std::string>> Golden::objects(const std::string& key) const {
     std::map<std::string, std::map<std::string, std::string>> out;

@@ -80,6 +80,13 @@ class Golden {
     /// A metadata entry that is a list of strings; with `field`, that member of an object.
     [[nodiscard]] std::vector<std::string> names(const std::string& key, const std::string& field = "") const;
 
+    /// Members of the metadata's `config`: a number, a list of numbers, a text.
+    [[nodiscard]] double number(const std::string& field) const;
+    [[nodiscard]] std::vector<double> numbers(const std::string& field) const;
+    [[nodiscard]] std::string word(const std::string& field) const;
+    /// Whether there is a tensor of this name.
+    [[nodiscard]] bool has(const std::string& name) const;
+
     /// A metadata entry that is an object of objects; inner values as text, null as "".
     [[nodiscard]] std::map<std::string, std::map<std::string, std::string>> objects(const std::string& key) const;
 

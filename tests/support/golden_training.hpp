@@ -2,32 +2,42 @@
 
 /// One recorded evaluation of FlowMo's training loss, and its gradients.
 
-#include <array>
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "flowfar/flowmo/loss.hpp"
 
 #include "golden.hpp"
+#include "golden/recordings.hpp"
 #include "golden_backend.hpp"
-#include "golden_flowmo.hpp"
 
 namespace flowfar::testing {
 
-/// The hand-picked numbers that stood in for the reference's draws of times and of dropped codes, for up to 4 samples.
+/// The numbers that stood in for the reference's draws of times and of dropped codes.
 struct RecordedDraws {
-    static constexpr std::array normal{-1.2F, 0.3F, 0.9F, -0.4F};    ///< nt
-    static constexpr std::array select{0.2F, 0.95F, 0.5F, 0.91F};    ///< u_select: above 0.9 t is replaced
-    static constexpr std::array replace{0.6F, 0.7F, 0.15F, 0.33F};   ///< u_replace
-    static constexpr std::array condition{0.05F, 0.5F, 0.9F, 0.2F};  ///< u_cfg: up to 0.1 the code is dropped
+    std::vector<float> normal{-1.2F, 0.3F, 0.9F, -0.4F};    ///< nt
+    std::vector<float> select{0.2F, 0.95F, 0.5F, 0.91F};    ///< u_select: above 0.9 t is replaced
+    std::vector<float> replace{0.6F, 0.7F, 0.15F, 0.33F};   ///< u_replace
+    std::vector<float> condition{0.05F, 0.5F, 0.9F, 0.2F};  ///< u_cfg: up to 0.1 the code is dropped
 
+    /// Of a case; where it does not store them, they are the ones above, for up to 4 samples.
+    explicit RecordedDraws(const Golden& golden) {
+        for (const auto& [name, values] : {std::pair{"nt", &normal}, std::pair{"u_select", &select},
+                                           std::pair{"u_replace", &replace}, std::pair{"u_cfg", &condition}}) {
+            if (golden.has(name)) {
+                *values = golden.values(name);
+            }
+        }
+    }
     /// Times and kept codes of samples [begin, end).
-    [[nodiscard]] static FlowMoDraws<float> draws(std::size_t begin, std::size_t end) {
+    [[nodiscard]] FlowMoDraws<float> draws(Index begin, Index end) const {
         FlowMoDraws<float> out;
-        for (std::size_t i = begin; i < end; ++i) {
-            out.times.push_back(select[i] > 0.9F ? replace[i] : 1.0F / (1.0F + std::exp(-normal[i])));
-            out.keep.push_back(condition[i] > 0.1F ? 1.0F : 0.0F);
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+            out.times.push_back(select.at(i) > 0.9F ? replace.at(i) : 1.0F / (1.0F + std::exp(-normal.at(i))));
+            out.keep.push_back(condition.at(i) > 0.1F ? 1.0F : 0.0F);
         }
         return out;
     }

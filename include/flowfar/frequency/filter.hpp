@@ -37,7 +37,7 @@ template <AnyTensor X>
     static_assert(X::Shape::rank == 4, "low-pass: expects [batch, channels, height, width]");
     check_level(level);
     const Index shorter = std::max<Index>(std::min(x.extent(2), x.extent(3)), 1);
-    const auto along = [&](Index n) { return (2 * level * n + shorter) / (2 * shorter); };  // rounded
+    const auto along = [&](Index n) { return (2 * level * n + shorter) / (2 * shorter); };  // halves up
     return {along(x.extent(2)), along(x.extent(3))};
 }
 
