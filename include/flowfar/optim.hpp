@@ -7,6 +7,6 @@
 #include "flowfar/optim/clip.hpp"
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/fixed_norm.hpp"
-#include "flowfar/optim/schedule.hpp"
+#include "flowfar/optim/rate_schedule.hpp"
 #include "flowfar/optim/sgd.hpp"
 #include "flowfar/optim/trainer.hpp"

@@ -1,5 +1,5 @@
 // expect: Power: numerator and denominator must be positive
-#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/diffusion/time_schedule.hpp"
 
 #ifdef FLOWFAR_FIXED
 using Curve = flowfar::Power<1, 4>;

@@ -1,5 +1,5 @@
 // expect: ShiftedSteps: at least one step is needed
-#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/diffusion/time_schedule.hpp"
 
 #ifdef FLOWFAR_FIXED
 constexpr int steps = 1;

@@ -1,9 +1,9 @@
-#include "flowfar/diffusion/schedule.hpp"
-
 #include <cmath>
 #include <doctest/doctest.h>
 #include <limits>
 #include <vector>
+
+#include "flowfar/diffusion/time_schedule.hpp"
 
 using flowfar::EvenSteps;
 using flowfar::GuidanceInterval;

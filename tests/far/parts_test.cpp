@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "flowfar/backend/reference.hpp"
+#include "flowfar/far/level_schedule.hpp"
 #include "flowfar/far/loss.hpp"
-#include "flowfar/far/schedule.hpp"
 
 using namespace flowfar;
 

@@ -6,7 +6,7 @@
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
-#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/diffusion/time_schedule.hpp"
 #include "flowfar/far/denoising_mlp.hpp"
 
 namespace flowfar {

@@ -7,7 +7,7 @@
 #include "flowfar/core/ops.hpp"
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
-#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/diffusion/time_schedule.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/sample_options.hpp"
 

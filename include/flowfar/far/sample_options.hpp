@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "flowfar/far/schedule.hpp"
+#include "flowfar/far/level_schedule.hpp"
 #include "flowfar/far/token_mask.hpp"
 
 namespace flowfar {

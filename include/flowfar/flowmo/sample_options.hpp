@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "flowfar/diffusion/schedule.hpp"
+#include "flowfar/diffusion/time_schedule.hpp"
 
 namespace flowfar {
 

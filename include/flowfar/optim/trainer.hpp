@@ -12,8 +12,8 @@
 #include "flowfar/optim/clip.hpp"
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/fixed_norm.hpp"
+#include "flowfar/optim/rate_schedule.hpp"
 #include "flowfar/optim/readout.hpp"
-#include "flowfar/optim/schedule.hpp"
 
 namespace flowfar {
 

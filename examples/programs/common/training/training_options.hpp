@@ -12,7 +12,7 @@
 
 #include "flowfar/io/data/dataset.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
-#include "flowfar/optim/schedule.hpp"
+#include "flowfar/optim/rate_schedule.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
