@@ -50,7 +50,9 @@ class Pickle : private detail::PickleMachine {
     /// Executes one instruction; false after the last.
     bool step() {
         const auto code = reader_.take_text(1).front();
-        return code == '.' ? stop() : text_step(code) || number_step(code) || container_step(code) || call_step(code);
+        return code == '.' ? stop()
+                           : text_step(code) || number_step(code) || container_step(code) || frame_step(code) ||
+                                 memo_step(code) || call_step(code);
     }
 
     bool stop() {
@@ -141,7 +143,10 @@ class Pickle : private detail::PickleMachine {
     }
 
     bool container_step(char code);
+    bool frame_step(char code);
+    bool memo_step(char code);
     bool call_step(char code);
+    Index legacy_instance(char code);
 
     Index root_ = none_index;
 };
@@ -213,7 +218,7 @@ inline bool Pickle::container_step(char code) {
     }
 }
 
-inline bool Pickle::call_step(char code) {
+inline bool Pickle::frame_step(char code) {
     switch (code) {
         case '\x80': {  // PROTO
             const auto protocol = reader_.little<std::uint8_t>();
@@ -227,6 +232,13 @@ inline bool Pickle::call_step(char code) {
             }
             return true;
         }
+        default:
+            return false;
+    }
+}
+
+inline bool Pickle::memo_step(char code) {
+    switch (code) {
         case 'q':
             remember(reader_.little<std::uint8_t>());
             return true;
@@ -248,6 +260,33 @@ inline bool Pickle::call_step(char code) {
         case 'g':
             recall(memo_key());
             return true;
+        default:
+            return false;
+    }
+}
+
+/// INST names its class in the text, OBJ on the stack; the arguments lie above the mark.
+inline auto Pickle::legacy_instance(char code) -> Index {
+    Index callable = none_index;
+    if (code == 'i') {
+        const std::string_view module = reader_.line();
+        callable = add_name(module, reader_.line());
+    }
+    std::vector<Index> items = pop_to_mark();
+    if (code == 'o') {
+        if (items.empty()) {
+            damaged("an object without a class");
+        }
+        callable = items.front();
+        items.erase(items.begin());
+    }
+    const Index args = add_container(PickleKind::tuple, std::move(items));
+    return add_call(callable, args);
+}
+
+/// What calls something, or would; the last family of instructions, so that others are unknown.
+inline bool Pickle::call_step(char code) {
+    switch (code) {
         case 'c': {  // GLOBAL
             const std::string_view module = reader_.line();
             push(add_name(module, reader_.line()));
@@ -274,25 +313,10 @@ inline bool Pickle::call_step(char code) {
             push(add_object(pop(), args));
             return true;
         }
-        case 'i':    // INST
-        case 'o': {  // OBJ
-            Index callable = none_index;
-            if (code == 'i') {
-                const std::string_view module = reader_.line();
-                callable = add_name(module, reader_.line());
-            }
-            std::vector<Index> items = pop_to_mark();
-            if (code == 'o') {
-                if (items.empty()) {
-                    damaged("an object without a class");
-                }
-                callable = items.front();
-                items.erase(items.begin());
-            }
-            const Index args = add_container(PickleKind::tuple, std::move(items));
-            push(add_call(callable, args));
+        case 'i':  // INST
+        case 'o':  // OBJ
+            push(legacy_instance(code));
             return true;
-        }
         case 'b':
             build();
             return true;

@@ -53,6 +53,129 @@ __device__ __forceinline__ void load_pages(bf16* tile, const bf16* source, Index
     }
 }
 
+/// A block's tiles in shared memory.
+template <int depth>
+struct Tiles {
+    bf16* query;  ///< [pages][rows, page]
+    bf16* key;    ///< [stages][pages][columns, page]
+    bf16* value;  ///< [stages][pages][columns, page]
+
+    [[nodiscard]] static __device__ __forceinline__ Tiles at(bf16* memory) {
+        bf16* const key = memory + rows * depth;
+        return {memory, key, key + stages * columns * depth};
+    }
+    [[nodiscard]] __device__ __forceinline__ bf16* key_of(int tile) const {
+        return key + tile % stages * columns * depth;
+    }
+    [[nodiscard]] __device__ __forceinline__ bf16* value_of(int tile) const {
+        return value + tile % stages * columns * depth;
+    }
+};
+
+/// The part of an attention that a block computes.
+struct Share {
+    Index pair;  ///< batch · heads + head
+    int first_query;
+    int tiles;  ///< of keys that its queries see
+};
+
+/// The fetching warpgroup: queries once, then each tile of keys and of values as soon as its stage is free.
+template <int depth>
+__device__ __forceinline__ void fetch(const AttentionForward<bf16>& arguments, const Share& share,
+                                      const Tiles<depth>& to, Barriers& barriers) {
+    const bf16* const key = arguments.key.of(share.pair, arguments.heads);
+    const bf16* const value = arguments.value.of(share.pair, arguments.heads);
+    // The first keys are there only after the queries: a barrier waits for all copies begun before.
+    load_pages<depth>(to.query, arguments.query.of(share.pair, arguments.heads), arguments.query.token,
+                      share.first_query, arguments.queries, arguments.width);
+    for (int tile = 0; tile < share.tiles; ++tile) {
+        const int stage = tile % stages;
+        const int parity = tile / stages % 2 ^ 1;  // the first round finds every stage free
+        barrier_wait(&barriers.key_free[stage], parity);
+        load_pages<depth>(to.key_of(tile), key, arguments.key.token, tile * columns, arguments.keys, arguments.width);
+        barrier_arrive_after_copies(&barriers.key_there[stage]);
+        barrier_wait(&barriers.value_free[stage], parity);
+        load_pages<depth>(to.value_of(tile), value, arguments.value.token, tile * columns, arguments.keys,
+                          arguments.width);
+        barrier_arrive_after_copies(&barriers.value_there[stage]);
+    }
+    cp_async_commit();
+    cp_async_wait<0>();
+}
+
+/// Begins s = q kᵀ for 64 queries from `row` on, once the tile's keys are there.
+template <int depth>
+__device__ __forceinline__ void begin_logits(float (&s)[columns / 8][4], const Tiles<depth>& tiles, int tile, int row,
+                                             Barriers& barriers) {
+    constexpr int page = page_columns(depth);
+    barrier_wait(&barriers.key_there[tile % stages], tile / stages % 2);
+    async_proxy_fence();
+    warpgroup_fence();
+    const bf16* const tile_k = tiles.key_of(tile);
+#pragma unroll
+    for (int n = 0; n < depth / page; ++n) {
+        const std::uint64_t a = describe_page<page>(tiles.query + (n * rows + row) * page);
+        const std::uint64_t b = describe_page<page>(tile_k + n * columns * page);
+#pragma unroll
+        for (int k = 0; k < page / 16; ++k) {
+            const auto along = static_cast<std::uint64_t>(2 * k);  // 32 bytes in units of 16
+            multiply_shared<columns>(s, a + along, b + along, n + k > 0);
+        }
+    }
+    warpgroup_commit();
+}
+
+/// Begins out += p v, once the tile's values are there.
+template <int depth>
+__device__ __forceinline__ void begin_output(float (&out)[depth / 8][4], const unsigned (&p)[columns / 16][4],
+                                             const Tiles<depth>& tiles, int tile, Barriers& barriers) {
+    constexpr int page = page_columns(depth);
+    barrier_wait(&barriers.value_there[tile % stages], tile / stages % 2);
+    async_proxy_fence();
+    warpgroup_fence();
+    const bf16* const tile_v = tiles.value_of(tile);
+#pragma unroll
+    for (int k = 0; k < columns / 16; ++k) {
+        multiply_registers<depth>(out, p[k], describe_page<page>(tile_v + 16 * k * page, 2 * columns * page));
+    }
+    warpgroup_commit();
+}
+
+/// The weights s as left operands of the product with the values.
+__device__ __forceinline__ void pack_weights(unsigned (&p)[columns / 16][4], const float (&s)[columns / 8][4]) {
+#pragma unroll
+    for (int k = 0; k < columns / 16; ++k) {
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+            const float(&pair_of)[4] = s[2 * k + r / 2];
+            p[k][r] = pack_bf16(pair_of[r % 2 * 2], pair_of[r % 2 * 2 + 1]);
+        }
+    }
+}
+
+/// Writes a warp's 16 rows from `row` on, each times its factor.
+template <int depth>
+__device__ __forceinline__ void write_rows(const AttentionForward<bf16>& arguments, Index pair, int row,
+                                           const float (&out)[depth / 8][4], const float (&factor)[2]) {
+    const int lane = static_cast<int>(lane_number());
+    bf16* const output = arguments.output.of(pair, arguments.heads);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        const int query = row + 8 * half + lane / 4;
+        if (query >= arguments.queries) {
+            continue;
+        }
+        bf16* const to = output + query * arguments.output.token + 2 * (lane % 4);
+#pragma unroll
+        for (int n = 0; n < depth / 8; ++n) {
+            if (8 * n < arguments.width) {
+                *reinterpret_cast<unsigned*>(to + 8 * n) =
+                    pack_bf16(out[n][2 * half] * factor[half], out[n][2 * half + 1] * factor[half]);
+            }
+        }
+    }
+}
+
 }  // namespace hopper
 
 template <int depth>
@@ -63,23 +186,18 @@ __global__ void __launch_bounds__(hopper::threads, 1)
     constexpr int rows = hopper::rows;
     constexpr int columns = hopper::columns;
     constexpr int stages = hopper::stages;
-    constexpr int page = page_columns(depth);
-    constexpr int pages = depth / page;
     __shared__ hopper::Barriers barriers;
-    bf16* const tile_q = reinterpret_cast<bf16*>(dynamic_shared_1024());
-    bf16* const tiles_k = tile_q + rows * depth;               // [stages][pages][columns, page]
-    bf16* const tiles_v = tiles_k + stages * columns * depth;  // [stages][pages][columns, page]
+    const auto tiles = hopper::Tiles<depth>::at(reinterpret_cast<bf16*>(dynamic_shared_1024()));
 
     const int queries = arguments.queries;
     const int keys = arguments.keys;
     const bool causal = arguments.causal;
     const int blocks = (queries + rows - 1) / rows;
-    const Index pair = blockIdx.x / static_cast<unsigned>(blocks);
     int block = static_cast<int>(blockIdx.x % static_cast<unsigned>(blocks));
     block = causal ? blocks - 1 - block : block;  // the longest rows begin first
-    const int first_query = block * rows;
-    const int last_query = std::min(first_query + rows, queries) - 1;
-    const int tiles = (visible_keys(last_query, queries, keys, causal) + columns - 1) / columns;
+    const int last_query = std::min(block * rows + rows, queries) - 1;
+    const hopper::Share share{blockIdx.x / static_cast<unsigned>(blocks), block * rows,
+                              (visible_keys(last_query, queries, keys, causal) + columns - 1) / columns};
 
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < stages; ++stage) {
@@ -93,34 +211,16 @@ __global__ void __launch_bounds__(hopper::threads, 1)
 
     if (threadIdx.x < 128) {
         fewer_registers<72>();
-        const bf16* const key = arguments.key.of(pair, arguments.heads);
-        const bf16* const value = arguments.value.of(pair, arguments.heads);
-        // The first keys are there only after the queries: a barrier waits for all copies begun before.
-        hopper::load_pages<depth>(tile_q, arguments.query.of(pair, arguments.heads), arguments.query.token, first_query,
-                                  queries, arguments.width);
-        for (int tile = 0; tile < tiles; ++tile) {
-            const int stage = tile % stages;
-            const int parity = tile / stages % 2 ^ 1;  // the first round finds every stage free
-            barrier_wait(&barriers.key_free[stage], parity);
-            hopper::load_pages<depth>(tiles_k + stage * columns * depth, key, arguments.key.token, tile * columns, keys,
-                                      arguments.width);
-            barrier_arrive_after_copies(&barriers.key_there[stage]);
-            barrier_wait(&barriers.value_free[stage], parity);
-            hopper::load_pages<depth>(tiles_v + stage * columns * depth, value, arguments.value.token, tile * columns,
-                                      keys, arguments.width);
-            barrier_arrive_after_copies(&barriers.value_there[stage]);
-        }
-        cp_async_commit();
-        cp_async_wait<0>();
+        hopper::fetch<depth>(arguments, share, tiles, barriers);
         return;
     }
 
     more_registers<216>();
-    const int group = static_cast<int>(threadIdx.x / 128) - 1;
-    const int warp_row = 64 * group + static_cast<int>(threadIdx.x / 32 % 4) * 16;
+    const int group_row = 64 * (static_cast<int>(threadIdx.x / 128) - 1);
+    const int first_row = share.first_query + group_row + static_cast<int>(threadIdx.x / 32 % 4) * 16;  // of the warp
     const bool first_lane = lane_number() == 0;
     const float scale_log2 = fmaxf(arguments.scale * log2_e, 1e-30F);
-    const int seen_by_all = visible_keys(first_query, queries, keys, causal);
+    const int seen_by_all = visible_keys(share.first_query, queries, keys, causal);
 
     float s[1][columns / 8][4] = {};
     float out[1][depth / 8][4] = {};
@@ -129,34 +229,6 @@ __global__ void __launch_bounds__(hopper::threads, 1)
     float sum[1][2] = {};
     float correction[1][2];
 
-    const auto begin_logits = [&](int tile) {
-        barrier_wait(&barriers.key_there[tile % stages], tile / stages % 2);
-        async_proxy_fence();
-        warpgroup_fence();
-        const bf16* const tile_k = tiles_k + tile % stages * columns * depth;
-#pragma unroll
-        for (int n = 0; n < pages; ++n) {
-            const std::uint64_t a = describe_page<page>(tile_q + (n * rows + 64 * group) * page);
-            const std::uint64_t b = describe_page<page>(tile_k + n * columns * page);
-#pragma unroll
-            for (int k = 0; k < page / 16; ++k) {
-                const auto along = static_cast<std::uint64_t>(2 * k);  // 32 bytes in units of 16
-                multiply_shared<columns>(s[0], a + along, b + along, n + k > 0);
-            }
-        }
-        warpgroup_commit();
-    };
-    const auto begin_output = [&](int tile) {
-        barrier_wait(&barriers.value_there[tile % stages], tile / stages % 2);
-        async_proxy_fence();
-        warpgroup_fence();
-        const bf16* const tile_v = tiles_v + tile % stages * columns * depth;
-#pragma unroll
-        for (int k = 0; k < columns / 16; ++k) {
-            multiply_registers<depth>(out[0], p[k], describe_page<page>(tile_v + 16 * k * page, 2 * columns * page));
-        }
-        warpgroup_commit();
-    };
     const auto release = [&](std::uint64_t* barrier) {
         __syncwarp();
         if (first_lane) {
@@ -166,65 +238,38 @@ __global__ void __launch_bounds__(hopper::threads, 1)
     const auto softmax = [&](int tile) {
         pin_accumulators(s[0]);
         if ((tile + 1) * columns > seen_by_all) {
-            detail::hide_keys<1, columns>(s, tile * columns, first_query + warp_row, queries, keys, causal);
+            detail::hide_keys<1, columns>(s, tile * columns, first_row, queries, keys, causal);
         }
         detail::softmax_step<1, columns>(s, maximum, sum, correction, scale_log2);
     };
-    const auto pack_shares = [&] {
-#pragma unroll
-        for (int k = 0; k < columns / 16; ++k) {
-#pragma unroll
-            for (int r = 0; r < 4; ++r) {
-                const float(&pair_of)[4] = s[0][2 * k + r / 2];
-                p[k][r] = pack_bf16(pair_of[r % 2 * 2], pair_of[r % 2 * 2 + 1]);
-            }
-        }
-    };
 
-    if (tiles > 0) {
-        begin_logits(0);
+    if (share.tiles > 0) {
+        hopper::begin_logits<depth>(s[0], tiles, 0, group_row, barriers);
         warpgroup_wait<0>();
         release(&barriers.key_free[0]);
         softmax(0);
-        pack_shares();
-        for (int tile = 1; tile < tiles; ++tile) {
-            const int before = (tile - 1) % stages;
-            begin_logits(tile);
-            begin_output(tile - 1);
+        hopper::pack_weights(p, s[0]);
+        for (int tile = 1; tile < share.tiles; ++tile) {
+            hopper::begin_logits<depth>(s[0], tiles, tile, group_row, barriers);
+            hopper::begin_output<depth>(out[0], p, tiles, tile - 1, barriers);
             warpgroup_wait<1>();
             release(&barriers.key_free[tile % stages]);
             softmax(tile);
             warpgroup_wait<0>();
             pin_accumulators(out[0]);
-            release(&barriers.value_free[before]);
+            release(&barriers.value_free[(tile - 1) % stages]);
             detail::scale_rows(out, correction);
-            pack_shares();
+            hopper::pack_weights(p, s[0]);
         }
-        begin_output(tiles - 1);
+        hopper::begin_output<depth>(out[0], p, tiles, share.tiles - 1, barriers);
         warpgroup_wait<0>();
         pin_accumulators(out[0]);
     }
 
     float factor[1][2];
-    detail::finish_softmax(maximum, sum, factor, arguments.log_sum_exp + pair * queries, first_query + warp_row,
-                           queries, scale_log2);
-    const int lane = static_cast<int>(lane_number());
-    bf16* const output = arguments.output.of(pair, arguments.heads);
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        const int query = first_query + warp_row + 8 * half + lane / 4;
-        if (query >= queries) {
-            continue;
-        }
-        bf16* const to = output + query * arguments.output.token + 2 * (lane % 4);
-#pragma unroll
-        for (int n = 0; n < depth / 8; ++n) {
-            if (8 * n < arguments.width) {
-                *reinterpret_cast<unsigned*>(to + 8 * n) =
-                    pack_bf16(out[0][n][2 * half] * factor[0][half], out[0][n][2 * half + 1] * factor[0][half]);
-            }
-        }
-    }
+    detail::finish_softmax(maximum, sum, factor, arguments.log_sum_exp + share.pair * queries, first_row, queries,
+                           scale_log2);
+    hopper::write_rows<depth>(arguments, share.pair, first_row, out[0], factor[0]);
 #endif
 }
 
