@@ -1,6 +1,5 @@
 // Looks into files of weights, compares and converts them; see --help.
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -20,6 +19,7 @@
 #include "common/cli/printable.hpp"
 #include "common/cli/tensor_listing.hpp"
 #include "common/cli/tensor_statistics.hpp"
+#include "common/files/tensor_selection.hpp"
 #include "common/models/tensor_copy.hpp"
 #include "common/models/unread_tensors.hpp"
 
@@ -72,66 +72,6 @@ Spec make_spec(Arguments& a) {
     spec.example("extract flowmo_lo.pth -o flowmo_lo.safetensors --dtype bf16", "the averaged weights, half as large");
     spec.example("diff a.pth b.safetensors --root model_ema --tolerance 1e-3", "are they the same but for rounding?");
     return spec;
-}
-
-/// The tensors to work on, by the names to show.
-io::Weights part_of(const io::WeightsFile& file, const std::string& root,
-                    io::WrapperTraces traces = io::WrapperTraces::removed) {
-    io::Weights weights(file, root, traces);
-    if (!root.empty() && weights.names().empty()) {
-        std::set<std::string> roots;
-        for (const std::string& name : file.names()) {
-            roots.insert(name.substr(0, name.find('.')));
-        }
-        std::string known;
-        for (const std::string& name : roots) {
-            known += known.size() > 400 ? "" : (known.empty() ? "" : ", ") + printable(name);
-        }
-        fail(file.path().string(), ": no tensors below \"", root, "\"; names begin with ", known);
-    }
-    return weights;
-}
-
-/// The names in the file of the tensors below `root`.
-std::vector<std::string> selected_names(const io::WeightsFile& file, const std::string& root,
-                                        const std::string& filter = "") {
-    const std::string prefix = root.empty() ? "" : root + '.';
-    std::vector<std::string> names;
-    for (const std::string& name : file.names()) {
-        if (name.starts_with(prefix) && name.find(filter) != name.npos) {
-            names.push_back(name);
-        }
-    }
-    return names;
-}
-
-/// Throws `Error` if the tensors are far larger than the file. In PyTorch's files they may share and repeat elements,
-/// so that a few kilobytes could fill a disk or take hours.
-void require_in_proportion(const io::WeightsFile& file, const std::vector<std::string>& names) {
-    if (file.torch() == nullptr) {
-        return;
-    }
-    double total = 0;  // as loaded; a sum of integers could overflow
-    for (const std::string& name : names) {
-        const io::TensorInfo info = file.info(name);
-        const io::ElementType& type = *file.torch()->tensor(name).type;
-        total += static_cast<double>(io::element_count(info.shape, name)) *
-                 static_cast<double>(type.dtype ? size_of(*type.dtype) : type.size);
-    }
-    const std::uint64_t size = fs::file_size(file.path());
-    const std::uint64_t limit = 16 * size + (std::uint64_t{64} << 20);
-    require(total <= static_cast<double>(limit), file.path().string(), ": refused: its tensors take ",
-            format_bytes(static_cast<std::uint64_t>(std::min(total, 1e18))), ", but the file has ", format_bytes(size),
-            "; the limit is ", format_bytes(limit), ", 16 times the file and 64 MiB");
-}
-
-/// Bytes of the tensors as stored.
-std::uint64_t stored_size(const io::WeightsFile& file, const std::vector<std::string>& names) {
-    std::uint64_t total = 0;
-    for (const std::string& name : names) {
-        total += file.info(name).size;
-    }
-    return total;
 }
 
 // ---- list

@@ -19,6 +19,7 @@
 
 using namespace flowfar;
 using namespace flowfar::cpu::bf16_product;
+using flowfar::cpu::View;
 using flowfar::testing::EmulatedTiles;
 using flowfar::testing::TileCounts;
 

@@ -17,6 +17,7 @@
 #include "folders.hpp"
 #include "io_support.hpp"
 #include "support/temp_dir.hpp"
+#include "tensor_numbers.hpp"
 #include "zip_builder.hpp"
 
 using flowfar::bf16;
@@ -31,23 +32,6 @@ namespace io = flowfar::io;
 namespace {
 
 const fs::path data = flowfar::testing::source_folder() / "tests" / "io" / "data" / "torch";
-
-/// What make_torch_files.py puts into an array.
-std::vector<double> numbers(Index count, bool is_unsigned = false) {
-    std::vector<double> out;
-    for (Index i = 0; i < count; ++i) {
-        out.push_back(static_cast<double>((i * 7 + 3) % 113 - (is_unsigned ? 0 : 40)));
-    }
-    return out;
-}
-
-std::vector<double> doubles(const io::TensorView& view) {
-    if (view.dtype == DType::i64 || view.dtype == DType::u8) {
-        const std::vector<Index> whole = io::values<Index>(view);
-        return {whole.begin(), whole.end()};
-    }
-    return io::values<double>(view);
-}
 
 std::string read(const fs::path& path) {
     std::ifstream stream(path, std::ios::binary);
