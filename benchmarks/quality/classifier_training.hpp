@@ -38,7 +38,8 @@ namespace flowfar::program {
 }
 
 struct ClassifierTrainOptions {
-    AdamOptions adam{2e-3, 0.9, 0.99, 1e-8, 0.05, true};  ///< weight decay on matrices and kernels only
+    /// Weight decay acts on matrices and kernels only.
+    AdamOptions adam{.learning_rate = 2e-3, .beta2 = 0.99, .weight_decay = 0.05};
     RateSchedule rate;
     double clip = 1.0;  ///< largest gradient norm; 0 switches clipping off
     Index shift = 4;    ///< largest random shift in pixels, in each direction

@@ -51,8 +51,9 @@ TEST_CASE("parameter groups have settings of their own, and steps follow the tex
     Layer layer = make_layer(1);
     auto all = parameters(layer);
     Adam<A> adam;
-    const AdamOptions decayed{0.1, 0.9, 0.95, 1e-8, 0.02, true};
-    const AdamOptions coupled{0.05, 0.8, 0.99, 1e-6, 0.3, false};
+    const AdamOptions decayed{.learning_rate = 0.1, .beta2 = 0.95, .weight_decay = 0.02};
+    const AdamOptions coupled{
+        .learning_rate = 0.05, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.3, .decoupled = false};
     adam.add_group({all[0]}, decayed);
     adam.add_group({all[1]}, coupled);
     std::vector<double> weight = layer.weight.to_host();

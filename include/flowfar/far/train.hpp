@@ -13,7 +13,7 @@ namespace flowfar {
 /// script): AdamW with weight decay on matrices, gradient norm limited to 3, an average of every step. The published
 /// learning rate is 1e-4 · batch / 256 after a linear warm-up of 100 epochs.
 struct FarTrainOptions {
-    AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.02, true};
+    AdamOptions adam{.learning_rate = 1e-4, .beta2 = 0.95, .weight_decay = 0.02};
     RateSchedule rate{};  ///< constant, no warm-up
     double clip = 3.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;

@@ -12,7 +12,7 @@ namespace flowfar {
 /// Settings of training; the defaults are the published ones of stage 1A (arXiv 2503.11056, section 4 and appendix).
 /// Stage 1B was published with `sample_steps` 8, a learning rate of 5e-5 and ResNetLogitLoss.
 struct FlowMoTrainOptions {
-    AdamOptions adam{1e-4, 0.9, 0.95, 1e-8, 0.0, false};
+    AdamOptions adam{.learning_rate = 1e-4, .beta2 = 0.95, .decoupled = false};
     RateSchedule rate{};  ///< constant, no warm-up
     double clip = 0.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;

@@ -105,57 +105,43 @@ struct BinaryFunctor<BinaryOp::max> {
     }
 };
 
+namespace detail {
+
+/// Functions whose slope is 0 wherever it is defined.
+struct Flat {
+    template <class T>
+    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+    template <class T>
+    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
+        return T(0);
+    }
+};
+
+}  // namespace detail
+
 template <>
-struct BinaryFunctor<BinaryOp::equal> {
+struct BinaryFunctor<BinaryOp::equal> : detail::Flat {
     template <class T>
     FLOWFAR_HD static T forward(T a, T b) {
         return a == b ? T(1) : T(0);
     }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
-    }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
-    }
 };
 
 template <>
-struct BinaryFunctor<BinaryOp::less> {
+struct BinaryFunctor<BinaryOp::less> : detail::Flat {
     template <class T>
     FLOWFAR_HD static T forward(T a, T b) {
         return a < b ? T(1) : T(0);
     }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
-    }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
-    }
 };
 
 template <>
-struct BinaryFunctor<BinaryOp::greater> {
+struct BinaryFunctor<BinaryOp::greater> : detail::Flat {
     template <class T>
     FLOWFAR_HD static T forward(T a, T b) {
         return a > b ? T(1) : T(0);
-    }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_a(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
-    }
-    /// 0
-    template <class T>
-    FLOWFAR_HD static T grad_b(T /*a*/, T /*b*/, T /*y*/, T /*g*/) {
-        return T(0);
     }
 };
 

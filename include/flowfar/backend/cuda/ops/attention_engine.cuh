@@ -64,6 +64,16 @@ template <class T>
     require(value <= (Index{1} << 30), "attention: an extent of ", value, " is more than the kernels count");
     return static_cast<int>(value);
 }
+/// What the arguments of forward and backward kernels have in common.
+template <class Arguments>
+void set_sizes(Arguments& arguments, const AttentionShape& shape, double scale) {
+    arguments.heads = attention_extent(shape.heads);
+    arguments.queries = attention_extent(shape.queries);
+    arguments.keys = attention_extent(shape.keys);
+    arguments.width = attention_extent(shape.width);
+    arguments.scale = static_cast<float>(scale);
+    arguments.causal = shape.mask == MaskKind::causal;
+}
 
 /// Throws unless the operands fit together and have one element type.
 [[nodiscard]] inline AttentionShape attention_shape(const Handle& q, const Handle& k, const Handle& v, MaskKind mask) {
@@ -97,12 +107,7 @@ template <class B>
         arguments.value = detail::head_rows<const T>(rows_v);
         arguments.output = detail::head_rows<T>(out);
         arguments.log_sum_exp = log_sum_exp.data<float>();
-        arguments.heads = detail::attention_extent(shape.heads);
-        arguments.queries = detail::attention_extent(shape.queries);
-        arguments.keys = detail::attention_extent(shape.keys);
-        arguments.width = detail::attention_extent(shape.width);
-        arguments.scale = static_cast<float>(scale);
-        arguments.causal = mask == MaskKind::causal;
+        detail::set_sizes(arguments, shape, scale);
         start(arguments);
     };
     if (engine == AttentionEngine::tensor_core) {
@@ -153,12 +158,7 @@ template <class B>
         arguments.query_gradient = detail::head_rows<T>(out.query);
         arguments.key_gradient = detail::head_rows<T>(out.key);
         arguments.value_gradient = detail::head_rows<T>(out.value);
-        arguments.heads = detail::attention_extent(shape.heads);
-        arguments.queries = detail::attention_extent(shape.queries);
-        arguments.keys = detail::attention_extent(shape.keys);
-        arguments.width = detail::attention_extent(shape.width);
-        arguments.scale = static_cast<float>(scale);
-        arguments.causal = mask == MaskKind::causal;
+        detail::set_sizes(arguments, shape, scale);
         start(arguments);
     };
     if (engine == AttentionEngine::tensor_core) {
