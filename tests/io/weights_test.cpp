@@ -290,6 +290,50 @@ TEST_CASE("several safetensors files with an index") {
     refuses(std::string(50, '[') + std::string(50, ']'), "nested too deeply");
 }
 
+TEST_CASE("folders under the names of diffusers and transformers, and indices of PyTorch files") {
+    const TempDir folder;
+    const auto loads = [](const fs::path& path) {
+        Layer model;
+        io::load_parameters(model, path);
+        return values_of(model).at("weight") == numbers(6);
+    };
+    for (const char* const name : {"model", "diffusion_pytorch_model"}) {
+        const fs::path single = folder / text("single_", name);
+        fs::create_directory(single);
+        put_file(single / "config.json", "{}");
+        write(single / text(name, ".safetensors"), {{"weight", {2, 3}}, {"bias", {2}}});
+        CHECK(loads(single));
+        const fs::path parts = folder / text("parts_", name);
+        fs::create_directory(parts);
+        const std::string part = text(name, "-00001-of-00001.safetensors");
+        write(parts / part, {{"weight", {2, 3}}, {"bias", {2}}});
+        put_file(parts / text(name, ".safetensors.index.json"),
+                 text(R"({"weight_map": {"weight": ")", part, R"(", "bias": ")", part, "\"}}"));
+        CHECK(loads(parts));
+    }
+    const fs::path old = folder / "old";
+    fs::create_directory(old);
+    put_file(old / "pytorch_model.bin.index.json", R"({"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}})");
+    for (const fs::path& path : {old, old / "pytorch_model.bin.index.json"}) {
+        const std::string message = error_text([&] { io::WeightsFile file(path); });
+        CHECK_MESSAGE(contains(message, "an index of PyTorch files such as pytorch_model-00001-of-00002.bin"), message);
+    }
+    fs::create_directory(folder / "none");
+    CHECK(contains(error_text([&] { io::WeightsFile file(folder / "none"); }), "none"));
+}
+
+TEST_CASE("tensors that are there but cannot be read are not called missing") {
+    Layer model;
+    const auto message = [&](const fs::path& path) { return error_text([&] { io::load_parameters(model, path); }); };
+    const std::string sparse = message(data / "sparse_weight.pth");
+    CHECK_MESSAGE(contains(sparse, "unreadable weight [2, 3]: a sparse tensor"), sparse);
+    CHECK_FALSE(contains(sparse, "missing weight"));
+    // The averaged weights are the ones to use, even though the plain ones could be read.
+    const std::string averaged = message(data / "sparse_average.pth");
+    CHECK_MESSAGE(contains(averaged, "\"model_ema\": the tensors do not fit the model"), averaged);
+    CHECK_MESSAGE(contains(averaged, "unreadable bias [2]"), averaged);
+}
+
 TEST_CASE("models are written for PyTorch and come back; the callback sees all bytes") {
     const TempDir folder;
     Sequence model;

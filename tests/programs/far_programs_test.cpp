@@ -271,8 +271,9 @@ TEST_CASE("far_generate: images are written as they are made, and a repeated com
 TEST_CASE("far_generate: schedules, and what it refuses") {
     const Fixture& f = fixture();
     const auto generate = [&](const Words& more) {
-        Words words = more + Words{"--count", "1", "--out", f.at("s.png")};
-        for (const Words& standard : {Words{"--model", f.model}, Words{"--classes", "0"}}) {
+        Words words = more + Words{"--count", "1"};
+        for (const Words& standard :
+             {Words{"--model", f.model}, Words{"--classes", "0"}, Words{"--out", f.at("s.png")}}) {
             if (std::ranges::find(more, standard[0]) == more.end()) {
                 words = words + standard;
             }
@@ -295,6 +296,9 @@ TEST_CASE("far_generate: schedules, and what it refuses") {
         CHECK(made.code == code);
         CHECK(has(made.err, why));
     };
+    CHECK(generate({"--steps", "2", "--out", f.at("s.jpg")}).code == 0);  // what the name says
+    CHECK(io::read_text(f.at("s.jpg")).starts_with("\xFF\xD8\xFF"));
+    refused({"--out", f.at("s.webp")}, 2, "s.webp: expected a name that ends in .png, .jpg or .jpeg");
     refused({"--classes", "10"}, 1, "--classes: 10, expected 0 to 9 or -1 for no class");
     refused({"--levels", "0,5,5"}, 1, "levels: level 2 is 5, expected more than 5");
     refused({"--levels", "0,16"}, 1, "expected at most 15");

@@ -11,6 +11,7 @@
 #include "flowfar/io/tensors/weights.hpp"
 
 #include "folders.hpp"
+#include "legacy_checkpoint.hpp"
 #include "photos.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
@@ -199,7 +200,12 @@ TEST_CASE("large photos go tile by tile, and previews show the way") {
     const Outcome small =
         run("flowmo_tokenize", {f.at("small.png"), "-o", f.at("s.tokens"), "--model", f.model, "--fit", "tile"});
     CHECK(small.code == 1);
-    CHECK(has(small.err, "holds no tile"));
+    CHECK(has(small.err, "small.png: an image of 12 x 40 pixels holds no tile"));
+    // One of several is told from the others.
+    const Outcome one = run("flowmo_tokenize", {f.photo, f.at("small.png"), "-o", f.at("of_two"), "--model", f.model,
+                                                "--fit", "tile", "--no-check"});
+    CHECK(one.code == 1);
+    CHECK(has(one.err, "small.png: an image of 12 x 40 pixels"));
 }
 
 TEST_CASE("several photos go into a folder") {
@@ -284,6 +290,16 @@ TEST_CASE("published-style weights: any format and wrapping, the configuration t
     const auto converted = [&](const std::string& name, const std::string& type) {
         CHECK(run("checkpoint_tool", {"convert", f.at("plain.pth"), "-o", f.at(name), "--dtype", type}).code == 0);
     };
+    std::vector<LegacyTensor> tensors;  // as PyTorch before 1.6 wrote it, from two processes
+    for (const std::string& tensor : ours.names()) {
+        io::Scratch scratch;
+        const auto shape = ours.info(tensor).shape;
+        tensors.push_back(
+            {"module." + tensor, {shape.begin(), shape.end()}, io::values<float>(ours.at(tensor, scratch))});
+    }
+    const std::string legacy = legacy_checkpoint("model_ema_state_dict", tensors);
+    io::write_atomically(f.at("legacy.pth"), std::as_bytes(std::span(legacy)));
+    CHECK(io::WeightsFile(f.at("legacy.pth")).format() == "PyTorch (legacy)");
     converted("half.pth", "f16");
     converted("half.safetensors", "f16");
     converted("brief.pt", "bf16");
@@ -295,7 +311,7 @@ TEST_CASE("published-style weights: any format and wrapping, the configuration t
         return io::read_image(f.at("again.png"));
     };
     const Image expected = reconstructed(f.model);
-    for (const char* name : {"plain.pth", "ema.pth", "wrapped.pth", "brief.pt"}) {
+    for (const char* name : {"plain.pth", "ema.pth", "wrapped.pth", "legacy.pth", "brief.pt"}) {
         CAPTURE(name);
         CHECK(reconstructed(f.at(name)) == expected);
     }

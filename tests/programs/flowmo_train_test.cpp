@@ -254,6 +254,13 @@ TEST_CASE("help and wrong usage") {
     CHECK(run("flowmo_train", {"--config", "FlowMoHuge", "--data", folder / "photos", "--out", out}).code == 2);
     CHECK(with({"--steps", "0"}).code == 2);
     CHECK(with({"--accumulate", "3"}).code == 2);
+    for (const char* batch : {"9223372036854775807", "9223372036854775808", "1048577", "0", "-1"}) {
+        const Outcome many = with({"--batch", batch});
+        CHECK(many.code == 2);
+        CHECK_MESSAGE(many.err.find(std::string("--batch: ") + batch + " is out of range (allowed: 1 to 1048576)") !=
+                          std::string::npos,
+                      many.err);
+    }
     const Outcome few = with({"--validation", "4"});
     CHECK(few.code == 1);
     CHECK(few.err.find("--validation 4 leaves none of the 4 images for training") != std::string::npos);

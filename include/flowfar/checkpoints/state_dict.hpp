@@ -70,14 +70,14 @@ template <class File>
 /// What a comparison of names finds. Of many findings ten are shown, some of each kind, one a line.
 class Findings {
    public:
-    enum class Kind : std::uint8_t { missing, mismatched, unexpected };
+    enum class Kind : std::uint8_t { missing, unreadable, mismatched, unexpected };
 
     void add(Kind kind, std::string finding) { found_[static_cast<std::size_t>(kind)].push_back(std::move(finding)); }
     [[nodiscard]] bool empty() const {
         return std::ranges::all_of(found_, [](const auto& list) { return list.empty(); });
     }
     [[nodiscard]] std::string lines() const {
-        std::array<std::size_t, 3> shown{};
+        std::array<std::size_t, kinds> shown{};
         for (std::size_t left = most_shown, before = 0; left > 0 && left != before;) {  // one of each kind in turn
             before = left;
             for (std::size_t kind = 0; kind < found_.size() && left > 0; ++kind) {
@@ -87,7 +87,7 @@ class Findings {
                 }
             }
         }
-        constexpr std::array<std::string_view, 3> words{"missing", "mismatched", "unexpected"};
+        constexpr std::array<std::string_view, kinds> words{"missing", "unreadable", "mismatched", "unexpected"};
         std::string out;
         for (std::size_t kind = 0; kind < found_.size(); ++kind) {
             for (std::size_t i = 0; i < shown[kind]; ++i) {
@@ -102,11 +102,12 @@ class Findings {
 
    private:
     static constexpr std::size_t most_shown = 10;
-    std::array<std::vector<std::string>, 3> found_;
+    static constexpr std::size_t kinds = 4;
+    std::array<std::vector<std::string>, kinds> found_;
 };
 
-/// Throws `Error` that names missing, unexpected (below the prefix) and mismatched tensors, ten at most, if there are
-/// any. Gives the model's size in bytes.
+/// Throws `Error` that names missing, unreadable, unexpected (below the prefix) and mismatched tensors, ten at most, if
+/// there are any. Gives the model's size in bytes.
 template <class B, class File>
 std::uint64_t check_parameters(const std::vector<ParameterRef<B>>& targets, const File& file,
                                const std::string& prefix) {
@@ -117,7 +118,12 @@ std::uint64_t check_parameters(const std::vector<ParameterRef<B>>& targets, cons
         total += static_cast<std::uint64_t>(p.count()) * size_of(p.dtype());
         expected.insert(prefix + p.name);
         if (!file.contains(prefix + p.name)) {
-            findings.add(Findings::Kind::missing, text(prefix, p.name, " ", p.extents()));
+            std::string_view reason;
+            if constexpr (requires { file.why_unread(p.name); }) {
+                reason = file.why_unread(prefix + p.name);
+            }
+            findings.add(reason.empty() ? Findings::Kind::missing : Findings::Kind::unreadable,
+                         text(prefix, p.name, " ", p.extents(), reason.empty() ? "" : ": ", reason));
             continue;
         }
         const TensorInfo info = info_of(file, prefix + p.name);

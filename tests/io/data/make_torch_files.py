@@ -97,6 +97,10 @@ def torch_files(folder):
     wrapped = {"module._orig_mod." + n: t for n, t in layer.state_dict().items()}
     torch.save({"model_state_dict": wrapped, "total_steps": 5}, at("wrapped.pth"))
 
+    unread = {n: t.to_sparse() for n, t in layer.state_dict().items()}
+    torch.save({"weight": unread["weight"], "bias": layer.bias.detach()}, at("sparse_weight.pth"))
+    torch.save({"model": layer.state_dict(), "model_ema": unread}, at("sparse_average.pth"))
+
     some = {n: t for n, t in every_type().items() if n in ("float32", "float64", "bfloat16", "int16", "uint8")}
     torch.save(some, at("little.tmp"))
 

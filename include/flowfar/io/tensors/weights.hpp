@@ -98,6 +98,8 @@ class Weights {
     [[nodiscard]] const std::string& root() const { return root_; }
     [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
     [[nodiscard]] bool contains(const std::string& name) const { return sources_.contains(name); }
+    /// Why a tensor is in the file but not among `names`, such as "sparse"; empty if that is not so.
+    [[nodiscard]] std::string_view why_unread(const std::string& name) const;
     /// The name in the file. Throws `Error` if there is no such tensor.
     [[nodiscard]] const std::string& source(const std::string& name) const;
     /// Length of a list of modules: how many different words follow `list` and a dot, as in "blocks.3.weight".
@@ -119,6 +121,7 @@ class Weights {
     std::string root_;
     std::vector<std::string> names_;
     std::map<std::string, std::string> sources_;
+    std::map<std::string, std::string> unread_;  // reasons
 };
 
 }  // namespace flowfar::io

@@ -157,10 +157,19 @@ FLOWFAR_INLINE Weights::Weights(const WeightsFile& file, std::string_view root, 
     for (const std::string& name : file.names()) {
         wrapped = wrapped && (!name.starts_with(prefix) || unwrap(name.substr(prefix.size())).starts_with("module."));
     }
+    const auto own_name = [&](const std::string& name) {
+        const std::string below = name.substr(prefix.size());
+        const std::string plain = kept ? below : unwrap(below);
+        return wrapped && plain.starts_with("module.") ? plain.substr(7) : plain;
+    };
+    for (auto& [name, reason] : file.unread()) {
+        if (name.starts_with(prefix) && !file.contains(name)) {
+            unread_.emplace(own_name(name), reason);
+        }
+    }
     for (const std::string& name : file.names()) {
         if (name.starts_with(prefix)) {
-            const std::string below = name.substr(prefix.size());
-            std::string own = kept ? below : unwrap(below).substr(wrapped ? 7 : 0);
+            std::string own = own_name(name);
             names_.push_back(own);
             const auto [entry, inserted] = sources_.emplace(std::move(own), name);
             require(inserted, file.path().string(), ": tensors \"", entry->second, "\" and \"", name,
@@ -175,7 +184,10 @@ FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<
     }
     for (const std::string_view root : usual_roots) {
         Weights weights(file, root);
-        if (std::ranges::any_of(parameters, [&](const std::string& name) { return weights.contains(name); })) {
+        const auto has = [&](const std::string& name) {
+            return weights.contains(name) || weights.unread_.contains(name);
+        };
+        if (std::ranges::any_of(parameters, has)) {
             const auto of_loss = [](const std::string& name) { return name.starts_with("loss."); };
             if (std::ranges::none_of(parameters, of_loss)) {
                 std::erase_if(weights.names_, of_loss);
@@ -188,6 +200,11 @@ FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<
 
 FLOWFAR_INLINE std::string Weights::where() const {
     return root_.empty() ? path().string() : text(path().string(), ": \"", root_, '"');
+}
+
+FLOWFAR_INLINE std::string_view Weights::why_unread(const std::string& name) const {
+    const auto found = unread_.find(name);
+    return found == unread_.end() ? std::string_view() : std::string_view(found->second);
 }
 
 FLOWFAR_INLINE const std::string& Weights::source(const std::string& name) const {
