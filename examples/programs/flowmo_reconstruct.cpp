@@ -93,6 +93,9 @@ void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
     check_output_image("--out", a.out);
     check_output_image("--preview", a.preview, false);
+    for (const std::string& output : {a.out, a.preview}) {
+        check_not_input(output, a.input);
+    }
     const Computing computing = a.sampling.compute.apply();
     Stages stages;
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());

@@ -183,6 +183,12 @@ TEST_CASE("a WebDataset shard has the labels beside its images") {
             "several images for the key \"0\": 0.jpg and 0.seg.png");
     refuses({{"0.jpg", "x"}, {"0.cls", "1"}, {"1.jpg", "x"}}, "1.jpg has no label");
     refuses({{"0.jpg", "x"}, {"0.cls", "-1"}}, "sample \"0\": label -1");
+    CHECK(list(shard({{"0.jpg", "x"}, {"0.json", R"({"label": 3.0, "class": 1})"}})).labels == std::vector<Index>{3});
+    CHECK(list(shard({{"0.jpg", "x"}, {"0.json", R"({"label": null, "class": 1})"}})).labels == std::vector<Index>{1});
+    for (const char* const odd : {"1.5", "[1]", "true", "{}", "1e300"}) {
+        refuses({{"0.jpg", "x"}, {"0.json", std::string(R"({"label": )") + odd + "}"}},
+                "0.json: \"label\": expected a whole number or a name, found ");
+    }
     refuses({{"0.jpg", "x"}, {"0.cls", ""}}, "0.cls: expected a class of 1 to 1000 characters");
     refuses({{"0.jpg", "x"}, {"0.cls", "1"}, {"1.jpg", "x"}, {"1.cls", "dog"}}, "sample \"1\" by the name \"dog\"");
 }

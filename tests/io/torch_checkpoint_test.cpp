@@ -183,7 +183,7 @@ TEST_CASE("modules and programs are recognized") {
     CHECK(value_of(module, "") == "object of torch.nn.modules.linear.Linear");
     CHECK(contains(error_text([] { io::TorchCheckpoint file(data / "script.pt"); }), "a TorchScript program"));
     const TempDir folder;
-    put_file(folder / "old.tar", std::string(257, 'x') + "ustar" + std::string(512, 'x'));
+    put_file(folder / "old.tar", "sys_info" + std::string(249, '\0') + "ustar" + std::string(512, 'x'));
     CHECK(
         contains(error_text([&] { io::TorchCheckpoint file(folder / "old.tar"); }), "a tar archive of PyTorch before"));
     put_file(folder / "text", "hello");

@@ -246,6 +246,8 @@ TEST_CASE("formats are told apart by their contents") {
     CHECK_FALSE(file.notes().empty());
     put_file(folder / "c", "neither");
     CHECK(contains(error_text([&] { io::WeightsFile weights(folder / "c"); }), "not a safetensors file"));
+    put_file(folder / "photos.tar", "photo.png" + std::string(248, '\0') + "ustar" + std::string(512, '\0'));
+    CHECK(contains(error_text([&] { io::WeightsFile weights(folder / "photos.tar"); }), "found a tar archive"));
     CHECK(contains(error_text([&] { io::WeightsFile weights(data / "arrays.npz"); }),
                    "not a PyTorch checkpoint: the archive has no data.pkl"));
 }

@@ -106,7 +106,7 @@ TEST_CASE("options: defaults hold, both spellings set") {
     CHECK(untouched.shuffle);
 
     const Settings s = parsed({"--steps", "4", "a.png", "--seed=-3", "--rate=2.5e-3", "--preset", "hi", "--clip=0.5",
-                               "--ladder", "2,8", "--resume", "--no-shuffle", "--guidance", "0", "--output="});
+                               "--ladder", "2,8", "--resume", "--no-shuffle", "--guidance", "0"});
     CHECK(s.steps == 4);
     CHECK(s.seed == -3);
     CHECK(s.rate == 2.5e-3F);
@@ -116,7 +116,8 @@ TEST_CASE("options: defaults hold, both spellings set") {
     CHECK(s.ladder == std::vector<int>{2, 8});
     CHECK(s.resume);
     CHECK(!s.shuffle);
-    CHECK(s.output.empty());
+    CHECK(complaint({"a", "--output="}) == "--output: expected something, found an empty word");
+    CHECK(complaint({""}) == "INPUT: expected something, found an empty word");
     CHECK(parsed({"a", "--seed", "-3"}).seed == -3);
 }
 

@@ -341,6 +341,10 @@ TEST_CASE("results go where they can: checked before the work") {
     };
     refused(f.at("no/x.png"), "there is no folder ");
     refused(f.at("photos") + "/", "expected a name that ends in");
+    refused("", "--out: expected something, found an empty word");
+    const std::string before = io::read_text(f.photo);
+    refused(f.photo, "photo.png: is the input, which it would replace");
+    CHECK(io::read_text(f.photo) == before);
     fs::create_directory(f.at("folder.png"));
     refused(f.at("folder.png"), "is a folder");
     fs::create_symlink("beyond.png", f.at("link.png"));  // leads to a file that does not exist yet

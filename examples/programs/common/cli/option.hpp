@@ -146,6 +146,10 @@ struct Constraint {
 
     [[nodiscard]] T parse(const std::string& name, std::string_view token) const {
         if constexpr (std::same_as<T, std::string>) {
+            // What scripts give for a variable that is not set would otherwise be as if the option were not there.
+            if (token.empty()) {
+                throw UsageError(text(name, ": expected something, found an empty word"));
+            }
             std::string value(token);
             if (!choices.empty() && std::ranges::find(choices, value) == choices.end()) {
                 const std::string near = nearest_word(value, choices);

@@ -62,6 +62,12 @@ inline void check_output_file(const std::string& name) {
     detail::check_place(fs::absolute(file).parent_path(), name);
 }
 
+/// Throws `Error` if the output is the input itself, which would be lost.
+inline void check_not_input(const std::string& output, const std::string& input) {
+    std::error_code ignored;
+    require(!std::filesystem::equivalent(output, input, ignored), output, ": is the input, which it would replace");
+}
+
 /// An image's file: throws UsageError, too, for a name that does not end in .png, or .jpg and .jpeg where `jpeg` is
 /// allowed. `option` begins that message.
 inline void check_output_image(const std::string& option, const std::string& name, bool jpeg = true) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -40,12 +41,18 @@ inline std::optional<std::string> json_label(std::string_view characters) {
     if (sample.is_object()) {
         for (const char* const key : {"label", "class", "cls"}) {
             const auto found = sample.find(key);
-            if (found != sample.end() && found->is_number_integer()) {
-                return found->dump();
+            if (found == sample.end() || found->is_null()) {
+                continue;
             }
-            if (found != sample.end() && found->is_string()) {
+            if (found->is_string()) {
                 return found->get<std::string>();
             }
+            // Tables with gaps write whole numbers as 3.0.
+            const bool whole = found->is_number_float() && std::floor(found->get<double>()) == found->get<double>() &&
+                               std::fabs(found->get<double>()) <= static_cast<double>(most_shard_classes);
+            require(found->is_number_integer() || whole, '"', key, "\": expected a whole number or a name, found ",
+                    found->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 40));
+            return whole ? std::to_string(static_cast<Index>(found->get<double>())) : found->dump();
         }
     }
     return std::nullopt;

@@ -3,6 +3,7 @@
 /// The definitions of torch_checkpoint.hpp.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -38,7 +39,10 @@ inline bool is_torch_stream(std::span<const std::byte> bytes) {
 
 /// Before version 0.1.10, torch.save wrote tar archives.
 inline bool is_torch_tar(std::span<const std::byte> bytes) {
-    return bytes.size() >= 512 && as_text(bytes.subspan(257, 5)) == "ustar";
+    constexpr std::array<std::string_view, 4> parts{"sys_info", "pickle", "storages", "tensors"};
+    const auto name = as_text(bytes.first(std::min<std::size_t>(bytes.size(), 100)));
+    return bytes.size() >= 512 && as_text(bytes.subspan(257, 5)) == "ustar" &&
+           std::ranges::find(parts, name.substr(0, name.find('\0'))) != parts.end();
 }
 
 /// The folder that holds everything; its name is the saved file's, or "archive".
