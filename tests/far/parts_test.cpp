@@ -75,6 +75,7 @@ TEST_CASE("diffusion steps per autoregressive step") {
     };
     using Counts = std::vector<std::size_t>;
     CHECK(counts(DiffusionSteps::constant(100), 3) == Counts{100, 100, 100});
+    CHECK(counts(*FarSampleOptions{.steps = 50}.steps, 2) == Counts{50, 50});
     CHECK(counts(DiffusionSteps::linear(), 10) == Counts{40, 47, 53, 60, 67, 73, 80, 87, 93, 100});
     CHECK(counts(DiffusionSteps::linear_with_mean(70), 4) == Counts{40, 60, 80, 100});
     CHECK(counts(DiffusionSteps::linear_with_mean(35), 4) == Counts{20, 30, 40, 50});

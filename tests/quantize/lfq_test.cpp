@@ -3,6 +3,7 @@
 #include <cmath>
 #include <doctest/doctest.h>
 #include <limits>
+#include <sstream>
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
@@ -113,6 +114,12 @@ TEST_CASE("tokens and codes are the same thing") {
     // Bit g of codeword j of a token is value g·per_token + j.
     CHECK(((tokens.indices[1] >> 2) & 1U) == static_cast<unsigned>(values[2 * 2 + 1] > 0));
     CHECK(Tokens::from_code<double>(code, 2, 4, context, bits) == tokens);
+}
+
+TEST_CASE("tokens print their sizes and first indices") {
+    std::ostringstream out;
+    out << Tokens{1, 3, 1, 4, {7, 0, 15}} << "; " << Tokens{1, 9, 1, 2, std::vector<std::uint32_t>(9, 2)};
+    CHECK(out.str() == "1 x 3 tokens of 1 x 4 bits: 7 0 15; 1 x 9 tokens of 1 x 2 bits: 2 2 2 2 2 2 2 2 ...");
 }
 
 TEST_CASE("impossible tokens are refused") {
