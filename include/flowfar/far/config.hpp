@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "flowfar/frequency/pyramid.hpp"
@@ -21,6 +22,12 @@ enum class FarTemperature : std::uint8_t {
     constant    ///< T
 };
 
+/// Coherence (far/coherence.hpp) of the step whose result is low-passed at `level`.
+struct LevelShare {
+    Index level;
+    double share;
+};
+
 /// How a configuration is sampled unless the options say otherwise. The defaults are the published ones.
 struct FarSampling {
     int diffusion_steps = 100;  ///< of each autoregressive step
@@ -28,6 +35,7 @@ struct FarSampling {
     FarGuidance guidance_schedule = FarGuidance::linear;
     FarTemperature temperature_schedule = FarTemperature::published;
     double limit = 0.0;  ///< bound of the clean latents that a diffusion step may predict; 0: none
+    std::span<const LevelShare> coherence = {};  ///< by rising level; empty: tokens are drawn independently
 };
 
 /// FAR configurations are named types; derive from one to change a member. B: 207.9M parameters, 256×256 images in the
@@ -102,12 +110,16 @@ struct FarTiny : FarB {
     static constexpr bool masked = false;
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24>;
+    /// Shares that give samples the spread of training photos at every level, found by benchmarks/quality/calibrate.
+    /// From level 8 on cells are single tokens.
+    static constexpr LevelShare coherence[] = {{1, 0.45}, {2, 0.68}, {4, 0.66}, {7, 0.52}};
     /// The limit bounds pixels as latents (PixelTokenizer); without it small models run away to saturated noise.
     static constexpr FarSampling sampling{.diffusion_steps = 50,
                                           .guidance = 1.5,
                                           .guidance_schedule = FarGuidance::constant,
                                           .temperature_schedule = FarTemperature::constant,
-                                          .limit = 2.0};
+                                          .limit = 2.0,
+                                          .coherence = coherence};
 };
 
 /// For tests that must end within seconds: 16×16 pixels as 4×4 tokens.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -8,6 +10,7 @@
 #include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
 #include "flowfar/diffusion/time_schedule.hpp"
+#include "flowfar/far/coherence.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/sample_options.hpp"
 
@@ -34,6 +37,34 @@ class FarSampleDraws {
             const auto offset = static_cast<std::uint64_t>(draw) * static_cast<std::uint64_t>(values);
             parts.push_back(B::normal({Model::tokens, Model::token_dim}, dtype_of<typename Model::Element>,
                                       fold(seed, static_cast<std::uint64_t>(k)), offset));
+        }
+        return Rows(B::concat(std::span<const typename B::Handle>(parts), 0));
+    }
+    /// Noise that the tokens of a cell share (far/coherence.hpp), N(0, 1) [batch·tokens, token_dim], of a draw at
+    /// autoregressive step k. Cells are `size` × `size` tokens, and their grid begins at a place of each draw's own.
+    [[nodiscard]] Rows cell_noise(int k, int draw, Index size) const {
+        using B = typename Model::Backend;
+        using Config = typename Model::Config;
+        constexpr Index values = Model::token_dim;
+        const Index down = (Config::rows + size - 1) / size + 1;  // one more: the first one may be cut
+        const Index across = (Config::columns + size - 1) / size + 1;
+        PoolVector<typename B::Handle> parts;
+        for (const std::uint64_t seed : seeds_) {
+            const std::uint64_t stream =
+                fold(fold(fold(seed, "cells"), static_cast<std::uint64_t>(k)), static_cast<std::uint64_t>(draw));
+            const auto cells = B::normal({down, 1, across, 1, values}, dtype_of<typename Model::Element>, stream, 0);
+            const auto wide = B::reshape(B::contiguous(B::expand(cells, {down, size, across, size, values})),
+                                         {down * size, across * size, values});
+            Random place(fold(stream, "place"));
+            const auto shift = [&] {
+                const bool whole = size >= std::min(Config::rows, Config::columns);
+                return whole ? Index{0} : static_cast<Index>(place.below(static_cast<std::uint64_t>(size)));
+            };
+            const Index top = shift();
+            const Index left = shift();
+            const auto rows = B::slice(wide, 0, top, top + Config::rows);
+            parts.push_back(
+                B::reshape(B::contiguous(B::slice(rows, 1, left, left + Config::columns)), {Model::tokens, values}));
         }
         return Rows(B::concat(std::span<const typename B::Handle>(parts), 0));
     }
@@ -84,6 +115,7 @@ class FarSampler {
         options_.limit = options_.limit.value_or(C::sampling.limit);
         check_guidance(*options_.guidance);
         ddpm::check_step_options({.temperature = options_.temperature, .clip = *options_.limit});
+        prepare_coherence();
         for (int k = 0; k < count(); ++k) {
             prepare_step(k);
         }
@@ -125,7 +157,7 @@ class FarSampler {
             const typename Head::Rows rows = chain(
                 condition(buffers, input, mask, level, guidance), prepared.head, guidance,
                 ddpm::StepOptions{.temperature = temperature, .clip = *options_.limit},
-                [&](int draw) { return draws.noise(k, draw); }, options_.stop);
+                [&](int draw) { return noise(draws, k, draw); }, options_.stop);
             if (!rows.defined()) {
                 return estimate.defined() ? estimate : Latents::zeros(batch);
             }
@@ -157,6 +189,39 @@ class FarSampler {
     };
 
     [[nodiscard]] int count() const { return static_cast<int>(options_.levels.size()); }
+
+    /// The share of the cells in each step's noise: the options', or from the configuration's table; 0 where a cell
+    /// would be one token.
+    void prepare_coherence() {
+        const std::size_t steps = options_.levels.size();
+        shares_ = coherent_shares(options_.coherence.value_or(std::vector<double>{}), steps);
+        for (std::size_t k = 0; k + 1 < steps; ++k) {
+            const Index next = options_.levels[k + 1];
+            cells_.push_back(coherent_cell(next, std::min(C::rows, C::columns)));
+            if (!options_.coherence) {
+                shares_[k] = coherent_share(C::sampling.coherence, next);
+            }
+            if (cells_.back() == 1) {
+                shares_[k] = 0.0;
+            }
+        }
+    }
+    /// The noise of a draw at step k, N(0, 1) [batch·tokens, token_dim], coherent where the step asks for it.
+    template <class Draws>
+    [[nodiscard]] typename Head::Rows noise(const Draws& draws, int k, int draw) const {
+        using Rows = typename Head::Rows;
+        const Rows own = draws.noise(k, draw);
+        const double share = shares_[static_cast<std::size_t>(k)];
+        if (share == 0.0) {
+            return own;
+        }
+        if constexpr (requires { draws.cell_noise(k, draw, Index{}); }) {
+            const Rows cells = draws.cell_noise(k, draw, cells_[static_cast<std::size_t>(k)]);
+            return std::sqrt(share) * cells + std::sqrt(1.0 - share) * own;
+        } else {
+            fail("coherence: these draws have no noise of cells; pass 0");
+        }
+    }
 
     /// Remembers which prepared schedule step k uses; equal schedules share one.
     void prepare_step(int k) {
@@ -215,6 +280,8 @@ class FarSampler {
 
     const Model* model_;
     FarSampleOptions options_;
+    std::vector<double> shares_;  // of the cells' noise, per autoregressive step
+    std::vector<Index> cells_;    // tokens per side of a cell, per step but the last
     std::vector<Prepared> prepared_;
     std::vector<std::size_t> schedule_of_;  // per autoregressive step, a position in prepared_
 };

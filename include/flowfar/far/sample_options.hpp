@@ -25,6 +25,9 @@ struct FarSampleOptions {
     /// the configuration's. Where the tokenizer has a bound, as pixels have, it keeps the first steps of small models
     /// from running away: there a small error of ε is a large one of the token.
     std::optional<double> limit = {};
+    /// Correlation of the noise of neighboring tokens (far/coherence.hpp), 0 … 1: one number for all autoregressive
+    /// steps, one per step but the last, or none for independent tokens, as published; absent: the configuration's.
+    std::optional<std::vector<double>> coherence = {};
     bool filter_between = true;  ///< low-pass each result before it is the next input; off for models trained to
                                  ///< predict the next level
     std::uint64_t seed = 0;

@@ -23,6 +23,7 @@ struct FarSamplingArguments {
     std::string steps, guidance_schedule, temperature_schedule;
     double temperature = 1.0;
     std::optional<double> guidance, limit;
+    std::vector<double> coherence;
     bool filter_between = true;
     std::uint64_t seed = 0;
 
@@ -51,6 +52,9 @@ struct FarSamplingArguments {
                                                                           : FarTemperature::published;
         }
         o.limit = limit;
+        if (!coherence.empty()) {
+            o.coherence = coherence;
+        }
         o.filter_between = filter_between;
         o.seed = seed;
         return o;
@@ -113,6 +117,12 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
                 "largest clean value that a diffusion step may predict; 0: none, as published; default: 2 for "
                 "pixels, else 0")
         .range(0, 1e6);
+    spec.option(
+            "coherence", a.coherence,
+            "share of the noise that neighboring tokens have in common, 0 to 1: one number for all levels or one per "
+            "level but the last; it gives samples the colors and layouts that independent tokens average away; 0: "
+            "none, as published; default: none, FarTiny as calibrated")
+        .range(0, 1);
     spec.flag("filter", a.filter_between,
               "low-pass each level's result before the next; off for models trained with --no-simplified");
     spec.option("seed", a.seed, "seed of the noise; image i depends on the seed and i alone");
