@@ -7,4 +7,5 @@
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/sample.hpp"
+#include "flowfar/flowmo/tiled.hpp"
 #include "flowfar/flowmo/train.hpp"

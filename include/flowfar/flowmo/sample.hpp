@@ -37,22 +37,14 @@ class FlowMoSampler {
     /// The images of codes [batch, length, context_dim] from noise z [batch, 3, height, width]; clipped to [−1, 1].
     [[nodiscard]] Images operator()(const Codes& code, Images z, const typename Model::Callback& callback = {}) const {
         const auto angles = model_->geometry(z.extent(2), z.extent(3));
-        const CodeInputs conditional = Model::with_mask(code);
-        const CodeInputs both = concat<0>(conditional, Model::null_code(z.extent(0)));
+        const Conditions conditional = conditions(code);
         StepTimes times(*model_, schedule_);
         for (int i = 0; i < schedule_.steps(); ++i) {
-            const double t = schedule_.times()[static_cast<std::size_t>(i)];
-            const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
-                if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
-                    return model_->velocity(state, condition, Model::Times::full(t, state.extent(0)), angles);
-                } else {
-                    return model_->velocity_at(state, condition, times.row(i), angles);
-                }
-            };
-            const Images v = guided(i) ? guide(z, both, options_.guidance, velocity_of) : velocity_of(z, conditional);
+            const Images v = velocity(i, z, conditional, times, angles);
             const Images previous = z;
             z = rectified_flow::euler(z, v, schedule_.step(i));
             if (callback) {
+                const double t = schedule_.times()[static_cast<std::size_t>(i)];
                 const Images estimate = clamp(rectified_flow::euler(previous, v, t), -1.0, 1.0);
                 const double next = schedule_.times()[static_cast<std::size_t>(i) + 1];
                 if (!callback({i + 1, schedule_.steps(), next, z, estimate})) {
@@ -61,6 +53,32 @@ class FlowMoSampler {
             }
         }
         return clamp(z, -1.0, 1.0);
+    }
+
+    /// What the decoder sees of codes: with their mask channel, and followed by as many null codes.
+    struct Conditions {
+        CodeInputs with;
+        CodeInputs both;
+    };
+    [[nodiscard]] static Conditions conditions(const Codes& code) {
+        const CodeInputs with = Model::with_mask(code);
+        return {with, concat<0>(with, Model::null_code(code.extent(0)))};
+    }
+
+    class StepTimes;
+    /// The velocity of step i at z [batch, 3, height, width], guided where the options say so.
+    [[nodiscard]] Images velocity(int i, const Images& z, const Conditions& conditional, StepTimes& times,
+                                  const typename Model::Geometry& angles) const {
+        const auto velocity_of = [&](const Images& state, const CodeInputs& condition) {
+            if constexpr (is_autodiff<B>) {  // the slices of a table would each have a gradient of its size
+                const double t = schedule_.times()[static_cast<std::size_t>(i)];
+                return model_->velocity(state, condition, Model::Times::full(t, state.extent(0)), angles);
+            } else {
+                return model_->velocity_at(state, condition, times.row(i), angles);
+            }
+        };
+        return guided(i) ? guide(z, conditional.both, options_.guidance, velocity_of)
+                         : velocity_of(z, conditional.with);
     }
 
     /// Whether step i mixes the velocities with and without the code.
