@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include "flowfar/core/ops.hpp"
+
 #include "gradient_check.hpp"
 
 using namespace flowfar;
@@ -92,4 +94,21 @@ TEST_CASE("gradients of attention") {
                        },
                        {random_handle({1, 4, 12}, 82)});
     }
+}
+
+TEST_CASE("gradients of attention whose queries share keys, and of attention with a bias") {
+    using Heads = Tensor<Tape, Shape<dyn, dyn, dyn, 3>, double>;
+    using Bias = Tensor<Tape, Shape<dyn, 1, dyn, dyn>, double>;
+    const std::vector<Handle> operands{random_handle({2, 4, 3, 3}, 83), random_handle({2, 2, 5, 3}, 84),
+                                       random_handle({2, 2, 5, 3}, 85), random_handle({2, 1, 3, 5}, 86)};
+    for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
+        check_gradient(
+            "shared keys",
+            [=](const auto& v) { return attention(Heads(v[0]), Heads(v[1]), Heads(v[2]), 0.6, mask).handle(); },
+            {operands[0], operands[1], operands[2]});
+    }
+    check_gradient(
+        "bias",
+        [](const auto& v) { return biased_attention(Heads(v[0]), Heads(v[1]), Heads(v[2]), Bias(v[3]), 0.6).handle(); },
+        operands);
 }

@@ -144,6 +144,8 @@ TEST_CASE("attention and rotary embedding check what is known only at run time")
     CHECK_THROWS_AS(static_cast<void>(attention(q, k, q, 0.5)), Error);
     CHECK_THROWS_AS(
         static_cast<void>(attention(q, Heads::normal({2, 2, 5, 4}, 3), Heads::normal({2, 2, 5, 4}, 3), 0.5)), Error);
+    const auto three = Ref<Shape<dyn, dyn, dyn, 4>>::normal({1, 3, 5, 4}, 4);
+    CHECK_THROWS_AS(static_cast<void>(attention(q, three, three, 0.5)), Error);
     using Table = Ref<Shape<dyn, 2>>;
     CHECK(rope(q, Table::full({3, 2}, 1.0), Table::zeros({3, 2})).to_host() == q.to_host());
     CHECK_THROWS_AS(static_cast<void>(rope(q, Table::full({5, 2}, 1.0), Table::zeros({5, 2}))), Error);

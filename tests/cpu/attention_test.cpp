@@ -18,6 +18,9 @@ TEST_CASE("cpu: attention on views") {
 TEST_CASE("cpu: attention with extreme logits") {
     check_attention_range<Cpu>();
 }
+TEST_CASE("cpu: attention with shared keys and with a bias") {
+    check_shared_and_biased_attention<Cpu>();
+}
 TEST_CASE("cpu: a query that sees no key gives zeros and gets no gradient") {
     const Handle q = Cpu::normal({1, 1, 5, 4}, DType::f32, 1, 0);
     const Handle k = Cpu::normal({1, 1, 3, 4}, DType::f32, 2, 0);

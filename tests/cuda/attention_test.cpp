@@ -50,6 +50,9 @@ TEST_CASE("cuda: attention on views") {
 TEST_CASE("cuda: attention with extreme logits") {
     check_attention_range<Emulated>();
 }
+TEST_CASE("cuda: attention with shared keys and with a bias") {
+    check_shared_and_biased_attention<Emulated>();
+}
 
 TEST_CASE("cuda: attention in double precision") {
     Maker<Emulated> make(DType::f64, 510);

@@ -2,6 +2,10 @@
 
 /// Attention of a backend against the reference.
 
+#include <algorithm>
+
+#include "flowfar/core/ops.hpp"
+
 #include "twin.hpp"
 
 namespace flowfar::testing {
@@ -87,6 +91,37 @@ void check_attention_range() {
     }
     check_attention_of<B>(make, "rising logits", make.uniform({1, 1, 3, 1}, 0.5, 1.0),
                           make.from(rising, {1, 1, 1200, 1}), make.uniform({1, 1, 1200, 1}));
+}
+
+/// Queries of several heads that share keys and values give what each head gives alone; a bias that hides keys gives
+/// what the remaining keys give.
+template <class B>
+void check_shared_and_biased_attention() {
+    using Heads = Tensor<B, Shape<dyn, dyn, dyn, 8>>;
+    const auto q = Heads::normal({2, 6, 4, 8}, 504);
+    const auto k = Heads::normal({2, 2, 7, 8}, 505);
+    const auto v = Heads::normal({2, 2, 7, 8}, 506);
+    const auto near = [](const Heads& a, const Heads& b) {
+        REQUIRE(a.extents() == b.extents());
+        const auto x = a.to_host();
+        const auto y = b.to_host();
+        bool same = true;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            same = same && std::abs(x[i] - y[i]) < 1e-5F;
+        }
+        CHECK(same);
+    };
+    for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
+        const Heads all = attention(q, k, v, 0.4, mask);
+        for (Index head = 0; head < 6; ++head) {
+            const auto one = [](const Heads& x, Index i) { return Heads(slice<1>(x, i, i + 1)); };
+            near(one(all, head), attention(one(q, head), one(k, head / 3), one(v, head / 3), 0.4, mask));
+        }
+    }
+    std::vector<float> hidden(7, 0.0F);
+    std::fill(hidden.begin() + 3, hidden.end(), -1e30F);
+    const auto bias = Tensor<B, Shape<1, 1, 1, 7>>::from_host(hidden, {1, 1, 1, 7});
+    near(biased_attention(q, k, v, bias, 0.4), attention(q, Heads(slice<2>(k, 0, 3)), Heads(slice<2>(v, 0, 3)), 0.4));
 }
 
 }  // namespace flowfar::testing

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "flowfar/core/rearrange.hpp"
 #include "flowfar/core/reductions.hpp"
 #include "flowfar/core/tensor.hpp"
 
@@ -286,21 +287,57 @@ template <AnyTensor X, AnyTensor C>
     return X(X::Backend::rope(x.operand("rope"), cos.operand("rope"), sin.operand("rope"), Rotation::forward));
 }
 
-/// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, heads, keys, D] → q's shape.
+namespace detail {
+
+/// Checks the operands of an attention, and repeats each head of x, keys or values, for all heads of queries that share
+/// it.
+template <AnyTensor Q, AnyTensor X>
+[[nodiscard]] typename X::Handle heads_for(const Q& q, const X& x) {
+    static_assert(same_backend<Q, X>, "attention: the operands live on different backends");
+    static_assert(Q::Shape::rank == 4 && X::Shape::rank == 4,
+                  "attention: operands are [batch, heads, tokens, head size]");
+    static_assert(Mismatch<Q::Shape::at(3), X::Shape::at(3)>::none,
+                  "attention: queries, keys and values must have the same head size");
+    static_assert(Q::Shape::at(1) == dyn || X::Shape::at(1) == dyn || X::Shape::at(1) == 0 ||
+                      Q::Shape::at(1) % X::Shape::at(1) == 0,
+                  "attention: the number of key heads must divide that of query heads");
+    using B = typename X::Backend;
+    const Index heads = q.extent(1);
+    const Index shared = x.extent(1);
+    require(q.extent(0) == x.extent(0) && q.extent(3) == x.extent(3) &&
+                (heads == shared || (shared > 0 && heads % shared == 0)),
+            "attention: queries ", q.extents(), ", keys or values ", x.extents());
+    if (heads == shared) {
+        return x.operand("attention");
+    }
+    const Extents one{x.extent(0), shared, 1, x.extent(2), x.extent(3)};
+    const Extents all{x.extent(0), shared, heads / shared, x.extent(2), x.extent(3)};
+    return B::reshape(B::expand(B::reshape(x.operand("attention"), one), all),
+                      {x.extent(0), heads, x.extent(2), x.extent(3)});
+}
+
+}  // namespace detail
+
+/// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, key heads, keys, D] → q's shape. Several
+/// heads of queries in a row share one of keys and values if there are fewer of those (Ainslie et al. 2023).
 template <AnyTensor Q, AnyTensor K, AnyTensor V>
 [[nodiscard]] Q attention(const Q& q, const K& k, const V& v, double scale, MaskKind mask = MaskKind::full) {
-    static_assert(same_backend<Q, K, V>, "attention: the operands live on different backends");
-    static_assert(Q::Shape::rank == 4 && K::Shape::rank == 4 && V::Shape::rank == 4,
-                  "attention: operands are [batch, heads, tokens, head size]");
-    static_assert(Mismatch<Q::Shape::at(3), K::Shape::at(3)>::none && Mismatch<K::Shape::at(3), V::Shape::at(3)>::none,
-                  "attention: queries, keys and values must have the same head size");
-    static_assert(Mismatch<Q::Shape::at(1), K::Shape::at(1)>::none,
-                  "attention: queries and keys must have as many heads");
-    require(k.extents() == v.extents() && q.extent(0) == k.extent(0) && q.extent(1) == k.extent(1) &&
-                q.extent(3) == k.extent(3),
-            "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents());
-    return Q(Q::Backend::attention(q.operand("attention"), k.operand("attention"), v.operand("attention"), scale, mask)
-                 .output);
+    const auto keys = detail::heads_for(q, k);
+    const auto values = detail::heads_for(q, v);
+    require(k.extents() == v.extents(), "attention: keys ", k.extents(), ", values ", v.extents());
+    return Q(Q::Backend::attention(q.handle(), keys, values, scale, mask).output);
+}
+
+/// softmax(scale · q kᵀ + bias) v, where the bias broadcasts to [batch, heads, queries, keys]: the general form, which
+/// can hide any key from any query. Its logits are in memory; heads as for `attention`.
+template <AnyTensor Q, AnyTensor K, AnyTensor V, AnyTensor Bias>
+[[nodiscard]] Q biased_attention(const Q& q, const K& k, const V& v, const Bias& bias, double scale) {
+    static_assert(same_backend<Q, Bias>, "attention: the operands live on different backends");
+    using Keys = WithShape<K, Shape<dyn, dyn, dyn, Q::Shape::at(3)>>;
+    const Keys keys(detail::heads_for(q, k));
+    const Keys values(detail::heads_for(q, v));
+    require(k.extents() == v.extents(), "attention: keys ", k.extents(), ", values ", v.extents());
+    return Q(matmul(softmax(matmul(q, transpose(keys), scale) + bias), values).handle());
 }
 
 /// Row rows[i] of the table for each i: table [N, C], rows i64 [M] → [M, C].

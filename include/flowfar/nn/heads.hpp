@@ -28,6 +28,14 @@ template <Index Count, AnyTensor X>
     return Heads<Split> { part.template operator()<0>(), part.template operator()<1>(), part.template operator()<2>() };
 }
 
+/// [batch, tokens, heads·size] → [batch, heads, tokens, size], without copying.
+template <Index Count, AnyTensor X>
+[[nodiscard]] auto heads_of(const X& x) {
+    static_assert(X::Shape::at(-1) % Count == 0, "heads_of: the number of heads must divide the width");
+    constexpr Index size = X::Shape::at(-1) / Count;
+    return permute<0, 2, 1, 3>(reshape<dyn, dyn, Count, size>(x, x.extent(0), x.extent(1)));
+}
+
 /// [batch, heads, tokens, size] → [batch, tokens, heads·size].
 template <AnyTensor X>
 [[nodiscard]] auto merge_heads(const X& x) {
