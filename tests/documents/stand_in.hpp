@@ -8,6 +8,7 @@
 #include <flowfar/far.hpp>
 #include <flowfar/flowmo.hpp>
 #include <flowfar/io.hpp>
+#include <flowfar/text/byte_alphabet.hpp>
 
 namespace flowfar {
 
@@ -36,12 +37,35 @@ struct StandInKl16 : Kl16 {
     static constexpr Index blocks = 1;
     static constexpr Index groups = 4;
 };
+/// Latents as FarB's, contexts as FarText256's.
+struct StandInText : FarText256 {
+    static constexpr Index patch = 4;
+    static constexpr Index hidden = 32;
+    static constexpr Index heads = 1;
+    static constexpr Index head_size = 16;
+    static constexpr Index context_width = 16;
+    static constexpr Index encoder_depth = 1;
+    static constexpr Index decoder_depth = 1;
+    static constexpr Index head_width = 32;
+    static constexpr Index head_depth = 1;
+    static constexpr FarSampling sampling{.diffusion_steps = 4, .filter_first = true};
+};
+/// The published vocabulary.
+struct StandInQwen : Qwen1B5 {
+    static constexpr Index hidden = 16;
+    static constexpr Index layers = 1;
+    static constexpr Index heads = 2;
+    static constexpr Index key_heads = 1;
+    static constexpr Index mlp = 16;
+};
 
 }  // namespace flowfar
 
 #define FlowMoLo StandInLo
 #define FarB StandInB
 #define Kl16 StandInKl16
+#define FarText256 StandInText
+#define Qwen1B5 StandInQwen
 
 /// Writes the files that the documents read into the current folder.
 inline void make_stand_ins() {
@@ -57,4 +81,21 @@ inline void make_stand_ins() {
     ff::io::save_torch_parameters(far, "checkpoint-last.pth", ff::DType::f32, "model_ema");
     const auto vae = ff::Vae<ff::Kl16, ff::Cpu>::random(3);
     ff::io::save_torch_parameters(vae, "kl16.ckpt", ff::DType::f32, "model");
+    const auto painter = ff::FarText<ff::FarText256, ff::Cpu>::random(4);
+    ff::io::save_torch_parameters(painter, "far_t2i.pth", ff::DType::f32, "model_ema");
+    std::filesystem::create_directories("Qwen2-1.5B");
+    const auto reader = ff::Qwen2<ff::Qwen1B5, ff::Cpu>::random(5);
+    ff::save(reader, "Qwen2-1.5B/model.safetensors", ff::DType::bf16);
+    std::string symbols;  // a vocabulary of the 256 bytes
+    for (std::size_t c = 0, id = 0; c < ff::byte_alphabet::byte_of_character.size(); ++c) {
+        if (ff::byte_alphabet::byte_of_character[c] >= 0) {
+            symbols += id == 0 ? "{\"" : ",\"";
+            symbols += c == '"' || c == '\\' ? "\\" : "";
+            ff::append_utf8(symbols, static_cast<char32_t>(c));
+            symbols += ff::text("\":", id++);
+        }
+    }
+    symbols += '}';
+    ff::io::write_atomically("Qwen2-1.5B/vocab.json", std::as_bytes(std::span(symbols)));
+    ff::io::write_atomically("Qwen2-1.5B/merges.txt", std::span<const std::byte>());
 }

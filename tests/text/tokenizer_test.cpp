@@ -1,5 +1,6 @@
 /// The tokenizer of Qwen2 against ids on which five published implementations agree (qwen2_tokenizer.json).
 
+#include <algorithm>
 #include <doctest/doctest.h>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -95,6 +96,11 @@ TEST_CASE("ids, pieces, decoded texts and padding with the published vocabulary"
 
 TEST_CASE("FAR's instruction is kept as tokens") {
     CHECK(Ids(far_instruction.begin(), far_instruction.end()) == recorded()["prefix"]["far"]["full"].get<Ids>());
+    const std::vector<std::string> prompts{"A"};
+    const TokenRows rows = far_prompts(load_tokenizer(small_folder()), prompts);
+    CHECK(rows.length == 444);
+    CHECK(rows.ids.back() == 32);
+    CHECK(std::count(rows.mask.begin(), rows.mask.end(), 1) == 145);
 }
 
 TEST_CASE("the same with a small vocabulary from vocab.json and merges.txt, and from tokenizer.json in both forms") {

@@ -36,6 +36,7 @@ struct FarSampling {
     FarTemperature temperature_schedule = FarTemperature::published;
     double limit = 0.0;  ///< bound of the clean latents that a diffusion step may predict; 0: none
     std::span<const LevelShare> coherence = {};  ///< by rising level; empty: tokens are drawn independently
+    bool filter_first = false;                   ///< with hidden tokens, low-pass the first step's result, too
 };
 
 /// FAR configurations are named types; derive from one to change a member. B: 207.9M parameters, 256×256 images in the
@@ -51,6 +52,7 @@ struct FarB {
     static constexpr Index side = 16;           ///< latent height and width; levels are 0 … side − 1
     static constexpr Index height = 0;          ///< of the latent; 0: side
     static constexpr Index width = 0;           ///< of the latent; 0: side
+    static constexpr Index level_limit = 0;     ///< sampling's levels are below this; 0: the latent's shorter side
     static constexpr Index patch = 1;           ///< a token is a patch of the latent
     static constexpr Index buffer = 64;         ///< leading positions that hold the class
     static constexpr Index hidden = 768;        ///< transformer width
@@ -169,6 +171,7 @@ struct CheckedFarConfig : C {
     static constexpr Index encoder_mlp = mlp_width(C::hidden);
     static constexpr Index decoder_mlp = mlp_width(decoder_hidden);
     static constexpr Index levels = height < width ? height : width;  ///< levels are 0 … levels − 1
+    static constexpr Index level_limit = C::level_limit == 0 ? levels : C::level_limit;
     static_assert(C::classes >= 1 && C::channels >= 1 && levels >= 1,
                   "Far: classes, channels, height and width are positive");
     static_assert(C::patch >= 1 && height % C::patch == 0 && width % C::patch == 0,

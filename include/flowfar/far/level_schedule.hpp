@@ -115,8 +115,8 @@ class DiffusionSteps {
 /// the published ones of masked sampling where they fit.
 template <class C>
 [[nodiscard]] std::vector<Index> default_levels() {
-    constexpr Index count = CheckedFarConfig<C>::levels;
-    if (C::masked && count == 16) {
+    constexpr Index count = CheckedFarConfig<C>::level_limit;
+    if (C::masked && count == 16 && !C::sampling.filter_first) {  // those of classes
         return published_masked_levels();
     }
     std::vector<Index> out;

@@ -95,12 +95,12 @@ struct FarLoss {
     typename Model::Conditions z;
 };
 
-/// FAR's loss of latents [batch, channels, height, width] with one label each, given the draws and the noise
-/// [multiplier·batch·tokens, token_dim].
-template <class Model>
-[[nodiscard]] FarLoss<Model> far_loss(const Model& model, const typename Model::Latents& latents,
-                                      std::span<const Index> labels, const FarDraws& draws,
-                                      const typename Model::Head::Rows& noise, const FarLossOptions& options = {}) {
+/// FAR's loss of latents [batch, channels, height, width], given the draws and the noise [multiplier·batch·tokens,
+/// token_dim]. `see(tokens, mask, run)` is z of low-passed tokens.
+template <class Model, class See>
+[[nodiscard]] FarLoss<Model> far_loss_with(const Model& model, const typename Model::Latents& latents,
+                                           const FarDraws& draws, const typename Model::Head::Rows& noise,
+                                           const FarLossOptions& options, See&& see) {
     using B = typename Model::Backend;
     using T = typename Model::Element;
     using C = typename Model::Config;
@@ -108,23 +108,16 @@ template <class Model>
     using Scalars = typename Model::Head::Scalars;
     const Index batch = latents.extent(0);
     const Index rows = batch * Model::tokens;
-    require(static_cast<Index>(labels.size()) == batch && static_cast<Index>(draws.levels.size()) == batch &&
-                static_cast<Index>(draws.keep.size()) == batch,
-            "far_loss: ", labels.size(), " labels, ", draws.levels.size(), " levels and ", draws.keep.size(),
-            " label draws for ", batch, " latents");
+    require(static_cast<Index>(draws.levels.size()) == batch, "far_loss: ", draws.levels.size(), " levels for ", batch,
+            " latents");
     require(options.multiplier >= 1 && static_cast<Index>(draws.steps.size()) == options.multiplier * rows,
             "far_loss: ", draws.steps.size(), " diffusion steps for ", options.multiplier, " times ", rows, " tokens");
-    PoolVector<Index> seen;
     PoolVector<Index> next;
     PoolVector<T> row_levels;
     PoolVector<T> weights;
     for (Index i = 0; i < batch; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        const Index level = draws.levels[at];
+        const Index level = draws.levels[static_cast<std::size_t>(i)];
         require(level >= 0 && level < C::levels, "far_loss: level ", level, ", expected 0 to ", C::levels - 1);
-        seen.push_back(draws.keep[at] != 0 ? labels[at] : no_class);
-        require(labels[at] == no_class || (labels[at] >= 0 && labels[at] < C::classes), C::name, ": label ", labels[at],
-                ", expected 0 to ", C::classes - 1);
         next.push_back(level + 1);
         const auto value = static_cast<T>(static_cast<float>(level));
         const auto weight = static_cast<T>(static_cast<float>(frequency_weight(level, C::levels)));
@@ -137,7 +130,7 @@ template <class Model>
     FarLoss<Model> out;
     FarRunOptions run = options.run;
     run.dropout.seed = draws.dropout_seed;
-    out.z = model.conditions(Model::patchify(input), seen, draws.mask ? &*draws.mask : nullptr, run);
+    out.z = see(Model::patchify(input), draws.mask ? &*draws.mask : nullptr, run);
     const auto loss =
         model.head.loss(Model::flatten(Model::patchify(target)), Model::flatten(out.z),
                         Scalars::from_host(row_levels, {rows, 1}), draws.steps, noise, options.multiplier);
@@ -151,6 +144,27 @@ template <class Model>
         out.total = out.mse + out.vb;
     }
     return out;
+}
+
+/// FAR's loss of latents with one label each.
+template <class Model>
+[[nodiscard]] FarLoss<Model> far_loss(const Model& model, const typename Model::Latents& latents,
+                                      std::span<const Index> labels, const FarDraws& draws,
+                                      const typename Model::Head::Rows& noise, const FarLossOptions& options = {}) {
+    using C = typename Model::Config;
+    require(static_cast<Index>(labels.size()) == latents.extent(0) && draws.keep.size() == labels.size(),
+            "far_loss: ", labels.size(), " labels and ", draws.keep.size(), " label draws for ", latents.extent(0),
+            " latents");
+    PoolVector<Index> seen;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        require(labels[i] == no_class || (labels[i] >= 0 && labels[i] < C::classes), C::name, ": label ", labels[i],
+                ", expected 0 to ", C::classes - 1);
+        seen.push_back(draws.keep[i] != 0 ? labels[i] : no_class);
+    }
+    return far_loss_with(model, latents, draws, noise, options,
+                         [&](const auto& x, const TokenMask* mask, const FarRunOptions& run) {
+                             return model.conditions(x, std::span<const Index>(seen), mask, run);
+                         });
 }
 
 }  // namespace flowfar

@@ -7,10 +7,9 @@
 
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/config.hpp"
-#include "flowfar/far/diffusion_head.hpp"
+#include "flowfar/far/frame.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/far/token_mask.hpp"
-#include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/vit_block.hpp"
 
 namespace flowfar {
@@ -21,6 +20,12 @@ struct FarRunOptions {
     bool checkpoint_blocks = false;  ///< recompute blocks in the backward pass to save memory
 };
 
+/// The transformer that FAR's class-conditional models run on.
+template <class C, class B, class T>
+using FarVitFrame = FarFrame<C, B, T, VitBlock<B, C::hidden, C::heads, T, CheckedFarConfig<C>::encoder_mlp>,
+                             VitBlock<B, CheckedFarConfig<C>::decoder_hidden, CheckedFarConfig<C>::decoder_heads, T,
+                                      CheckedFarConfig<C>::decoder_mlp>>;
+
 /// FAR (arXiv 2503.05305): sees a latent low-passed to one level and predicts a condition z for every token at once;
 /// a diffusion head draws the tokens. Configuration C (far/config.hpp), backend B, element type T. Latents are
 /// [batch, channels, height, width] of unit variance. Inference on a const model from several threads is safe on the
@@ -30,51 +35,25 @@ struct FarRunOptions {
 ///     const auto model = flowfar::load<Model>("checkpoint-last.pth");   // flowfar/io.hpp
 ///     const auto latents = model.generate({207, 360}, {.guidance = 3.0, .seed = 7});
 template <class C, class B, class T>
-class Far {
+class Far : public FarVitFrame<C, B, T> {
    public:
-    using Config = CheckedFarConfig<C>;
-    using Backend = B;
-    using Element = T;
-    static constexpr Index hidden = C::hidden;
-    static constexpr Index decoder_hidden = Config::decoder_hidden;
-    static constexpr Index tokens = Config::tokens;
-    static constexpr Index token_dim = Config::token_dim;
-
-    using Latents = Tensor<B, Shape<dyn, C::channels, Config::height, Config::width>, T>;
-    using Tokens = Tensor<B, Shape<dyn, tokens, token_dim>, T>;
-    using Embedded = Tensor<B, Shape<dyn, tokens, hidden>, T>;
-    using Conditions = Tensor<B, Shape<dyn, tokens, decoder_hidden>, T>;  ///< z
-    using Sequence = Tensor<B, Shape<dyn, dyn, hidden>, T>;
-    using DecoderSequence = Tensor<B, Shape<dyn, dyn, decoder_hidden>, T>;
+    using Frame = FarVitFrame<C, B, T>;
+    using Frame::hidden;
+    using typename Frame::Conditions;
+    using typename Frame::Config;
+    using typename Frame::Integers;
+    using typename Frame::Latents;
+    using typename Frame::Sequence;
+    using typename Frame::Tokens;
     using Vectors = Tensor<B, Shape<dyn, hidden>, T>;
-    using Integers = Tensor<B, Shape<dyn>, Index>;
-    using Block = VitBlock<B, hidden, C::heads, T, Config::encoder_mlp>;
-    using DecoderBlock = VitBlock<B, decoder_hidden, Config::decoder_heads, T, Config::decoder_mlp>;
-    using Head = DiffusionHead<B, token_dim, decoder_hidden, C::head_width, T>;
     using Run = FarRunOptions;
     using Step = FarStep<Far>;
     /// Called after each autoregressive step; returning false stops with the current estimate.
     using Callback = std::function<bool(const Step&)>;
 
     Tensor<B, Shape<1, hidden>, T> fake_latent = make_parameter<Tensor<B, Shape<1, hidden>, T>>();
-    using MaskToken = Tensor<B, Shape<1, 1, decoder_hidden>, T>;
-    MaskToken mask_token = make_parameter<MaskToken>();
-    using EncoderPositions = Tensor<B, Shape<1, Config::positions, hidden>, T>;
-    EncoderPositions encoder_positions = make_parameter<EncoderPositions>();
-    using DecoderPositions = Tensor<B, Shape<1, Config::positions, decoder_hidden>, T>;
-    DecoderPositions decoder_positions = make_parameter<DecoderPositions>();
-    using TokenPositions = Tensor<B, Shape<1, tokens, decoder_hidden>, T>;
-    TokenPositions diffusion_positions = make_parameter<TokenPositions>();
     using ClassTable = Tensor<B, Shape<C::classes, hidden>, T>;
     ClassTable class_table = make_parameter<ClassTable>();
-    Linear<B, token_dim, hidden, T> z_proj;
-    LayerNorm<B, hidden, T> z_proj_ln;
-    std::vector<Block> encoder_blocks = make_blocks<Block>(C::encoder_depth);
-    LayerNorm<B, hidden, T> encoder_norm;
-    Linear<B, hidden, decoder_hidden, T> decoder_embed;
-    std::vector<DecoderBlock> decoder_blocks = make_blocks<DecoderBlock>(C::decoder_depth);
-    LayerNorm<B, decoder_hidden, T> decoder_norm;
-    Head head{C::head_depth};
 
     /// One vector per label, [batch, hidden]: the class's, or the null condition's for `no_class`.
     [[nodiscard]] Vectors class_vectors(std::span<const Index> labels) const {
@@ -97,11 +76,7 @@ class Far {
         const Index batch = classes.extent(0);
         const auto one = reshape<dyn, 1, hidden>(classes, batch);
         const auto repeated = expand<dyn, C::buffer, hidden>(one, batch);
-        return z_proj_ln(repeated + slice<1, 0, C::buffer>(encoder_positions));
-    }
-    /// The token positions at the encoder's input, before any are hidden.
-    [[nodiscard]] Embedded embed_tokens(const Tokens& x) const {
-        return z_proj_ln(z_proj(x) + slice<1, C::buffer, Config::positions>(encoder_positions));
+        return this->z_proj_ln(repeated + slice<1, 0, C::buffer>(this->encoder_positions));
     }
 
     /// The encoder's output [batch, buffer + visible tokens, hidden]; without a mask all tokens are visible.
@@ -109,29 +84,11 @@ class Far {
                                   const Run& run = {}) const {
         require(x.extent(0) == buffer.extent(0), C::name, ": ", x.extent(0), " samples for ", buffer.extent(0),
                 " classes");
-        require(mask == nullptr || (mask->batch() == x.extent(0) && mask->tokens() == tokens), C::name,
-                ": the mask does not fit ", x.extent(0), " samples of ", tokens, " tokens");
-        const Embedded embedded = embed_tokens(x);
-        const Sequence visible = mask == nullptr ? Sequence(embedded) : keep_visible(embedded, *mask);
-        Sequence y = concat<1>(buffer, visible);
-        for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
-            y = apply(encoder_blocks[i], y, 0, run, i);
-        }
-        return encoder_norm(y);
+        return Frame::encode_tokens(buffer, x, mask, applied(run));
     }
     /// The condition of every token from the encoder's output.
     [[nodiscard]] Conditions decode(const Sequence& encoded, const TokenMask* mask, const Run& run = {}) const {
-        const DecoderSequence embedded = decoder_embed(encoded);
-        DecoderSequence y = (mask == nullptr ? embedded : restore_hidden(embedded, *mask)) + decoder_positions;
-        for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
-            // The buffer is dropped at the end, so the last block need not compute it.
-            const bool last = i + 1 == decoder_blocks.size();
-            y = apply(decoder_blocks[i], y, last ? C::buffer : 0, run, encoder_blocks.size() + i);
-        }
-        if (decoder_blocks.empty()) {
-            y = slice<1>(y, C::buffer, Config::positions);
-        }
-        return decoder_norm(y) + diffusion_positions;
+        return Frame::decode_tokens(encoded, mask, applied(run));
     }
     /// z of every token: tokens of a low-passed latent, one label per sample, hidden tokens or none.
     [[nodiscard]] Conditions conditions(const Tokens& x, std::span<const Index> labels, const TokenMask* mask = nullptr,
@@ -139,23 +96,24 @@ class Far {
         return decode(encode(embed_classes(class_vectors(labels)), x, mask, run), mask, run);
     }
 
-    /// [batch, channels, height, width] → [batch, tokens, channels·p²]; within a token: channel, row, column.
-    [[nodiscard]] static Tokens patchify(const Latents& x) {
-        constexpr Index p = C::patch;
-        const Index batch = x.extent(0);
-        const auto six = reshape<dyn, C::channels, Config::rows, p, Config::columns, p>(x, batch);
-        return reshape<dyn, tokens, token_dim>(permute<0, 2, 4, 1, 3, 5>(six), batch);
+    /// What a sampler is asked for: one label per sample.
+    using Request = std::span<const Index>;
+    /// The buffer positions of the conditional rows, and of conditional and null rows together.
+    struct Conditioning {
+        Sequence with;
+        Sequence both;
+    };
+    [[nodiscard]] static Index count(Request labels) { return static_cast<Index>(labels.size()); }
+    [[nodiscard]] Conditioning conditioning(Request labels) const {
+        Conditioning out;
+        out.with = embed_classes(class_vectors(labels));
+        const std::vector<Index> none(labels.size(), no_class);
+        out.both = concat<0>(out.with, embed_classes(class_vectors(none)));
+        return out;
     }
-    [[nodiscard]] static Latents unpatchify(const Tokens& x) {
-        constexpr Index p = C::patch;
-        const Index batch = x.extent(0);
-        const auto six = reshape<dyn, Config::rows, Config::columns, C::channels, p, p>(x, batch);
-        return reshape<typename Latents::Shape>(permute<0, 3, 1, 4, 2, 5>(six), batch);
-    }
-    /// [batch, tokens, C] → [batch·tokens, C]: rows ordered (sample, token).
-    template <AnyTensor X>
-    [[nodiscard]] static auto flatten(const X& x) {
-        return reshape<dyn, X::Shape::at(2)>(x, x.extent(0) * tokens);
+    /// z of every token under the buffer positions of a `Conditioning`.
+    [[nodiscard]] Conditions conditions(const Sequence& buffer, const Tokens& x, const TokenMask* mask) const {
+        return decode(encode(buffer, x, mask), mask);
     }
 
     /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`), of unit variance. Keep a
@@ -174,70 +132,28 @@ class Far {
     /// Fresh parameters by the reference's rules (with this library's random numbers).
     void initialize(std::uint64_t seed) {
         init::normal(fake_latent, 0.02, fold(seed, "fake_latent"));
-        init::normal(mask_token, 0.02, fold(seed, "mask_token"));
-        init::normal(encoder_positions, 0.02, fold(seed, "encoder_pos_embed_learned"));
-        init::normal(decoder_positions, 0.02, fold(seed, "decoder_pos_embed_learned"));
-        init::normal(diffusion_positions, 0.02, fold(seed, "diffusion_pos_embed_learned"));
         init::normal(class_table, 0.02, fold(seed, "class_emb"));
-        init::xavier_linear(z_proj, fold(seed, "z_proj"));
-        init::xavier_linear(decoder_embed, fold(seed, "decoder_embed"));
-        z_proj_ln.initialize(0);
-        encoder_norm.initialize(0);
-        decoder_norm.initialize(0);
-        for (std::size_t i = 0; i < encoder_blocks.size(); ++i) {
-            encoder_blocks[i].initialize(fold(fold(seed, "encoder_blocks"), i));
-        }
-        for (std::size_t i = 0; i < decoder_blocks.size(); ++i) {
-            decoder_blocks[i].initialize(fold(fold(seed, "decoder_blocks"), i));
-        }
-        head.initialize(fold(seed, "diffloss"));
+        Frame::initialize_frame(seed);
     }
     template <class Self, class V>
     static void visit(Self& self, V&& v) {
         v("fake_latent", self.fake_latent);
-        v("mask_token", self.mask_token);
-        v("encoder_pos_embed_learned", self.encoder_positions);
-        v("decoder_pos_embed_learned", self.decoder_positions);
-        v("diffusion_pos_embed_learned", self.diffusion_positions);
+        Frame::visit_positions(self, v);
         v("class_emb.weight", self.class_table);
-        v("z_proj", self.z_proj);
-        v("z_proj_ln", self.z_proj_ln);
-        v("encoder_blocks", self.encoder_blocks);
-        v("encoder_norm", self.encoder_norm);
-        v("decoder_embed", self.decoder_embed);
-        v("decoder_blocks", self.decoder_blocks);
-        v("decoder_norm", self.decoder_norm);
-        v("diffloss", self.head);
+        Frame::visit_network(self, v);
     }
 
    private:
-    template <class AnyBlock>
-    [[nodiscard]] static auto apply(const AnyBlock& block, const typename AnyBlock::Sequence& x, Index skip,
-                                    const Run& run, std::size_t index) {
-        const BlockDropout dropout = run.dropout.at(index);
-        if (!run.checkpoint_blocks || !is_autodiff<B>) {
-            return block(x, skip, dropout);
-        }
-        const AnyBlock* const at = &block;
-        using In = typename AnyBlock::Sequence;
-        return checkpoint([at, skip, dropout](const In& in) { return (*at)(in, skip, dropout); }, x);
-    }
-    [[nodiscard]] static Integers rows_tensor(std::span<const Index> rows) {
-        return Integers::from_host(rows, {static_cast<Index>(rows.size())});
-    }
-    [[nodiscard]] static Sequence keep_visible(const Embedded& x, const TokenMask& mask) {
-        return reshape<dyn, dyn, hidden>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())), mask.batch(),
-                                         mask.visible());
-    }
-    /// Puts the mask token where tokens were hidden: [batch, buffer + visible, decoder_hidden] → [batch, positions,
-    /// decoder_hidden].
-    [[nodiscard]] DecoderSequence restore_hidden(const DecoderSequence& x, const TokenMask& mask) const {
-        const Index batch = mask.batch();
-        const auto visible =
-            reshape<dyn, decoder_hidden>(slice<1>(x, C::buffer, C::buffer + mask.visible()), batch * mask.visible());
-        const auto all = concat<0>(visible, reshape<1, decoder_hidden>(mask_token));
-        const auto restored = gather_rows(all, rows_tensor(mask.restoring_rows()));
-        return concat<1>(slice<1>(x, 0, C::buffer), reshape<dyn, dyn, decoder_hidden>(restored, batch, tokens));
+    [[nodiscard]] static auto applied(const Run& run) {
+        return [&run](const auto& block, const auto& x, Index skip, std::size_t index) {
+            const BlockDropout dropout = run.dropout.at(index);
+            if (!run.checkpoint_blocks || !is_autodiff<B>) {
+                return block(x, skip, dropout);
+            }
+            const auto* const at = &block;
+            using In = std::remove_cvref_t<decltype(x)>;
+            return checkpoint([at, skip, dropout](const In& in) { return (*at)(in, skip, dropout); }, x);
+        };
     }
 };
 

@@ -83,9 +83,10 @@ class FarSampleDraws {
 };
 
 /// Generates latents with FAR: arXiv 2503.05305, algorithm of section 3, with hidden tokens if the configuration says
-/// so. What does not change is computed once: class positions per run, embeddings of diffusion steps per schedule,
-/// projections of z and of the level per autoregressive step. Nothing is computed for the null condition while the
-/// guidance is 1, as it is in the first step of the linear schedule. Several threads may share a const sampler.
+/// so. What does not change is computed once: class positions or the prompts' keys and values per run, embeddings of
+/// diffusion steps per schedule, projections of z and of the level per autoregressive step. Nothing is computed for the
+/// null condition while the guidance is 1, as it is in the first step of the linear schedule. Several threads may share
+/// a const sampler.
 template <class Model>
 class FarSampler {
    public:
@@ -94,7 +95,7 @@ class FarSampler {
     using T = typename Model::Element;
     using Tokens = typename Model::Tokens;
     using Latents = typename Model::Latents;
-    using Sequence = typename Model::Sequence;
+    using Conditioning = typename Model::Conditioning;
     using Head = typename Model::Head;
     using Step = FarStep<Model>;
     /// Called after each autoregressive step; returning false stops with the current estimate.
@@ -105,7 +106,7 @@ class FarSampler {
         if (options_.levels.empty()) {
             options_.levels = default_levels<C>();
         }
-        check_far_levels(options_.levels, C::levels, C::masked);
+        check_far_levels(options_.levels, C::level_limit, C::masked);
         if (!options_.steps) {
             options_.steps = DiffusionSteps::constant(C::sampling.diffusion_steps);
         }
@@ -121,25 +122,26 @@ class FarSampler {
         }
     }
 
-    /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`).
-    [[nodiscard]] Latents operator()(std::span<const Index> labels, const Callback& callback = {}) const {
-        const FarSampleDraws<Model> draws(options_.seed, options_.first_sample, static_cast<Index>(labels.size()));
-        return run(labels, draws, callback);
+    /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`) or per prompt's context.
+    [[nodiscard]] Latents operator()(typename Model::Request request, const Callback& callback = {}) const {
+        const FarSampleDraws<Model> draws(options_.seed, options_.first_sample, Model::count(request));
+        return run(request, draws, callback);
     }
 
     /// Generates with given random numbers: an object like `FarSampleDraws`.
     template <class Draws>
-    [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback = {}) const {
-        return run(labels, draws, callback,
+    [[nodiscard]] Latents run(typename Model::Request request, const Draws& draws,
+                              const Callback& callback = {}) const {
+        return run(request, draws, callback,
                    [this](const auto&... arguments) { return model_->head.sample(arguments...); });
     }
     /// Generates with another way to take the head's diffusion steps: `chain` has the arguments of its `sample`.
     template <class Draws, class Chain>
-    [[nodiscard]] Latents run(std::span<const Index> labels, const Draws& draws, const Callback& callback,
+    [[nodiscard]] Latents run(typename Model::Request request, const Draws& draws, const Callback& callback,
                               Chain&& chain) const {
-        require(!labels.empty(), "sample: expected at least one label");
-        const auto batch = static_cast<Index>(labels.size());
-        const Buffers buffers = class_buffers(labels);
+        const Index batch = Model::count(request);
+        require(batch >= 1, "sample: expected at least one label or prompt");
+        const Conditioning given = model_->conditioning(request);
         const std::vector<Index> orders = C::masked ? draws.orders() : std::vector<Index>{};
         std::optional<TokenMask> mask;
         if constexpr (C::masked) {
@@ -155,7 +157,7 @@ class FarSampler {
             const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
             const Index level = options_.levels[static_cast<std::size_t>(k)];
             const typename Head::Rows rows = chain(
-                condition(buffers, input, mask, level, guidance), prepared.head, guidance,
+                condition(given, input, mask, level, guidance), prepared.head, guidance,
                 ddpm::StepOptions{.temperature = temperature, .clip = *options_.limit},
                 [&](int draw) { return noise(draws, k, draw); }, options_.stop);
             if (!rows.defined()) {
@@ -181,11 +183,6 @@ class FarSampler {
     struct Prepared {
         std::vector<Index> kept;
         typename Head::Prepared head;
-    };
-    /// Class positions of the conditional rows, and of conditional and null rows together.
-    struct Buffers {
-        Sequence with;
-        Sequence both;
     };
 
     [[nodiscard]] int count() const { return static_cast<int>(options_.levels.size()); }
@@ -236,15 +233,8 @@ class FarSampler {
         }
         schedule_of_.push_back(at);
     }
-    [[nodiscard]] Buffers class_buffers(std::span<const Index> labels) const {
-        Buffers out;
-        out.with = model_->embed_classes(model_->class_vectors(labels));
-        const std::vector<Index> none(labels.size(), no_class);
-        out.both = concat<0>(out.with, model_->embed_classes(model_->class_vectors(none)));
-        return out;
-    }
     /// What the diffusion head needs to know: conditional rows, and null rows if they matter.
-    [[nodiscard]] typename Head::Hidden condition(const Buffers& buffers, const Tokens& input,
+    [[nodiscard]] typename Head::Hidden condition(const Conditioning& given, const Tokens& input,
                                                   const std::optional<TokenMask>& mask, Index level,
                                                   double guidance) const {
         const bool two = guidance != 1.0;
@@ -254,15 +244,16 @@ class FarSampler {
             doubled = mask->doubled();
         }
         const TokenMask* const hidden = doubled ? &*doubled : (mask ? &*mask : nullptr);
-        const auto z = model_->decode(model_->encode(two ? buffers.both : buffers.with, x, hidden), hidden);
+        const auto z = model_->conditions(two ? given.both : given.with, x, hidden);
         const auto scalar = Head::Scalars::full({1, 1}, static_cast<double>(level));
         return model_->head.net.condition(Model::flatten(z), scalar);
     }
     /// The next step's input: the result of step k low-passed, with fewer tokens hidden than before.
     [[nodiscard]] Tokens next_input(const Latents& estimate, int k, const std::vector<Index>& orders,
                                     std::optional<TokenMask>& mask) const {
-        // With hidden tokens the published sampler leaves the first result, of which few tokens survive, unfiltered.
-        const bool filter = options_.filter_between && !(C::masked && k == 0);
+        // With hidden tokens the published sampler of classes leaves the first result, of which few tokens survive,
+        // unfiltered.
+        const bool filter = options_.filter_between && (C::sampling.filter_first || !C::masked || k > 0);
         const Index next = options_.levels[static_cast<std::size_t>(k) + 1];
         const Tokens x = Model::patchify(filter ? C::Filter::apply(estimate, next) : estimate);
         if constexpr (C::masked) {

@@ -1,6 +1,7 @@
 /// The definitions of what the headers of io/ declare, for the one unit of a program that is compiled with
 /// FLOWFAR_SEPARATE_DEFINITIONS; otherwise each of those headers includes its own.
 
+#include "flowfar/impl/checkpoints/qwen2_config.ipp"
 #include "flowfar/impl/io/bytes/file.ipp"
 #include "flowfar/impl/io/bytes/json_text.ipp"
 #include "flowfar/impl/io/data/webdataset.ipp"

@@ -48,4 +48,12 @@ struct Linear {
     }
 };
 
+/// A linear layer y = act(x Wᵀ).
+template <class Layer>
+[[nodiscard]] Layer without_bias() {
+    Layer out;
+    out.bias = {};
+    return out;
+}
+
 }  // namespace flowfar

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "flowfar/text/far_instruction.hpp"
 #include "flowfar/text/tokenizer.hpp"
 
 namespace flowfar {
@@ -50,6 +51,13 @@ struct PromptOptions {
         }
     }
     return out;
+}
+
+/// Prompts as FAR's released text-to-image model reads them: after its instruction, in 300 tokens, with the padding on
+/// the tokenizer's side.
+[[nodiscard]] inline TokenRows far_prompts(const BpeTokenizer& tokenizer, std::span<const std::string> prompts) {
+    return prompt_rows(tokenizer, prompts,
+                       {{far_instruction.begin(), far_instruction.end()}, 300, tokenizer.padding_side()});
 }
 
 }  // namespace flowfar

@@ -1,0 +1,133 @@
+/// From text to latents against the reference: prompts become contexts, contexts become latents, step by step.
+
+#include <doctest/doctest.h>
+
+#include "flowfar/far/text/model.hpp"
+#include "flowfar/qwen2/model.hpp"
+#include "flowfar/text/load_tokenizer.hpp"
+#include "flowfar/text/prompts.hpp"
+
+#include "golden.hpp"
+#include "golden_backend.hpp"
+#include "golden_qwen2.hpp"
+#include "golden_text.hpp"
+
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
+
+/// The recorded draws: one counter over all calls; the second half of the rows belongs to the null condition.
+template <class Model>
+struct RecordedDraws {
+    std::string prefix;
+    std::vector<Index> order;
+
+    [[nodiscard]] typename Model::Head::Rows noise(int k, int draw) const {
+        const std::string name = text(prefix, 11 * k + draw);  // "ddim10": a start and ten steps
+        return filled<typename Model::Head::Rows>(name, {2 * Model::tokens, 16});
+    }
+    [[nodiscard]] std::vector<Index> orders() const { return order; }
+};
+
+template <class C>
+void check_sampling(const Golden& golden, const FarText<C, Tested>& model,
+                    const typename FarText<C, Tested>::Context& context, const std::string& draws, double guidance) {
+    using Model = FarText<C, Tested>;
+    FarSampleOptions options;
+    options.steps = DiffusionSteps::spaced("ddim10");
+    options.guidance = guidance;
+    const FarSampler<Model> sampler(model, options);
+    const auto inputs = golden.doubles("sample.tokens_in");
+    const auto results = golden.doubles("sample.raw_latents");
+    const auto schedule = golden.doubles("sample.temperature_cfg_index");
+    const auto masks = golden.doubles("sample.mask_in");
+    const auto at_step = [](const std::vector<double>& all, int step, Index count) {
+        const auto begin = all.begin() + count * step;
+        return std::vector<double>(begin, begin + count);
+    };
+    constexpr Index values = 2 * Model::tokens * Model::token_dim;
+    int steps = 0;
+    const auto callback = [&](const FarStep<Model>& step) {
+        const int k = step.step - 1;
+        CAPTURE(k);
+        ++steps;
+        check_error(text("input of step ", k), relative_l2(host(step.input).values, at_step(inputs, k, values)), 2e-4);
+        check_error(text("result of step ", k),
+                    relative_l2(host(Model::patchify(step.estimate)).values, at_step(results, k, values)), 2e-4);
+        const std::vector<double> want = at_step(schedule, k, 3);
+        CHECK(std::abs(step.temperature - want[0]) < 1e-12);
+        CHECK(std::abs(step.guidance - want[1]) < 1e-12);
+        CHECK(static_cast<double>(step.level) == want[2]);
+        const auto& flags = step.mask->flags();
+        CHECK(std::vector<double>(flags.begin(), flags.end()) == at_step(masks, k, 2 * Model::tokens));
+        return true;
+    };
+    const auto latents = sampler.run(context, RecordedDraws<Model>{draws, golden.integers("orders")}, callback);
+    golden.close("sample.vae_input", affine(latents, 1.0 / 0.2325, 0.0), 2e-4);
+    CHECK(steps == 10);
+}
+
+template <class C>
+void check_filled(const std::string& name, double guidance) {
+    using Model = FarText<C, Tested>;
+    const auto golden = Golden::find(name);
+    if (!golden) {
+        return;
+    }
+    Model model;
+    golden_parameters(name, model);
+    const auto context = filled<typename Model::Context>("t2i.context", {2, C::context_tokens, C::context_width});
+    check_sampling<C>(*golden, model, context, "t2i.sample.", guidance);
+}
+
+/// The recorded prompts as rows of tokens, checked against the recorded ids.
+TokenRows recorded_rows(const Golden& golden, const std::string& prefix, PaddingSide side) {
+    const auto folder = Golden::find_path("qwen2_tokenizer_2000");
+    REQUIRE(folder.has_value());
+    const BpeTokenizer tokenizer = load_tokenizer(*folder);
+    const std::vector<std::string> prompts = golden.names("config", "prompts");
+    TokenRows rows = prompt_rows(tokenizer, prompts, {tokenizer.encode("Describe the picture in detail:\n"), 24, side});
+    golden.equal(prefix + "ids", rows.ids);
+    golden.equal(prefix + "mask", rows.mask);
+    return rows;
+}
+
+}  // namespace
+
+TEST_CASE("sampling from contexts, step by step") {
+    check_filled<FarTextGolden>("far_t2i_tiny", 3.0);
+    check_filled<FarTextGoldenB>("far_t2i_tiny_b", 2.0);
+}
+
+TEST_CASE("prompts to contexts, padded on either side") {
+    using Model = Qwen2<Qwen2PromptGolden, Tested>;
+    const auto golden = Golden::find("t2i_prompt_tiny");
+    if (!golden) {
+        return;
+    }
+    Model model;
+    golden_parameters("t2i_prompt_tiny", model);
+    for (const PaddingSide side : {PaddingSide::left, PaddingSide::right}) {
+        const std::string name = side == PaddingSide::left ? "left." : "right.";
+        const TokenRows rows = recorded_rows(*golden, name, side);
+        golden->close(name + "context", slice<1>(model(rows.ids, rows.rows, rows.mask), 12, 36), 1e-5);
+    }
+}
+
+TEST_CASE("prompts to latents") {
+    using Text = Qwen2<Qwen2ChainGolden, Tested>;
+    using Model = FarText<FarTextGoldenB, Tested>;
+    const auto golden = Golden::find("t2i_chain_tiny");
+    if (!golden) {
+        return;
+    }
+    Text language;
+    golden_parameters("t2i_chain_tiny.text", language);
+    Model model;
+    golden_parameters("t2i_chain_tiny", model);
+    const TokenRows rows = recorded_rows(*golden, "", PaddingSide::right);
+    const auto context = Model::context(language(rows.ids, rows.rows, rows.mask));
+    golden->close("context", context, 1e-5);
+    check_sampling<FarTextGoldenB>(*golden, model, context, "t2i_chain.sample.", 2.0);
+}
