@@ -80,7 +80,7 @@ class VaeTokenizer {
     }
     [[nodiscard]] Latents draw(const Statistics& moments, std::uint64_t seed) const {
         using Map = typename Model::Latents;
-        const auto posterior = Model::posterior(moments);
+        const auto posterior = Model::posterior(typename Model::Moments(moments));
         return C::latent_scale * posterior.sample(Map::normal(posterior.mean.extents(), seed));
     }
     [[nodiscard]] Images decode(const Latents& latents) const { return model_->decode(latents); }
