@@ -85,7 +85,8 @@ TEST_CASE("emulator: asynchronous copies arrive when they are waited for") {
     CHECK(mentions(fault_of(asynchronous<2>, 32, 512, in.data(), out.data()), "multiple of 16"));
     CHECK(mentions(fault_of(asynchronous<3>, 32, 512, in.data(), out.data()), "under way"));
     CHECK(fault_of(asynchronous<4>, 32, 512, in.data(), out.data()) == "");
-    CHECK(std::isnan(out.values()[1]));  // read before the wait
+    const std::vector<float> early = out.values();  // read before the wait: the threads that run first find NaN
+    CHECK((std::isnan(early.front()) || std::isnan(early.back())));
     CHECK(fault_of(asynchronous<5>, 32, 512, in.data(), out.data()) == "");
     CHECK(out.values()[4 * 28] == 0.0F);
     CHECK(out.values()[4 * 27] == 16.0F);
