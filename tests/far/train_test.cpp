@@ -97,6 +97,7 @@ TEST_CASE("a restored trainer continues as the first would have") {
 TEST_CASE("the average follows every step, and clipping limits what a step does") {
     FarTrainOptions options;
     options.ema_decay = 0.5;
+    options.ema_start = EmaStart::published;
     options.clip = 1e-9;
     options.adam.weight_decay = 0.0;
     options.adam.epsilon = 1.0;  // makes steps proportional to gradients

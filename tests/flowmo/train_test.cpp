@@ -88,6 +88,7 @@ TEST_CASE("block weights keep their norms, and the average lags behind the weigh
     options.adam.learning_rate = 1e-2;
     options.ema_every = 1;
     options.ema_decay = 0.5;
+    options.ema_start = EmaStart::published;
     Trainer trainer(options, fresh);
     const auto& qkv = trainer.model().encoder.double_blocks[0].code.attn.qkv.weight;
     const double norm = l2_norm<Cpu>(qkv.handle().value);

@@ -87,7 +87,7 @@ void check_steps(const std::string& name, const std::string& parameters) {
     if (!golden || !after) {
         return;
     }
-    FlowMoTrainer<C, Tested> trainer(FlowMoTrainOptions{}, prepare(parameters));
+    FlowMoTrainer<C, Tested> trainer(FlowMoTrainOptions{.ema_start = EmaStart::published}, prepare(parameters));
     const Values start = values_of(trainer);
 
     std::vector<std::string> fixed;

@@ -92,7 +92,7 @@ TEST_CASE("a parameter without gradient is left alone, weight decay included") {
 
 TEST_CASE("the average moves at every n-th step by the decay to the n") {
     Layer layer = make_layer(1);
-    Ema<A> ema(parameters(layer), 0.9, 3);
+    Ema<A> ema(parameters(layer), 0.9, 3, EmaStart::published);
     const double start = layer.bias.to_host()[0];
     init::constant(layer.bias, 1.0);
     const double keep = 0.9 * 0.9 * 0.9;
@@ -131,6 +131,29 @@ TEST_CASE("SGD follows PyTorch's formulas, with momentum of both kinds and weigh
             CHECK(gradient_norm(parameters(layer)) == 0.0);
         }
     }
+}
+
+TEST_CASE("a warm average forgets the start, and its decay rises to the one asked for") {
+    Layer layer = make_layer(1);
+    Ema<A> ema(parameters(layer), 0.9, 2);
+    double expected = layer.bias.to_host()[0];
+    init::constant(layer.bias, 1.0);
+    const double start = expected;
+    for (std::int64_t step = 0; step < 5; ++step) {
+        ema.update(step);
+        if (step % 2 == 0) {
+            const auto s = static_cast<double>(step);
+            const double keep = (1 + s) / (10 + s) * (1 + s) / (10 + s);
+            expected = keep * expected + (1 - keep);
+        }
+        Linear<Reference, 3, 2, double> averaged;
+        ema.lend_to(averaged);
+        CHECK(averaged.bias.to_host()[0] == doctest::Approx(expected).epsilon(1e-12));
+    }
+    CHECK(std::fabs(expected - 1.0) < 1e-4 * std::fabs(start - 1.0));
+    CHECK(ema.decay_at(79) == doctest::Approx(80.0 / 89.0));
+    CHECK(ema.decay_at(80) == 0.9);  // 81 / 90
+    CHECK(ema.decay_at(81) == 0.9);
 }
 
 TEST_CASE("clipping scales the gradient to the largest norm allowed") {

@@ -10,7 +10,8 @@
 namespace flowfar {
 
 /// Settings of FAR's training; the defaults are the published ones (arXiv 2503.05305, section 4, and the released
-/// script): AdamW with weight decay on matrices, gradient norm limited to 3, an average of every step. The published
+/// script): AdamW with weight decay on matrices, gradient norm limited to 3, an average of every step. The average's
+/// start is published as `EmaStart::published`. The published
 /// learning rate is 1e-4 · batch / 256 after a linear warm-up of 100 epochs.
 struct FarTrainOptions {
     AdamOptions adam{.learning_rate = 1e-4, .beta2 = 0.95, .weight_decay = 0.02};
@@ -18,6 +19,7 @@ struct FarTrainOptions {
     double clip = 3.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
     std::int64_t ema_every = 1;  ///< steps between updates of the average; 0: no average
+    EmaStart ema_start = EmaStart::warm;
     FarLossOptions loss;
     std::uint64_t seed = 0;
 };
@@ -68,7 +70,7 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
         this->adam().add_group(std::move(decayed), options_.adam);
         this->adam().add_group(std::move(others), without);
         if (options_.ema_every > 0) {
-            this->ema().emplace(this->trained(), options_.ema_decay, options_.ema_every);
+            this->ema().emplace(this->trained(), options_.ema_decay, options_.ema_every, options_.ema_start);
         }
     }
 

@@ -9,14 +9,16 @@
 
 namespace flowfar {
 
-/// Settings of training; the defaults are the published ones of stage 1A (arXiv 2503.11056, section 4 and appendix).
+/// Settings of training; the defaults are the published ones of stage 1A (arXiv 2503.11056, section 4 and appendix)
+/// but for the average's start, which is published as `EmaStart::published`.
 /// Stage 1B was published with `sample_steps` 8, a learning rate of 5e-5 and ResNetLogitLoss.
 struct FlowMoTrainOptions {
     AdamOptions adam{.learning_rate = 1e-4, .beta2 = 0.95, .decoupled = false};
     RateSchedule rate{};  ///< constant, no warm-up
     double clip = 0.0;    ///< largest gradient norm; 0 switches clipping off
     double ema_decay = 0.9999;
-    std::int64_t ema_every = 10;
+    std::int64_t ema_every = 10;  ///< steps between updates of the average; 0: no average
+    EmaStart ema_start = EmaStart::warm;
     bool fixed_norms = true;                     ///< rescale block weights to their initial norms after each step
     std::int64_t freeze_encoder_after = 200000;  ///< steps; negative: never
     TimeDistribution times = TimeDistribution::thick_tailed;
@@ -104,7 +106,7 @@ class FlowMoTrainer : public Trainer<FlowMo<C, Autodiff<B>, T>, FlowMo<C, B, T>>
             this->norms().emplace(std::move(fixed));
         }
         if (options.ema_every > 0) {
-            this->ema().emplace(this->trained(), options.ema_decay, options.ema_every);
+            this->ema().emplace(this->trained(), options.ema_decay, options.ema_every, options.ema_start);
         }
     }
 
