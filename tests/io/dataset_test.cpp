@@ -225,6 +225,22 @@ TEST_CASE("images load from folders and archives alike") {
     }
 }
 
+TEST_CASE("one image is a dataset of one, whatever its ending") {
+    const TempDir folder;
+    for (const char* name : {"photos/a.png", "photos/b"}) {
+        put_file(folder / name, image_file(5, false));
+        const io::ImageDataset dataset(folder / name);
+        REQUIRE(dataset.size() == 1);
+        CHECK(dataset.name(0) == std::filesystem::path(name).filename());
+        CHECK(dataset.load(0).height == 5);
+        CHECK(dataset.class_names() == std::vector<std::string>{"photos"});
+    }
+    put_file(folder / "broken.png", "no image");
+    const io::ImageDataset broken(folder / "broken.png");
+    CHECK(contains(error_text([&] { (void)broken.load(0); }), "broken.png: expected a PNG or JPEG image"));
+    CHECK_THROWS_AS(io::ImageDataset(folder / "missing.png"), Error);
+}
+
 TEST_CASE("loading errors name the archive and the image") {
     const TempDir folder;
     TarBuilder builder;

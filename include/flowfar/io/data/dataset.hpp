@@ -1,6 +1,6 @@
 #pragma once
 
-/// Labeled images in a folder or a tar archive.
+/// Labeled images in a folder or a tar archive, or one image.
 
 #include <algorithm>
 #include <cctype>
@@ -22,6 +22,7 @@
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/philox.hpp"
 #include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/bytes/file_kind.hpp"
 #include "flowfar/io/data/tar.hpp"
 #include "flowfar/io/data/webdataset.hpp"
 #include "flowfar/io/images/image.hpp"
@@ -81,13 +82,16 @@ class ImageDataset {
         std::uint64_t size = 0;
     };
 
-    /// Opens a folder or a tar archive. Throws `Error` if there are no images.
+    /// Opens a folder, a tar archive or a single image. Throws `Error` if there are no images.
     explicit ImageDataset(const Path& path) {
         auto source = std::make_shared<detail::ImageSource>();
         source->root = path;
         std::error_code unclear;  // then opening it as a file says what is wrong
         if (std::filesystem::is_directory(path, unclear)) {
             list_folder(path, *source);
+        } else if (is_one_image(path)) {
+            source->root = path.has_parent_path() ? path.parent_path() : Path(".");
+            items_.push_back({.name = path.filename().string()});
         } else {
             source->archive.emplace(path);
             list_archive(*source->archive, *source);
@@ -101,6 +105,16 @@ class ImageDataset {
         source->archive.emplace(std::move(archive));
         list_archive(*source->archive, *source);
         finish(std::move(source));
+    }
+
+    /// Whether `path` is a file that is called as images are or begins as they do.
+    [[nodiscard]] static bool is_one_image(const Path& path) {
+        std::error_code unclear;
+        if (!std::filesystem::is_regular_file(path, unclear)) {
+            return false;
+        }
+        const std::string kind = file_kind(MappedFile(path).bytes());
+        return detail::has_image_extension(path.string()) || kind == "a PNG image" || kind == "a JPEG image";
     }
 
     [[nodiscard]] Index size() const { return static_cast<Index>(items_.size()); }
