@@ -66,7 +66,8 @@ void judge(const Arguments& a) {
     const Generated generated = generate_images(
         *file.model, *file.tokenizer, labels, options, false, [&](Index first, const FarEstimate& estimate) {
             const Index batch = std::min(batch_limit(facts), a.count - first);
-            progress.update(first * levels + estimate.step * batch, std::nan(""), batch);
+            progress.update(first * levels + estimate.step * batch, std::nan(""),
+                            static_cast<double>(batch) / static_cast<double>(levels));
             return true;
         });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

@@ -21,7 +21,7 @@ start=examples/models/flowmo_tiny.safetensors # held back 256 photos by seed 1
 classifier() { # name, network, seed
     if [[ ! -f $out/$1.safetensors ]]; then
         "$build/benchmarks/quality/train_classifier" --data "$data" --out "$out/$1.safetensors" --network "$2" --seed "$3" \
-            --split-seed 1 --validation 2000 --steps 4000 --threads 1 >&2
+            --split-seed 1 --validation 2000 --train-steps 4000 --threads 1 >&2
     fi
 }
 classifier perceptual residual 1
@@ -45,23 +45,23 @@ trained() { # name, seed, training options: then its two rows
     local name=$1 seed=$2 run
     shift 2
     run=$out/$(tr -c 'a-z0-9\n' _ <<<"$name")$seed
-    "$build/examples/flowmo_train" --data "$data" --out "$run" --resume --decay cosine --clip 1 --ema-every 1 --validation 256 \
+    "$build/examples/flowmo_train" "$data" -o "$run" --resume --decay cosine --clip 1 --ema-every 1 --ema-start published --validation 256 \
         --split-seed 1 --seed "$seed" --threads 1 --evaluate-every 0 --evaluate-count 8 --export-dtype f32 "$@" >&2
     judged "$name, seed $seed" "$run/model.safetensors"
     judged "$name, seed $seed, unshifted" "$run/model.safetensors" --power 1
 }
 further=(--init "$start" --batch 16 --lr 1e-4 --warmup 20 --ema-decay 0.98 --freeze-after 0)
-features=(--perceptual features --perceptual-weights "$out/perceptual.safetensors" --perceptual-weight)
+features=(--perceptual features --perceptual-files "$out/perceptual.safetensors" --perceptual-factor)
 echo "| trained | PSNR, dB | SSIM | perceptual | Fréchet | perceptual, alike | Fréchet, alike | perceptual, unlike | Fréchet, unlike |"
 echo "|---|---|---|---|---|---|---|---|---|"
 judged "start" "$start"
 judged "start, unshifted" "$start" --power 1
 for seed in $seeds; do
-    trained "stage 1a" "$seed" "${further[@]}" --steps 400 --perceptual gradient
-    trained "stage 1a, features" "$seed" "${further[@]}" --steps 400 "${features[@]}" 0.1
-    trained "stage 1b" "$seed" "${further[@]}" --steps 400 --stage 1b --sample-steps 8 "${features[@]}" 0.1
-    trained "stage 1b, weight 0.01" "$seed" "${further[@]}" --steps 400 --stage 1b --sample-steps 8 "${features[@]}" 0.01
-    trained "stage 1a, as long" "$seed" "${further[@]}" --steps 2600 --perceptual gradient
-    trained "stage 1a, as long, plain" "$seed" "${further[@]}" --steps 2600 --perceptual gradient \
+    trained "stage 1a" "$seed" "${further[@]}" --train-steps 400 --perceptual gradient
+    trained "stage 1a, features" "$seed" "${further[@]}" --train-steps 400 "${features[@]}" 0.1
+    trained "stage 1b" "$seed" "${further[@]}" --train-steps 400 --stage 1b --sample-steps 8 "${features[@]}" 0.1
+    trained "stage 1b, weight 0.01" "$seed" "${further[@]}" --train-steps 400 --stage 1b --sample-steps 8 "${features[@]}" 0.01
+    trained "stage 1a, as long" "$seed" "${further[@]}" --train-steps 2600 --perceptual gradient
+    trained "stage 1a, as long, plain" "$seed" "${further[@]}" --train-steps 2600 --perceptual gradient \
         --time-distribution logit_normal
 done

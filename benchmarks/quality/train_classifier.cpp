@@ -40,7 +40,7 @@ Spec make_spec(Arguments& a) {
     spec.option("log", a.log, "JSON lines of losses and accuracies").placeholder("FILE");
     spec.option("network", a.network, "its shape; one is to judge what was trained with the other")
         .choices({"residual", "plain"});
-    spec.option("steps", a.steps, "optimizer steps").at_least(1);
+    spec.option("train-steps", a.steps, "optimizer steps").at_least(1).formerly("--steps");
     spec.option("validation", a.validation, "images held back by a deterministic split").at_least(2);
     spec.option("seed", a.seed, "seed of parameters, data order and shifts");
     spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");

@@ -1,5 +1,7 @@
 // Generates images of classes with a trained FAR; see --help.
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -18,6 +20,7 @@
 #include "common/cli/jsonl.hpp"
 #include "common/cli/progress.hpp"
 #include "common/draw/far_images.hpp"
+#include "common/files/default_model.hpp"
 #include "common/files/file_key.hpp"
 #include "common/files/folder_lock.hpp"
 #include "common/files/outputs.hpp"
@@ -30,8 +33,8 @@ using namespace flowfar;
 using namespace flowfar::program;
 
 struct Arguments : FarSamplingArguments {
-    FarFileArguments file{FLOWFAR_FAR_MODEL, "", "", false};
-    std::vector<Index> classes;
+    FarFileArguments file{default_model("far_tiny.safetensors"), "", "", false};
+    std::vector<std::string> classes;
     Index count = 8;
     std::string out = "far.png", progressive, folder;
 };
@@ -41,10 +44,14 @@ Spec make_spec(Arguments& a) {
               "Generates images of classes with a FAR, from low to high frequency. Without --model it uses the small "
               "CIFAR-10 model that comes with the library.");
     spec.section("What");
-    spec.option("classes", a.classes, "numbers of the classes, one row each; default: the first ten").at_least(-1);
-    spec.option("count", a.count, "images per class").range(1, 1 << 20);
+    spec.option("classes", a.classes,
+                "numbers of the classes, or names if the model's file has them, one row each; -1 or any: no class; "
+                "default: the first ten")
+        .placeholder("CLASS,...");
+    spec.option("count", a.count, "images of each class").range(1, 1 << 20);
     spec.option("out", a.out,
                 "sheet with a row per class, of the first images that fit into 8192 pixels; none with --folder alone")
+        .alias("-o")
         .placeholder("PNG");
     spec.option("progressive", a.progressive, "also a sheet with a row per level, for the first image of each class")
         .placeholder("PNG");
@@ -66,7 +73,7 @@ Spec make_spec(Arguments& a) {
         "masked", a.file.masked,
         "the model was trained with hidden tokens (far_train's files and published checkpoints say so themselves)");
     add_far_sampling_options(spec, a);
-    spec.example("--out far.png --progressive levels.png", "ten classes, eight images each, with the library's model");
+    spec.example("-o far.png --progressive levels.png", "ten classes, eight images each, with the library's model");
     spec.example("--model far_b.pth --tokenizer kl16.ckpt --classes 207,360 --count 1 --steps 100",
                  "a published model");
     return spec;
@@ -78,16 +85,38 @@ struct Plan {
     std::vector<std::string> names;  // one per class asked for
 };
 
+/// The number of a class that is given by number or name. Throws Error for others.
+Index class_of(const std::string& word, const FarFile& file) {
+    const FarFacts& facts = file.model->facts();
+    Index number = no_class;
+    const auto [end, status] = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (status == std::errc() && end == word.data() + word.size()) {
+        require(number >= no_class && number < facts.classes, "--classes: ", number, ", expected 0 to ",
+                facts.classes - 1, " or ", no_class, " for no class");
+        return number;
+    }
+    const auto found = std::ranges::find(file.classes, word);
+    if (found != file.classes.end()) {
+        return found - file.classes.begin();
+    }
+    const std::string near = nearest_word(word, file.classes);
+    require(word == "any", "--classes: \"", word, "\" is no class of this model",
+            near.empty() ? (file.classes.empty() ? ", whose file has no names; give numbers" : "")
+                         : text("; did you mean ", near, "?"));
+    return no_class;
+}
+
 Plan plan_of(const Arguments& a, const FarFile& file) {
     const FarFacts& facts = file.model->facts();
-    std::vector<Index> classes = a.classes;
+    std::vector<Index> classes;
+    for (const std::string& word : a.classes) {
+        classes.push_back(class_of(word, file));
+    }
     for (Index i = 0; a.classes.empty() && i < std::min<Index>(10, facts.classes); ++i) {
         classes.push_back(i);
     }
     Plan out;
     for (const Index label : classes) {
-        require(label >= no_class && label < facts.classes, "--classes: ", label, ", expected 0 to ", facts.classes - 1,
-                " or ", no_class, " for no class");
         out.labels.insert(out.labels.end(), static_cast<std::size_t>(a.count), label);
         const auto at = static_cast<std::size_t>(label);
         out.names.push_back(label == no_class ? "any" : at < file.classes.size() ? file.classes[at] : text(label));
@@ -249,8 +278,8 @@ int generate(const Arguments& a, const Spec& spec) {
         options.first_sample = static_cast<std::uint64_t>(first);
         const Index batch = last - first;
         const auto callback = [&](Index, const FarEstimate& estimate) {
-            progress.update(first * levels + estimate.step * batch, std::nan(""), batch,
-                            text("level ", estimate.level));
+            progress.update(first * levels + estimate.step * batch, std::nan(""),
+                            static_cast<double>(batch) / static_cast<double>(levels), text("level ", estimate.level));
             stopped = interrupt.requested();
             return !stopped;
         };

@@ -8,6 +8,7 @@
 #include "common/cli/cli.hpp"
 #include "common/draw/far_images.hpp"
 #include "common/draw/training_curves.hpp"
+#include "common/files/file_key.hpp"
 #include "common/models/latent_source.hpp"
 #include "common/training/far_training.hpp"
 #include "common/training/training_run.hpp"
@@ -65,7 +66,7 @@ Spec make_spec(Arguments& a) {
     spec.option("guidance", a.guidance, "guidance of the samples in samples.png; default: 3, FarTiny 1.5")
         .range(-100, 100);
     spec.example(
-        "--data photos.tar --out run --steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
+        "photos.tar -o run --train-steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
         "trains FarTiny on the classes of an archive; Ctrl-C saves, and the same command with --resume continues");
     return spec;
 }
@@ -73,12 +74,13 @@ Spec make_spec(Arguments& a) {
 FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     FarTrainingSettings settings;
     FarTrainOptions& o = settings.options;
-    o.adam.learning_rate = a.learning_rate;
+    o.adam.learning_rate = a.lr();
     o.adam.weight_decay = a.weight_decay;
     o.rate = a.rate();
     o.clip = a.clip;
     o.ema_decay = a.ema_decay;
     o.ema_every = a.ema_every;
+    o.ema_start = a.average_start();
     o.loss.multiplier = a.multiplier;
     o.loss.label_drop = a.label_drop;
     o.loss.level_per_sample = a.level_per_sample;
@@ -120,6 +122,10 @@ class Run final : public TrainingRun {
     void make_training(bool resumed) override {
         training_ = make_far_training(a_.config, a_.masked, device_, settings_of(a_, resumed));
         training_->lend_to(*model_);
+        if (a_.ema_every > 0) {
+            raw_ = make_far(a_.config, a_.masked, {device_});
+            training_->lend_to(*raw_, Weights::raw);
+        }
     }
     AnyTraining& training() override { return *training_; }
     std::string description() const override {
@@ -179,42 +185,62 @@ class Run final : public TrainingRun {
                  {"learning_rate", r.learning_rate}}};
     }
 
-    void evaluate(JsonlWriter& log, Progress& progress) override {
-        const Index step = training_->step_count();
-        const std::string name = text(a_.config, ", step ", step);
-        if (!held_back_.labels.empty()) {
-            const FarTrainReport r = model_->loss(held_back_.latents, held_back_.labels, settings_of(a_, true).options);
-            log.write({{"event", "validation"},
-                       {"step", step},
-                       {"images", held_back_.labels.size()},
-                       {"validation_loss", r.loss},
-                       {"validation_mse", r.mse}});
-            progress.note(text("step ", step, ": validation loss ", r.loss));
+    void validate(JsonlWriter& log, Progress& progress) override {
+        if (held_back_.labels.empty()) {
+            return;
         }
+        const Index step = training_->step_count();
+        const auto loss = [&](const AnyFar& model) {
+            leave_if_interrupted();
+            return model.loss(held_back_.latents, held_back_.labels, settings_of(a_, true).options);
+        };
+        const FarTrainReport averaged = loss(*model_);
+        Json line = {{"event", "validation"},
+                     {"step", step},
+                     {"images", held_back_.labels.size()},
+                     {"validation_loss", averaged.loss},
+                     {"validation_mse", averaged.mse}};
+        std::string note = text("step ", step, ": validation loss ", averaged.loss);
+        if (raw_) {
+            const FarTrainReport raw = loss(*raw_);
+            line["raw_validation_loss"] = raw.loss;
+            note += text(" (raw weights ", raw.loss, ")");
+        }
+        log.write(line);
+        progress.note(note);
+    }
+
+    void draw_samples(Amount amount, Progress& progress) override {
+        const std::string name = text(a_.config, ", step ", training_->step_count());
         FarSampleOptions options;
         options.guidance = a_.guidance;
         options.steps = DiffusionSteps::constant(25);
         options.filter_between = a_.simplified;
+        options.stop = [this] { return interrupted(); };
         if (!a_.simplified) {
             options.levels = spread_levels(model_->facts().level_count(), model_->facts().level_count());
         }
-        constexpr std::size_t columns = 8;
+        const std::size_t columns = amount == Amount::few ? 2 : 8;
         std::vector<Index> labels;
         const std::size_t rows = std::min<std::size_t>(names_.size(), 10);
         for (std::size_t i = 0; i < rows * columns; ++i) {
             labels.push_back(static_cast<Index>(i / columns));
         }
         try {
-            const Generated generated = generate_images(*model_, *tokenizer_, labels, options);
+            const Generated generated = generate_images(*model_, *tokenizer_, labels, options, false,
+                                                        [this](Index, const FarEstimate&) { return !interrupted(); });
+            leave_if_interrupted();  // the images are unfinished
             io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
                                                                    shown_scale(tokenizer_->facts()))));
         } catch (const Error& error) {  // a model at the beginning of its training may diverge
-            progress.note(printable(text("step ", step, ": no samples: ", error.what())));
+            progress.note(printable(text("step ", training_->step_count(), ": no samples: ", error.what())));
         }
-        if (step > 1) {
-            const std::vector<LoggedCurve> curves = {{"training", "loss"}, {"validation", "validation_loss", true}};
-            io::write_png(out_ / "loss.png", training_curves(out_ / "log.jsonl", name, curves, "loss"));
-        }
+    }
+    void draw_loss() override {
+        const std::vector<LoggedCurve> curves = {{"training", "loss"}, {"validation", "validation_loss", true}};
+        io::write_png(
+            out_ / "loss.png",
+            training_curves(out_ / "log.jsonl", text(a_.config, ", step ", training_->step_count()), curves, "loss"));
     }
 
     void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
@@ -225,7 +251,7 @@ class Run final : public TrainingRun {
     }
 
     const Arguments& a_;
-    std::unique_ptr<AnyFar> model_;  // the averaged weights, shared with the training
+    std::unique_ptr<AnyFar> model_, raw_;  // the averaged and the raw weights, shared with the training
     std::unique_ptr<AnyTokenizer> tokenizer_;
     std::vector<std::string> names_;
     std::unique_ptr<AnyFarTraining> training_;

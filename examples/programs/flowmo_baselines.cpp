@@ -11,6 +11,7 @@
 #include "common/cli/flowmo_options.hpp"
 #include "common/measures/flowmo_reports.hpp"
 #include "common/models/flowmo_codec.hpp"
+#include "common/training/data_key.hpp"
 
 namespace {
 
@@ -21,6 +22,7 @@ struct Arguments {
     std::string data, model;
     Index validation = 64, count = 64;
     int size = 0, resize = 0;
+    bool unseen = false;
     std::uint64_t split_seed = 0;
     SamplingArguments sampling;
 };
@@ -29,7 +31,8 @@ Spec make_spec(Arguments& a) {
     Spec spec("flowmo_baselines",
               "Compares FlowMo with JPEG and with bicubic thumbnails of the same number of bytes on held-back photos, "
               "and prints a markdown table of mean PSNR and SSIM.");
-    spec.option("data", a.data, "the images that flowmo_train was given").placeholder("PATH").required();
+    spec.positional("DATA", a.data, "the images that flowmo_train was given: a folder or tar").alias("--data");
+    spec.flag("unseen", a.unseen, "none of DATA were trained on: compare on all of them, whatever the model says");
     add_model_options(spec, a.model, a.sampling);
     spec.option("validation", a.validation, "images held back, as in flowmo_train; by default, what the model says")
         .at_least(1);
@@ -121,10 +124,10 @@ void print_row(const std::string& method, const Tally& tally, Index pixels, cons
                 8 * tally.bytes / n / static_cast<double>(pixels), tally.psnr / n, tally.ssim / n);
 }
 
+using Metadata = std::map<std::string, std::string>;
+
 /// What the user did not say is taken from the model's metadata.
-void fill_in(Arguments& a, const Spec& spec) {
-    const io::WeightsFile::Notes notes = io::WeightsFile(a.model).notes();
-    const std::map<std::string, std::string> metadata(notes.begin(), notes.end());
+void fill_in(Arguments& a, const Spec& spec, const Metadata& metadata) {
     const auto number = [&](const char* key) { return metadata.contains(key) ? std::stoull(metadata.at(key)) : 0ULL; };
     if (!spec.given("validation") && number("validation") > 0) {
         a.validation = static_cast<Index>(number("validation"));
@@ -137,10 +140,25 @@ void fill_in(Arguments& a, const Spec& spec) {
     }
 }
 
+/// The images that the model's training held back. Throws Error where that cannot be: the choice depends on the names
+/// of all images, so in another set some of the chosen ones would have been trained on.
+io::ImageDataset held_back(const Arguments& a, const io::ImageDataset& data, const Metadata& metadata) {
+    constexpr const char* otherwise = "; for images that the model has not seen, say --unseen";
+    const auto trained = metadata.find("data");
+    require(trained != metadata.end(), a.model, ": does not say what it was trained on", otherwise);
+    require(trained->second == data_key(data), a.data, ": not the images that ", a.model, " was trained on: it had ",
+            trained->second, ", these are ", data_key(data), otherwise);
+    require(a.validation <= data.size(), a.data, ": has ", data.size(), " images, fewer than --validation ",
+            a.validation);
+    return data.split(a.validation, a.split_seed).validation;
+}
+
 void run(Arguments& a, const Spec& spec) {
     FlowMoDecodeOptions options = a.sampling.options();
     const Computing computing = a.sampling.compute.apply();
-    fill_in(a, spec);
+    const io::WeightsFile::Notes notes = io::WeightsFile(a.model).notes();
+    const Metadata metadata(notes.begin(), notes.end());
+    fill_in(a, spec, metadata);
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     FlowMoFacts frame = model->facts();  // of the compared images instead of one tile
     if (a.size > 0) {
@@ -149,11 +167,9 @@ void run(Arguments& a, const Spec& spec) {
         frame.height = frame.width = a.size;
     }
     const io::ImageDataset data(a.data);
-    require(a.validation <= data.size(), a.data, ": has ", data.size(), " images, fewer than --validation ",
-            a.validation);
     Index skipped = 0;
     const std::vector<Image> images =
-        load_fitted(data.split(a.validation, a.split_seed).validation, frame, a.count, a.resize, skipped);
+        load_fitted(a.unseen ? data : held_back(a, data, metadata), frame, a.count, a.resize, skipped);
     require(!images.empty(), a.data, ": no readable held-back images");
 
     std::vector<io::TokenFile> tokens;
@@ -163,9 +179,9 @@ void run(Arguments& a, const Spec& spec) {
     const auto budget = static_cast<std::size_t>(payload_bytes(tokens.front()));
     const Index pixels = Index{frame.height} * frame.width;
     std::printf(
-        "%zu held-back images of %d x %d pixels, at most %zu bytes each; guidance %g; SSIM with a uniform 7 x 7 "
+        "%zu %simages of %d x %d pixels, at most %zu bytes each; guidance %g; SSIM with a uniform 7 x 7 "
         "window.\n\n",
-        images.size(), frame.height, frame.width, budget, options.guidance);
+        images.size(), a.unseen ? "" : "held-back ", frame.height, frame.width, budget, options.guidance);
     std::printf("| method | bytes | bits per pixel | PSNR | SSIM |\n|---|---|---|---|---|\n");
     const std::uint64_t seed = options.seed;
     for (const int steps : {1, 4, 25}) {

@@ -5,6 +5,7 @@
 
 #include "common/cli/flowmo_options.hpp"
 #include "common/draw/test_card.hpp"
+#include "common/files/default_model.hpp"
 #include "common/measures/flowmo_reports.hpp"
 #include "common/models/flowmo_codec.hpp"
 
@@ -18,7 +19,7 @@ const std::vector<int> step_counts = {1, 4, 25};
 
 struct Arguments {
     std::vector<std::string> images;
-    std::string model = FLOWFAR_DEMO_MODEL, out = "flowmo_demo_out";
+    std::string model = default_model("flowmo_tiny.safetensors"), out = "flowmo_demo_out";
     int size = 128;
     SamplingArguments sampling;
 };
@@ -27,7 +28,7 @@ Spec make_spec(Arguments& a) {
     Spec spec("flowmo_demo",
               "Turns a test card, and any photos, into FlowMo tokens and back with 1, 4 and 25 sampling steps, and "
               "writes a contact sheet. Downloads nothing.");
-    spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card").optional();
+    spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card").optional().alias("--data");
     add_model_options(spec, a.model, a.sampling, false);
     spec.option("out", a.out, "folder for contact_sheet.png and the token files").alias("-o").placeholder("DIR");
     spec.option("size", a.size, "short side that photos are resized to before the middle is cut into tiles")

@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 struct Arguments : MeasureArguments {
     std::string orientation = "upright", images, model, fit = "crop", json, lines, sheet, save, rank = "psnr";
-    Index limit = 0, shown = 4;
+    Index count = 0, shown = 4;
     SamplingArguments sampling;
 };
 
@@ -37,13 +37,14 @@ Spec make_spec(Arguments& a) {
               "of the codebook, PSNR, SSIM, and with the networks' files LPIPS, FID, sFID, Inception Score, precision "
               "and recall against the photos as they were tokenized. Photos are read one batch at a time; only the "
               "Inception network's outputs are kept, 12 KB a photo and twice that with the originals'.");
-    spec.positional("IMAGES", a.images, "folder or tar of photos; unreadable ones are named and left out");
+    spec.positional("IMAGES", a.images, "folder or tar of photos, or one photo; unreadable ones are named and left out")
+        .alias("--data");
     add_model_options(spec, a.model, a.sampling);
     spec.option("fit", a.fit,
                 "photos of another size than the model's: crop: the short side is resized to the model's size and the "
                 "middle kept; tile: the middle is cut into tiles of the model's size")
         .choices({"crop", "tile"});
-    spec.option("limit", a.limit, "use only the first photos; 0: all").at_least(0);
+    spec.option("count", a.count, "use only the first photos; 0: all").at_least(0).formerly("--limit");
     add_orientation_option(spec, a.orientation);
     spec.section("Results");
     spec.option("json", a.json, "also write the numbers to a file").placeholder("FILE");
@@ -52,8 +53,10 @@ Spec make_spec(Arguments& a) {
         .placeholder("FILE.png");
     spec.option("shown", a.shown, "photos on each side of the sheet").range(1, 64);
     spec.option("rank", a.rank, "what makes a reconstruction good").choices({"psnr", "ssim", "lpips"});
-    spec.option("save", a.save, "folder for the photos as they were tokenized (original) and again (reconstruction)")
-        .placeholder("DIR");
+    spec.option("out", a.save, "folder for the photos as they were tokenized (original) and again (reconstruction)")
+        .alias("-o")
+        .placeholder("DIR")
+        .formerly("--save");
     spec.section("Measures");
     add_lpips_options(spec, a);
     add_set_options(spec, a);
@@ -89,7 +92,7 @@ class Evaluation {
     Evaluation(const Arguments& a, Device device, const AnyFlowMo& model)
         : a_(a),
           model_(model),
-          photos_(model, open_images(a.images, a.limit, a.orientation), a.fit, a.sampling.options()),
+          photos_(model, open_images(a.images, a.count, a.orientation), a.fit, a.sampling.options()),
           pairs_(a.make_lpips(device)),
           extremes_(static_cast<std::size_t>(a.shown)) {
         if (!a.inception.empty()) {

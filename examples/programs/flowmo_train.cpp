@@ -7,6 +7,7 @@
 
 #include "common/cli/cli.hpp"
 #include "common/draw/training_curves.hpp"
+#include "common/files/file_key.hpp"
 #include "common/measures/flowmo_reports.hpp"
 #include "common/training/flowmo_training.hpp"
 #include "common/training/perceptual.hpp"
@@ -19,9 +20,9 @@ using namespace flowfar::program;
 
 struct Arguments : TrainingArguments {
     Index accumulate = 1, freeze_after = 200000, sample_steps = 8, patience = 0;
-    double code_dropout = 0.1, perceptual_weight = 0.1, guidance = 1.5;
+    double code_dropout = 0.1, perceptual_factor = 0.1, guidance = 1.5;
     std::string stage = "1a", perceptual = "none", times = "thick_tailed";
-    std::vector<std::string> perceptual_weights;
+    std::vector<std::string> perceptual_files;
     bool fixed_norms = true, checkpoint_blocks = false;
 
     Arguments() {
@@ -56,20 +57,22 @@ Spec make_spec(Arguments& a) {
                 "classifier of train_classifier (benchmarks/quality); lpips: with VGG-16, as published for stage 1a; "
                 "resnet: logits of ResNet-50, as published for stage 1b")
         .choices(perceptual_names());
-    spec.option("perceptual-weight", a.perceptual_weight,
+    spec.option("perceptual-factor", a.perceptual_factor,
                 "factor of the perceptual loss; published: 0.1 for lpips, 0.01 for resnet")
-        .above(0);
-    spec.option("perceptual-weights", a.perceptual_weights,
+        .above(0)
+        .formerly("--perceptual-weight");
+    spec.option("perceptual-files", a.perceptual_files,
                 "files of the perceptual loss's networks: VGG-16's and LPIPS's, or ResNet-50's (.pth or safetensors), "
                 "or the classifier")
-        .placeholder("FILE");
+        .placeholder("FILE,...")
+        .formerly("--perceptual-weights");
     spec.option("time-distribution", a.times, "distribution of the noise levels trained on")
         .choices({"thick_tailed", "logit_normal", "uniform"});
     spec.option("code-dropout", a.code_dropout, "share of codes that are hidden, for guidance").range(0, 1);
     add_report_options(spec, a, "validations (PSNR, SSIM at 25 steps), loss.png and samples.png");
     spec.option("guidance", a.guidance, "guidance of the reconstructions in validations and samples.png")
         .range(-100, 100);
-    spec.example("--data photos.tar --out run --steps 20000 --batch 64 --lr 5e-4 --decay cosine --warmup 200",
+    spec.example("photos.tar -o run --train-steps 20000 --batch 64 --lr 5e-4 --decay cosine --warmup 200",
                  "trains FlowMoTiny; Ctrl-C saves, and the same command with --resume continues");
     return spec;
 }
@@ -77,11 +80,12 @@ Spec make_spec(Arguments& a) {
 FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
     FlowMoTrainingSettings settings;
     FlowMoTrainOptions& o = settings.options;
-    o.adam.learning_rate = a.learning_rate;
+    o.adam.learning_rate = a.lr();
     o.rate = a.rate();
     o.clip = a.clip;
     o.ema_decay = a.ema_decay;
     o.ema_every = a.ema_every;
+    o.ema_start = a.average_start();
     o.fixed_norms = a.fixed_norms;
     o.freeze_encoder_after = a.freeze_after;
     o.times = time_distribution(a.times);
@@ -91,7 +95,7 @@ FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
     o.seed = a.seed;
     o.sample_steps = a.stage == "1b" ? a.sample_steps : 0;
     if (a.perceptual != "none") {
-        settings.perceptual = {a.perceptual, a.perceptual_weight, a.perceptual_weights};
+        settings.perceptual = {a.perceptual, a.perceptual_factor, a.perceptual_files};
     }
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;
@@ -109,10 +113,10 @@ class Run final : public TrainingRun {
         options_["time-distribution"] = a.times;
         options_["code-dropout"] = exact(a.code_dropout);
         if (a.perceptual != "none") {
-            options_["perceptual-weight"] = exact(a.perceptual_weight);
+            options_["perceptual-factor"] = exact(a.perceptual_factor);
         }
-        for (std::size_t i = 0; i < a.perceptual_weights.size(); ++i) {
-            options_[text("perceptual-weights.", i)] = file_key(a.perceptual_weights[i]);
+        for (std::size_t i = 0; i < a.perceptual_files.size(); ++i) {
+            options_[text("perceptual-files.", i)] = file_key(a.perceptual_files[i]);
         }
         if (a.stage == "1b") {
             options_["sample-steps"] = text(a.sample_steps);
@@ -123,6 +127,10 @@ class Run final : public TrainingRun {
     void make_training(bool resumed) override {
         training_ = make_flowmo_training(a_.config, device_, settings_of(a_, resumed));
         training_->lend_to(*model_);
+        if (a_.ema_every > 0) {
+            raw_ = make_flowmo(a_.config, {device_});
+            training_->lend_to(*raw_, Weights::raw);
+        }
     }
     AnyTraining& training() override { return *training_; }
     std::string description() const override {
@@ -136,6 +144,7 @@ class Run final : public TrainingRun {
     Index parameter_count() const override { return model_->facts().parameter_count; }
     void begin(Progress& progress) override {
         held_back_ = load_fitted(split_.validation, model_->facts(), a_.evaluate_count, a_.resize, skipped_);
+        shown_ = held_back_.empty() ? load_fitted(split_.train, model_->facts(), 8, a_.resize, skipped_) : held_back_;
         loader_.emplace(split_.train, loader_options(model_->facts().height, model_->facts().width, progress));
         if (training_->step_count() > 0) {
             for (const Json& line : read_jsonl(out_ / "log.jsonl")) {
@@ -162,42 +171,65 @@ class Run final : public TrainingRun {
         return {r.loss, numbers};
     }
 
-    void evaluate(JsonlWriter& log, Progress& progress) override {
+    void validate(JsonlWriter& log, Progress& progress) override {
+        if (held_back_.empty()) {
+            return;
+        }
         const Index step = training_->step_count();
-        const std::string name = text(a_.config, ", step ", step);
-        if (!held_back_.empty()) {
-            FlowMoDecodeOptions options;
-            options.guidance = a_.guidance;
-            const std::vector<Image> again = decode_images(*model_, encode_images(*model_, held_back_), options);
-            const Quality mean = mean_quality(held_back_, again);
-            log.write({{"event", "validation"},
-                       {"step", step},
-                       {"images", held_back_.size()},
-                       {"psnr", mean.psnr},
-                       {"ssim", json_number(mean.ssim)}});
-            progress.note(text("step ", step, ": validation ", mean.shown()));
-            judge(mean.psnr, progress);
+        const Quality averaged = quality(*model_);
+        Json line = {{"event", "validation"},
+                     {"step", step},
+                     {"images", held_back_.size()},
+                     {"psnr", averaged.psnr},
+                     {"ssim", json_number(averaged.ssim)}};
+        std::string note = text("step ", step, ": validation ", averaged.shown());
+        if (raw_) {
+            const Quality raw = quality(*raw_);
+            line["raw_psnr"] = raw.psnr;
+            line["raw_ssim"] = json_number(raw.ssim);
+            note += text(" (raw weights ", raw.shown(), ")");
+        }
+        log.write(line);
+        progress.note(note);
+        judge(averaged.psnr, progress);
+    }
+    /// Of the held-back images at the default number of steps.
+    [[nodiscard]] Quality quality(const AnyFlowMo& model) const {
+        return mean_quality(held_back_, decoded(model, encode_images(model, held_back_), {}));
+    }
+    /// Throws `Interrupted` after Ctrl-C; with recorded steps on Cuda, which know no callback, between calls.
+    [[nodiscard]] std::vector<Image> decoded(const AnyFlowMo& model, const Tokens& tokens,
+                                             FlowMoDecodeOptions options) const {
+        options.guidance = a_.guidance;
+        leave_if_interrupted();
+        EstimateCallback callback;
+        if (device_ == Device::cpu) {
+            callback = [this](Index, const FlowMoEstimate&) { leave_if_interrupted(); };
+        }
+        return decode_images(model, tokens, options, callback);
+    }
 
-            std::vector<Image> originals;  // up to eight, spread evenly
-            const std::size_t rows = std::min<std::size_t>(8, held_back_.size());
-            for (std::size_t i = 0; i < rows; ++i) {
-                originals.push_back(held_back_[i * held_back_.size() / rows]);
-            }
-            const Tokens shown = encode_images(*model_, originals);
-            const std::vector<int> steps = {1, 4, 25};
-            std::vector<std::vector<Image>> columns;
-            for (const int count : steps) {
-                options.steps = count;
-                columns.push_back(decode_images(*model_, shown, options));
-            }
-            const Image sheet = render(reconstruction_sheet(name, originals, {}, steps, columns));
-            io::write_png(out_ / "samples.png", sheet);
+    void draw_samples(Amount amount, Progress&) override {
+        std::vector<Image> originals;  // up to eight, spread evenly
+        const std::size_t rows = std::min<std::size_t>(amount == Amount::few ? 2 : 8, shown_.size());
+        for (std::size_t i = 0; i < rows; ++i) {
+            originals.push_back(shown_[i * shown_.size() / rows]);
         }
-        if (training_->step_count() > 1) {
-            const std::vector<LoggedCurve> curves = {{"flow loss", "flow"}, {"validation PSNR", "psnr", true, true}};
-            io::write_png(out_ / "loss.png",
-                          training_curves(out_ / "log.jsonl", name, curves, "loss", "PSNR at 25 steps, dB"));
+        const Tokens tokens = encode_images(*model_, originals);
+        const std::vector<int> steps = {1, 4, 25};
+        std::vector<std::vector<Image>> columns;
+        for (const int count : steps) {
+            columns.push_back(decoded(*model_, tokens, {.steps = count}));
         }
+        const std::string name =
+            text(a_.config, ", step ", training_->step_count(), held_back_.empty() ? ", training images" : "");
+        io::write_png(out_ / "samples.png", render(reconstruction_sheet(name, originals, {}, steps, columns)));
+    }
+    void draw_loss() override {
+        const std::vector<LoggedCurve> curves = {{"flow loss", "flow"}, {"validation PSNR", "psnr", true, true}};
+        io::write_png(out_ / "loss.png",
+                      training_curves(out_ / "log.jsonl", text(a_.config, ", step ", training_->step_count()), curves,
+                                      "loss", "PSNR at 25 steps, dB"));
     }
 
     /// Keeps the best model, and ends the run where --patience is used up.
@@ -226,10 +258,10 @@ class Run final : public TrainingRun {
     }
 
     const Arguments& a_;
-    std::unique_ptr<AnyFlowMo> model_;  // the averaged weights, shared with the training
+    std::unique_ptr<AnyFlowMo> model_, raw_;  // the averaged and the raw weights, shared with the training
     std::unique_ptr<AnyFlowMoTraining> training_;
     std::optional<io::ImageLoader> loader_;
-    std::vector<Image> held_back_;
+    std::vector<Image> held_back_, shown_;  // shown: of these some are in samples.png
     Index skipped_ = 0;
     double best_psnr_ = -1.0;
     Index worse_ = 0;  // validations since

@@ -29,13 +29,13 @@ Spec make_spec(Arguments& a) {
         "frequency_pyramid",
         "Shows a photo at every level of FAR's frequency pyramid. Level s keeps what s x s pixels, or the s lowest "
         "frequencies per axis, can tell. Without a photo it shows a test card.");
-    spec.positional("PHOTO", a.photo, "PNG or JPEG").optional();
-    spec.option("out", a.out, "sheet to write").placeholder("PNG");
+    spec.positional("PHOTO", a.photo, "PNG or JPEG").optional().alias("--data");
+    spec.option("out", a.out, "sheet to write").alias("-o").placeholder("PNG");
     spec.option("levels", a.levels, "increasing; the last shown is the photo itself").at_least(0);
     spec.option("filter", a.filter, "spatial: shrink by areas, grow bicubically; fourier: cut the spectrum")
         .choices({"spatial", "fourier", "both"});
     spec.option("size", a.size, "height and width to which the photo is cropped").range(8, 4096);
-    spec.example("photo.jpg --levels 0,2,4,8,16,32,64 --out pyramid.png", "seven levels of a photo");
+    spec.example("photo.jpg --levels 0,2,4,8,16,32,64 -o pyramid.png", "seven levels of a photo");
     return spec;
 }
 

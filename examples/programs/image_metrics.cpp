@@ -21,7 +21,7 @@ using namespace flowfar::program;
 struct Arguments : MeasureArguments {
     std::string orientation = "upright", reference, images, json, lines, save_statistics;
     bool pairs = true, by_order = false;
-    Index limit = 0;
+    Index count = 0;
     ComputeArguments compute;
 };
 
@@ -31,8 +31,8 @@ Spec make_spec(Arguments& a) {
               "the Inception network (FID, sFID, Inception Score, precision, recall). Networks are read from files. "
               "PSNR and SSIM are computed on 8-bit RGB values 0..255 (scikit-image with data_range=255). The mean PSNR "
               "is infinite as soon as one pair is equal; the mean of the others is then given, too.");
-    spec.positional("REFERENCE", a.reference, "folder or tar of images, or their statistics (.npz: mu, sigma)");
-    spec.positional("IMAGES", a.images, "folder or tar of the images to judge");
+    spec.positional("REFERENCE", a.reference, "folder or tar of images, one image, or statistics (.npz: mu, sigma)");
+    spec.positional("IMAGES", a.images, "folder or tar of the images to judge, or one image").alias("--data");
     spec.section("Pairs");
     spec.flag("pairs", a.pairs, "compare images of equal names but for their endings");
     spec.flag("by-order", a.by_order, "pair images whatever their names, in the order of these");
@@ -46,7 +46,7 @@ Spec make_spec(Arguments& a) {
     spec.option("save-statistics", a.save_statistics, "write mu and sigma of IMAGES as a later REFERENCE")
         .placeholder("FILE.npz");
     spec.section("Run");
-    spec.option("limit", a.limit, "use only the first images of each set; 0: all").at_least(0);
+    spec.option("count", a.count, "use only the first images of each set; 0: all").at_least(0).formerly("--limit");
     add_orientation_option(spec, a.orientation);
     add_compute_options(spec, a.compute);
     spec.option("json", a.json, "also write the numbers to a file").placeholder("FILE");
@@ -128,10 +128,10 @@ void run(const Arguments& a) {
     if (!a.inception.empty()) {
         judge.emplace(a.make_judge(computing.device));
     }
-    const io::ImageDataset images = open_images(a.images, a.limit, a.orientation);
+    const io::ImageDataset images = open_images(a.images, a.count, a.orientation);
     std::optional<io::ImageDataset> reference;
     if (!from_statistics) {
-        reference = open_images(a.reference, a.limit, a.orientation);
+        reference = open_images(a.reference, a.count, a.orientation);
     }
     Json json;
     if (pairs) {

@@ -1,7 +1,7 @@
 # One way of consuming the library (WAY); see CMakeLists.txt.
 cmake_minimum_required(VERSION 3.25)
 
-function(run)
+function(run)  # sets `output`
     execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(NOT status EQUAL 0)
         list(JOIN ARGN " " command)
@@ -21,6 +21,20 @@ if(WAY STREQUAL "install")
         list(REMOVE_ITEM missing ${installed})
         message(FATAL_ERROR "install: these headers of include/ were not installed: ${missing}")
     endif()
+    return()
+endif()
+
+if(WAY STREQUAL "programs")
+    file(REMOVE_RECURSE "${SCRATCH}")
+    run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${SCRATCH}/built" --component programs)
+    file(RENAME "${SCRATCH}/built" "${SCRATCH}/moved")
+    foreach(program IN ITEMS far_generate flowmo_demo)
+        run("${SCRATCH}/moved/bin/${program}" --help)
+        string(FIND "${output}" "${SCRATCH}/moved/share/flowfar/models/" found)
+        if(found EQUAL -1)
+            message(FATAL_ERROR "programs: ${program} does not find the installed model beside itself:\n${output}")
+        endif()
+    endforeach()
     return()
 endif()
 

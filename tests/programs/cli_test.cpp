@@ -185,6 +185,35 @@ TEST_CASE("wrong words are named and the nearest right one suggested") {
     CHECK_THROWS_WITH_AS(spec.parse(Words{}), "--count is required", UsageError);
 }
 
+TEST_CASE("names of the last version work with a warning, and a positional may be an option") {
+    int count = 0;
+    std::string data;
+    Spec spec("demo", "Has old names.");
+    spec.positional("DATA", data, "images").alias("--data");
+    spec.option("count", count, "how many").formerly("--limit");
+    spec.parse(Words{"photos", "--limit", "3"});
+    CHECK(count == 3);
+    CHECK(data == "photos");
+    CHECK(spec.given("count"));
+    CHECK(spec.warnings() == Words{"--limit is now called --count; the next version does not know --limit"});
+    spec.parse(Words{"--data=tar", "--count", "4"});
+    CHECK(data == "tar");
+    CHECK(spec.given("DATA"));
+    CHECK(spec.warnings().empty());
+    CHECK_THROWS_WITH_AS(spec.parse(Words{"a", "--limit=1", "--count=2"}), "--count is given twice", UsageError);
+    CHECK_THROWS_WITH_AS(spec.parse(Words{"a", "--data=b"}), "unexpected argument \"a\"", UsageError);
+    CHECK_THROWS_WITH_AS(spec.parse(Words{}), "DATA is missing (images)", UsageError);
+    CHECK_THROWS_WITH_AS(spec.parse(Words{"--dta", "b"}), "unknown option --dta; did you mean --data?", UsageError);
+    CHECK(spec.help().find("\n  DATA, --data DATA       images\n") != std::string::npos);
+    CHECK(spec.help().find("--limit") == std::string::npos);
+
+    std::FILE* const err = std::tmpfile();
+    REQUIRE(err != nullptr);
+    const char* const words[] = {"demo", "a", "--limit", "3"};
+    CHECK(run_program(4, words, spec, [] {}, stdout, err) == 0);
+    CHECK(contents(err) == "demo: --limit is now called --count; the next version does not know --limit\n");
+}
+
 TEST_CASE("help shows purpose, synopsis, defaults, ranges and examples") {
     Settings settings;
     const std::string help = make_spec(settings).help();
@@ -196,7 +225,7 @@ TEST_CASE("help shows purpose, synopsis, defaults, ranges and examples") {
              "\nOptions:\n  --steps N               sampling steps (1 to 1000; default 25)\n",
              "  --rate X                learning rate (above 0; default 0.0001)\n",
              "\nSampling:\n",
-             "  --preset TEXT           model (one of lo, hi, micro; default lo)\n",
+             "  --preset lo|hi|micro    model (default lo)\n",
              "  --output FILE           file to write\n",
              "  --clip X                limit of the gradient's norm (at least 0)\n",
              "  --ladder N,...          step counts to compare (1 to 100; default 1,4,25)\n",

@@ -29,7 +29,7 @@ Words options(const fs::path& data, const fs::path& out) {
             data.string(),
             "--out",
             out.string(),
-            "--steps",
+            "--train-steps",
             "40",
             "--batch",
             "6",
@@ -119,7 +119,7 @@ TEST_CASE("far_train: latents from a cache train the same model") {
     }
     const auto train = [&](const std::string& out, const Words& more) {
         Words words = options(f.folder / "small", f.at(out));
-        *(std::ranges::find(words, "--steps") + 1) = "12";
+        *(std::ranges::find(words, "--train-steps") + 1) = "12";
         *(std::ranges::find(words, "--validation") + 1) = "1";
         return testing::run("far_train", words + more);
     };
@@ -137,7 +137,7 @@ TEST_CASE("far_train: latents from a cache train the same model") {
 TEST_CASE("far_train: masked models, and what it refuses") {
     const Fixture& f = fixture();
     Words words = options(f.photos, f.at("masked"));
-    *(std::ranges::find(words, "--steps") + 1) = "8";
+    *(std::ranges::find(words, "--train-steps") + 1) = "8";
     const Outcome masked = testing::run("far_train", words + Words{"--masked", "--mask-policy", "linear"});
     CAPTURE(masked.err);
     CHECK(masked.code == 0);

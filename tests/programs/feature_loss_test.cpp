@@ -98,7 +98,7 @@ TEST_CASE("flowmo_train takes a classifier as perceptual loss in both stages") {
                                                             folder / "photos",
                                                             "--out",
                                                             folder / out,
-                                                            "--steps",
+                                                            "--train-steps",
                                                             "3",
                                                             "--batch",
                                                             "4",
@@ -110,7 +110,7 @@ TEST_CASE("flowmo_train takes a classifier as perceptual loss in both stages") {
                                                             "1",
                                                             "--perceptual",
                                                             "features",
-                                                            "--perceptual-weights",
+                                                            "--perceptual-files",
                                                             folder / classifier} +
                                        more);
     };
@@ -126,7 +126,7 @@ TEST_CASE("flowmo_train takes a classifier as perceptual loss in both stages") {
 
     const Outcome other = train("a", "plain.safetensors", {"--resume"});
     CHECK(other.code == 1);
-    CHECK(other.err.find("--perceptual-weights.0: saved ") != std::string::npos);
+    CHECK(other.err.find("--perceptual-files.0: saved ") != std::string::npos);
     CHECK(train("c", "missing.safetensors").code == 1);
     CHECK(train("c", "odd.safetensors").err.find("unknown classifier \"round\"") != std::string::npos);
     CHECK(train("c", "a/model.safetensors").code == 1);

@@ -34,7 +34,7 @@ struct Fixture {
         io::write_png(photo, wave_image(40, 55, 77));
         const Outcome made =
             testing::run("flowmo_train", {"--config", "FlowMoNano", "--data", photos, "--out", folder / "run",
-                                          "--steps", "3", "--batch", "4", "--validation", "4"});
+                                          "--train-steps", "3", "--batch", "4", "--validation", "4"});
         require(made.code == 0, "the test's model: ", made.err);
     }
     [[nodiscard]] std::string at(const std::string& name) const { return (folder / name).string(); }
@@ -54,7 +54,7 @@ bool has(const std::string& text, const std::string& part) {
 TEST_CASE("a photo becomes tokens and a photo again") {
     const Fixture& f = fixture();
     const Outcome tokenized =
-        run("flowmo_tokenize", {f.photo, "-o", f.at("a.tokens"), "--model", f.model, "--steps", "3"});
+        run("flowmo_tokenize", {f.photo, "-o", f.at("a.tokens"), "--model", f.model, "--check", "--steps", "3"});
     CAPTURE(tokenized.err);
     REQUIRE(tokenized.code == 0);
     CHECK(has(tokenized.out, "16 x 16 pixels, 1 tile: 18 payload bytes, 0.5625 bits per pixel"));
@@ -169,7 +169,7 @@ TEST_CASE("products in bf16 and int8 give nearly the same photo") {
 TEST_CASE("large photos go tile by tile, and previews show the way") {
     const Fixture& f = fixture();
     const Outcome tokenized =
-        run("flowmo_tokenize", {f.photo, "--out", f.at("t.tokens"), "--model", f.model, "--fit", "tile", "--no-check"});
+        run("flowmo_tokenize", {f.photo, "--out", f.at("t.tokens"), "--model", f.model, "--fit", "tile"});
     CAPTURE(tokenized.err);
     REQUIRE(tokenized.code == 0);
     CHECK(has(tokenized.out, "32 x 48 pixels, 6 tiles: 108 payload bytes"));
@@ -181,7 +181,7 @@ TEST_CASE("large photos go tile by tile, and previews show the way") {
 
     const Outcome back =
         run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("t.png"), "--model", f.model, "--steps", "12",
-                                   "--preview", f.at("preview.png"), "--original", f.photo, "--fit", "tile"});
+                                   "--preview", f.at("preview.png"), "--original", f.photo});
     CAPTURE(back.err);
     REQUIRE(back.code == 0);
     CHECK(has(back.out, "PSNR, SSIM: "));
@@ -192,10 +192,26 @@ TEST_CASE("large photos go tile by tile, and previews show the way") {
     CHECK(preview.width > 8 * 48);
     CHECK(preview.height < 300);
 
-    const Outcome wrong =
-        run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model, "--original", f.photo});
+    const Outcome wrong = run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model,
+                                                     "--original", f.photo, "--fit", "crop"});
     CHECK(wrong.code == 1);
-    CHECK(has(wrong.err, "is --fit as it was?"));
+    CHECK(has(wrong.err, "40 x 55 pixels with --fit crop do not become the 32 x 48 of the tokens"));
+    io::write_png(f.at("wide.png"), wave_image(20, 31, 5));  // 16 x 16 in both ways: the tokens tell
+    for (const char* fit : {"crop", "tile"}) {
+        const std::vector<std::string> how = {"--model", f.model, "--steps", "2"};
+        const Outcome made =
+            run("flowmo_tokenize",
+                std::vector<std::string>{f.at("wide.png"), "-o", f.at("w.tokens"), "--fit", fit, "--check"} + how);
+        const Outcome again =
+            run("flowmo_reconstruct",
+                std::vector<std::string>{f.at("w.tokens"), "-o", f.at("w.png"), "--original", f.at("wide.png")} + how);
+        const auto line = [](const std::string& out) {
+            const std::size_t begin = out.find("PSNR, SSIM: ");
+            return begin == out.npos ? "" : out.substr(begin, out.find('\n', begin) - begin);
+        };
+        CHECK_FALSE(line(made.out).empty());
+        CHECK(line(made.out) == line(again.out));
+    }
     io::write_png(f.at("small.png"), wave_image(12, 40, 1));
     const Outcome small =
         run("flowmo_tokenize", {f.at("small.png"), "-o", f.at("s.tokens"), "--model", f.model, "--fit", "tile"});
@@ -211,17 +227,27 @@ TEST_CASE("large photos go tile by tile, and previews show the way") {
 TEST_CASE("several photos go into a folder") {
     const Fixture& f = fixture();
     const std::string other = f.photos + "/odd/1.png";
-    const Outcome both = run("flowmo_tokenize", {f.photo, other, "-o", f.at("many"), "--model", f.model, "--no-check"});
+    const Outcome both = run("flowmo_tokenize", {f.photo, other, "-o", f.at("many"), "--model", f.model});
     CAPTURE(both.err);
     CHECK(both.code == 0);
     CHECK(fs::exists(f.at("many/photo.tokens")));
     CHECK(fs::exists(f.at("many/1.tokens")));
+    CHECK_FALSE(has(both.out, "PSNR"));
+    const Outcome folder = run("flowmo_tokenize", {f.photos + "/odd", "-o", f.at("folder"), "--model", f.model});
+    CHECK_MESSAGE(folder.code == 0, folder.err);
+    const std::vector<std::string> how = {"--model", f.model, "--steps", "2"};
+    const Outcome back = run("flowmo_reconstruct", std::vector<std::string>{f.at("folder"), "-o", f.at("back")} + how);
+    CHECK_MESSAGE(back.code == 0, back.err);
+    CHECK(run("flowmo_reconstruct", std::vector<std::string>{other, "-o", f.at("one.png")} + how).code == 0);
+    CHECK(io::read_image(f.at("back/1.png")) == io::read_image(f.at("one.png")));
+    CHECK(io::read_tokens(f.at("folder/1.tokens")).tokens.indices ==
+          io::read_tokens(f.at("many/1.tokens")).tokens.indices);
     CHECK(run("flowmo_tokenize", {f.photo, f.photo, "-o", f.at("many"), "--model", f.model}).code == 2);
 }
 
 TEST_CASE("damaged and foreign files are refused, with nothing written") {
     const Fixture& f = fixture();
-    REQUIRE(run("flowmo_tokenize", {f.photo, "-o", f.at("x.tokens"), "--model", f.model, "--no-check"}).code == 0);
+    REQUIRE(run("flowmo_tokenize", {f.photo, "-o", f.at("x.tokens"), "--model", f.model}).code == 0);
     const io::TokenFile good = io::read_tokens(f.at("x.tokens"));
     const auto refused = [&](const std::string& input, const std::string& reason) {
         CAPTURE(input);
@@ -355,7 +381,7 @@ TEST_CASE("results go where they can: checked before the work") {
     const Outcome empty = run("flowmo_reconstruct", {f.at("empty.png"), "-o", f.at("e.png"), "--model", f.model});
     CHECK(empty.code == 1);
     CHECK(has(empty.err, "found an empty file"));
-    const Outcome folder = run("flowmo_tokenize", {f.photo, "-o", f.at("newdir/"), "--model", f.model, "--no-check"});
+    const Outcome folder = run("flowmo_tokenize", {f.photo, "-o", f.at("newdir/"), "--model", f.model});
     CHECK(folder.code == 0);
     CHECK(fs::exists(f.at("newdir/photo.tokens")));
 }
@@ -384,6 +410,13 @@ TEST_CASE("baselines of the same bytes stand in one table") {
     CHECK(has(table.out, "| FlowMoNano, 25 steps | 18 | "));
     CHECK(has(table.out, "| JPEG | cannot: at least "));
     CHECK(has(table.out, "| bicubic thumbnail | 18 | "));
+    const Outcome foreign = run("flowmo_baselines", {f.photos + "/odd", "--model", f.model});
+    CHECK(foreign.code == 1);
+    CHECK(has(foreign.err, "photos/odd: not the images that "));
+    CHECK(has(foreign.err, "it had 10 images, key "));
+    const Outcome unseen = run("flowmo_baselines", {f.photos + "/odd", "--model", f.model, "--unseen"});
+    CHECK_MESSAGE(unseen.code == 0, unseen.err);
+    CHECK(has(unseen.out, "4 images of 16 x 16 pixels"));
     const Outcome wide = run("flowmo_baselines", {"--data", f.photos, "--model", f.model, "--size", "24"});
     CHECK(wide.code == 1);
     CHECK(has(wide.err, "--size 24 is not a multiple"));

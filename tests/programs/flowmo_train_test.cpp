@@ -23,7 +23,7 @@ constexpr int save_every = 10;
 
 std::vector<std::string> options(const fs::path& data, const fs::path& out) {
     return {"--config",     "FlowMoNano", "--data",           data.string(),
-            "--out",        out.string(), "--steps",          text(steps),
+            "--out",        out.string(), "--train-steps",    text(steps),
             "--batch",      "6",          "--save-every",     text(save_every),
             "--log-every",  "1",          "--validation",     "3",
             "--lr",         "1e-3",       "--ema-every",      "3",
@@ -51,6 +51,8 @@ TEST_CASE("killed runs continue to the same losses and the same model") {
     const auto expected = lines_of(whole);
     REQUIRE(expected.size() == steps + 2);  // and two validations
     CHECK(expected.back()["event"] == "validation");
+    CHECK(expected.back()["raw_psnr"].get<double>() > 0.0);
+    CHECK(expected.back()["raw_psnr"] != expected.back()["psnr"]);
     CHECK(io::read_image(whole / "samples.png").height > 64);
     CHECK(io::read_image(whole / "loss.png").height > 64);
     const io::SafetensorsFile model(whole / "model.safetensors");
@@ -87,12 +89,16 @@ TEST_CASE("Ctrl-C saves the step at hand") {
     // Saves only where the test asks for them.
     std::vector<std::string> arguments = options(folder / "photos", out) + std::vector<std::string>{"--resume"};
     *(std::ranges::find(arguments, "--save-every") + 1) = "0";
-    *(std::ranges::find(arguments, "--steps") + 1) = "5000";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "5000";
     Process process("flowmo_train", arguments);
     REQUIRE(process.reaches([&] { return last_step(out) >= 4; }));
     process.signal(SIGINT);
+    process.signal(SIGTERM);  // what follows within a second is the same wish
     const Outcome stopped = process.finish();
     CAPTURE(stopped.err);
+    CHECK(stopped.err.find("stopping after this step, again to abandon") != std::string::npos);
+    CHECK(io::read_image(out / "samples.png").height > 16);
+    CHECK(io::read_image(out / "loss.png").height > 64);
     CHECK(stopped.code == 128 + SIGINT);
     CHECK(stopped.out.find("interrupted and saved at step ") != std::string::npos);
     const int step = last_step(out);
@@ -116,7 +122,7 @@ TEST_CASE("a run is neither overwritten nor resumed with other options") {
     const TempDir folder;
     write_photos(folder / "photos", 9);
     std::vector<std::string> arguments = options(folder / "photos", folder / "run");
-    *(std::ranges::find(arguments, "--steps") + 1) = "8";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "8";
     REQUIRE(run("flowmo_train", arguments).code == 0);
     const std::string state = bytes_of(folder / "run/state.safetensors");
 
@@ -138,13 +144,31 @@ TEST_CASE("a run is neither overwritten nor resumed with other options") {
     }
     CHECK(other.err.find("--seed") == std::string::npos);
     CHECK(bytes_of(folder / "run/state.safetensors") == state);
+
+    // States of the last version: an option had another name, and the average began as published.
+    const auto renamed = [&](const std::string& key, const std::string& before) {
+        std::string bytes = bytes_of(folder / "run/state.safetensors");
+        const std::size_t at = bytes.find(key);
+        REQUIRE(at != bytes.npos);
+        bytes.replace(at, key.size(), before + std::string(key.size() - before.size(), ' '));
+        io::write_atomically(folder / "run/state.safetensors", std::as_bytes(std::span(bytes)));
+    };
+    renamed("\"option.train-steps\"", "\"option.steps\"");
+    *(std::ranges::find(arguments, "--lr") + 1) = "1e-3";
+    *(std::ranges::find(arguments, "--batch") + 1) = "6";
+    const Outcome last_version = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
+    CHECK_MESSAGE(last_version.code == 0, last_version.err);
+    renamed("\"option.ema-start\"", "\"option.no\"");
+    const Outcome published = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
+    CHECK(published.code == 1);
+    CHECK(published.err.find("--ema-start: saved published, now warm") != std::string::npos);
 }
 
 TEST_CASE("two runs do not share a folder, and a lock left behind refuses nobody") {
     const TempDir folder;
     write_photos(folder / "photos", 9);
     std::vector<std::string> arguments = options(folder / "photos", folder / "run");
-    *(std::ranges::find(arguments, "--steps") + 1) = "100000";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "100000";
     {
         Process first("flowmo_train", arguments);
         REQUIRE(first.reaches([&] { return fs::exists(folder / "run/state.safetensors"); }));
@@ -153,7 +177,7 @@ TEST_CASE("two runs do not share a folder, and a lock left behind refuses nobody
         CHECK_MESSAGE(second.err.find("another run writes here (process ") != std::string::npos, second.err);
     }  // killed
     CHECK(fs::exists(folder / "run/lock"));
-    *(std::ranges::find(arguments, "--steps") + 1) = "8";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "8";
     const Outcome third = run("flowmo_train", arguments);
     CHECK_MESSAGE(third.err.find("add --resume") != std::string::npos, third.err);  // not the lock
     CHECK_FALSE(fs::exists(folder / "run/lock"));
@@ -163,7 +187,7 @@ TEST_CASE("--init starts from a model file") {
     const TempDir folder;
     write_photos(folder / "photos", 9);
     std::vector<std::string> arguments = options(folder / "photos", folder / "a");
-    *(std::ranges::find(arguments, "--steps") + 1) = "6";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "6";
     REQUIRE(run("flowmo_train", arguments + std::vector<std::string>{"--export-dtype", "f32"}).code == 0);
     *(std::ranges::find(arguments, "--out") + 1) = (folder / "b").string();
     const Outcome with =
@@ -183,10 +207,10 @@ TEST_CASE("stage 1b trains a model further, and patience ends it") {
     const TempDir folder;
     write_photos(folder / "photos", 9);
     std::vector<std::string> arguments = options(folder / "photos", folder / "a");
-    *(std::ranges::find(arguments, "--steps") + 1) = "8";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "8";
     REQUIRE(run("flowmo_train", arguments).code == 0);
     *(std::ranges::find(arguments, "--out") + 1) = (folder / "b").string();
-    *(std::ranges::find(arguments, "--steps") + 1) = "40";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "40";
     *(std::ranges::find(arguments, "--evaluate-every") + 1) = "2";
     *(std::ranges::find(arguments, "--decay") + 1) = "constant";
     *(std::ranges::find(arguments, "--lr") + 1) =
@@ -212,7 +236,7 @@ TEST_CASE("help and wrong usage") {
     for (const char* option : {"--config",
                                "--data",
                                "--out",
-                               "--steps",
+                               "--train-steps",
                                "--batch",
                                "--lr",
                                "--warmup",
@@ -252,7 +276,7 @@ TEST_CASE("help and wrong usage") {
     CHECK(run("flowmo_train", nano).code == 2);
     CHECK(run("flowmo_train", {"--config", "FlowMoNano", "--data", folder / "photos"}).code == 2);
     CHECK(run("flowmo_train", {"--config", "FlowMoHuge", "--data", folder / "photos", "--out", out}).code == 2);
-    CHECK(with({"--steps", "0"}).code == 2);
+    CHECK(with({"--train-steps", "0"}).code == 2);
     CHECK(with({"--accumulate", "3"}).code == 2);
     for (const char* batch : {"9223372036854775807", "9223372036854775808", "1048577", "0", "-1"}) {
         const Outcome many = with({"--batch", batch});

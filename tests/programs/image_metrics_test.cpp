@@ -91,7 +91,7 @@ TEST_CASE("pairs: the program prints what the library computes") {
     CHECK(pairs["ssim_gaussian11"].get<double>() == doctest::Approx(gaussian).epsilon(1e-12));
     CHECK(!pairs.contains("lpips_vgg"));
 
-    const Outcome one = run("image_metrics", {(folder / "real").string(), (folder / "again").string(), "--limit", "1"});
+    const Outcome one = run("image_metrics", {(folder / "real").string(), (folder / "again").string(), "--count", "1"});
     CHECK(one.out.find("1 pairs") != std::string::npos);
 }
 

@@ -140,19 +140,25 @@ TEST_CASE("the first signal sets a flag, and the old handlers come back") {
     CHECK(restored);
 }
 
-TEST_CASE("the second signal ends the process at once") {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        InterruptGuard guard;
-        std::raise(SIGINT);
-        std::raise(SIGINT);
-        std::_Exit(0);
+TEST_CASE("a second signal ends the process at once, unless it follows within a second") {
+    for (const bool later : {false, true}) {
+        const pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            InterruptGuard guard("");
+            std::raise(SIGINT);
+            std::raise(SIGTERM);
+            if (later) {  // as if the first had come a second ago
+                flowfar::program::detail::caught_at -= flowfar::program::detail::second_signal;
+            }
+            std::raise(SIGTERM);
+            std::_Exit(guard.exit_code() - 128);
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status));
+        CHECK(WEXITSTATUS(status) == (later ? 128 + SIGTERM : SIGINT));
     }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 130);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ class Spec {
         requires OptionScalar<typename detail::OptionValue<T>::Scalar>
     OptionHandle<T> positional(const std::string& name, T& value, std::string help) {
         OptionHandle<T> handle = declare(positionals_, name, value, std::move(help));
-        return handle.required();
+        return handle.placeholder(name).required();
     }
 
     /// `--name` switches on, `--no-name` off.
@@ -142,9 +142,12 @@ class Spec {
 
     /// Sets the bound variables from the words after the program's name. `--` ends the options. Throws UsageError.
     void parse(std::span<const std::string> arguments) {
-        for (detail::Entry& entry : options_) {
-            entry.given = false;
+        for (std::deque<detail::Entry>* entries : {&options_, &positionals_}) {
+            for (detail::Entry& entry : *entries) {
+                entry.given = false;
+            }
         }
+        warnings_.clear();
         std::vector<std::string_view> words;
         bool options_ended = false;
         for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -165,6 +168,9 @@ class Spec {
         }
     }
 
+    /// What the last parse() met and should be written otherwise.
+    [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+
    private:
     template <class T>
     OptionHandle<T> declare(std::deque<detail::Entry>& entries, const std::string& name, T& value, std::string help) {
@@ -181,6 +187,9 @@ class Spec {
             out += "\n" + heading + ":\n";
         }
         std::string line = "  " + (entry.alias.empty() ? "" : entry.alias + ", ") + entry.name;
+        if (entry.alias.starts_with("--")) {
+            line = text("  ", entry.name, ", ", entry.alias, " ", entry.name);
+        }
         if (entry.name.starts_with("--") && !entry.placeholder.empty()) {
             line += " " + entry.placeholder;
         }
@@ -202,25 +211,38 @@ class Spec {
     std::size_t parse_option(std::string_view word, std::span<const std::string> following) {
         const std::size_t equals = word.find('=');
         const std::string_view name = word.substr(0, equals);
-        const auto is = [](std::string_view wanted) {
-            return [wanted](const detail::Entry& entry) { return entry.name == wanted || entry.alias == wanted; };
+        const auto find = [&](std::string_view wanted) -> detail::Entry* {
+            for (std::deque<detail::Entry>* entries : {&options_, &positionals_}) {
+                for (detail::Entry& entry : *entries) {
+                    if (entry.name == wanted || entry.alias == wanted || entry.former == wanted) {
+                        return &entry;
+                    }
+                }
+            }
+            return nullptr;
         };
-        auto entry = std::ranges::find_if(options_, is(name));
+        detail::Entry* entry = find(name);
         std::string_view value = "on";
-        if (entry == options_.end() && name.starts_with("--no-")) {
-            entry = std::ranges::find_if(options_, is(text("--", name.substr(5))));
+        if (entry == nullptr && name.starts_with("--no-")) {
+            entry = find(text("--", name.substr(5)));
             value = "off";
-            if (entry != options_.end() && !entry->flag) {
-                entry = options_.end();
+            if (entry != nullptr && !entry->flag) {
+                entry = nullptr;
             }
         }
-        if (entry == options_.end()) {
+        if (entry == nullptr) {
             std::vector<std::string> names = {"--help", "--version"};
             for (const detail::Entry& known : options_) {
                 names.push_back(known.name);
             }
+            for (const detail::Entry& known : positionals_) {
+                names.push_back(known.alias);
+            }
             const std::string near = nearest_word(name, names);
             throw UsageError(text("unknown option ", name, near.empty() ? "" : "; did you mean " + near + "?"));
+        }
+        if (name == entry->former) {
+            warnings_.push_back(text(name, " is now called ", entry->name, "; the next version does not know ", name));
         }
         if (std::exchange(entry->given, true)) {
             throw UsageError(text(name, " is given twice"));
@@ -253,6 +275,9 @@ class Spec {
 
     void parse_positionals(std::span<const std::string_view> words) {
         for (detail::Entry& entry : positionals_) {
+            if (entry.given) {  // as an option
+                continue;
+            }
             entry.given = !words.empty();
             if (words.empty()) {
                 if (entry.required) {
@@ -272,6 +297,7 @@ class Spec {
     std::string name_, purpose_, section_ = "Options";
     std::deque<detail::Entry> options_, positionals_;  // a deque, so that handles stay valid
     std::vector<std::pair<std::string, std::string>> examples_;
+    std::vector<std::string> warnings_;
 };
 
 namespace detail {
@@ -320,6 +346,9 @@ int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std:
             }
         }
         spec.parse(arguments);
+        for (const std::string& warning : spec.warnings()) {
+            report(warning.c_str());
+        }
         if constexpr (std::same_as<decltype(body()), void>) {
             body();
             return ended(0);

@@ -180,7 +180,8 @@ struct Constraint {
 /// One option or positional, without its type.
 struct Entry {
     std::string name;         // with dashes for options, in capitals for positionals
-    std::string alias;        // "-o", or empty
+    std::string alias;        // "-o", or empty; of positionals "--data"
+    std::string former;       // a name of the last version, or empty
     std::string placeholder;  // "N", "X", "TEXT"; empty for flags
     std::string help, section, default_text;
     std::function<std::string()> limits;
@@ -268,6 +269,17 @@ class OptionHandle {
     OptionHandle& choices(std::vector<std::string> words)
         requires std::same_as<Scalar, std::string>
     {
+        std::string shown;
+        for (const std::string& word : words) {
+            shown += (shown.empty() ? "" : "|") + word;
+        }
+        if (entry_->name.starts_with("--")) {
+            const bool fits = shown.size() <= 50;
+            entry_->placeholder = fits ? shown : "NAME";
+            if (fits) {
+                entry_->limits = [] { return std::string(); };  // the placeholder says them
+            }
+        }
         constraint_->choices = std::move(words);
         return *this;
     }
@@ -276,9 +288,14 @@ class OptionHandle {
         entry_->placeholder = std::move(word);
         return *this;
     }
-    /// A second, short name such as "-o".
+    /// A second name: a short one such as "-o"; of a positional, an option that gives the same, such as "--data".
     OptionHandle& alias(std::string name) {
         entry_->alias = std::move(name);
+        return *this;
+    }
+    /// The option's name in the last version, which still works and is warned about: "--limit". Drop it in the next.
+    OptionHandle& formerly(std::string name) {
+        entry_->former = std::move(name);
         return *this;
     }
     OptionHandle& required() {

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
+#include <type_traits>
 #include <unistd.h>
 #include <utility>
 
@@ -106,15 +107,16 @@ class ProgressMeter {
    public:
     ProgressMeter(Index first_step, Index total, double now) : total_(total), step_(first_step), before_(now) {}
 
-    /// `step` steps are done, the last ones with `images` images in all; `now` in seconds of any steady clock.
-    void observe(Index step, Index images, double now) {
+    /// `step` steps are done, the last ones with `images` images in all (a share of one, where an image takes several
+    /// steps); `now` in seconds of any steady clock.
+    void observe(Index step, double images, double now) {
         const double elapsed = now - before_;
         const auto steps = static_cast<double>(step - step_);
         // Decayed sums of time, steps and images: their quotients weigh recent time exponentially more.
         const double keep = std::exp(-std::max(elapsed, 0.0) / 20.0);
         seconds_ = seconds_ * keep + std::max(elapsed, 0.0);
         steps_ = steps_ * keep + steps;
-        images_ = images_ * keep + static_cast<double>(images);
+        images_ = images_ * keep + images;
         step_ = step;
         before_ = now;
     }
@@ -149,13 +151,15 @@ class Progress {
     Progress& operator=(const Progress&) = delete;
     ~Progress() { finish(); }
 
-    /// `step` steps are done, the latest with this loss (NaN: none) and this many images.
-    void update(Index step, double loss, Index images, std::string extra = {}) {
+    /// `step` steps are done, the latest with this loss (NaN: none) and this many images, or this share of one.
+    template <class Number>
+        requires std::is_arithmetic_v<Number>
+    void update(Index step, double loss, Number images, std::string extra = {}) {
         state_.step = step;
         state_.loss = loss;
         state_.extra = std::move(extra);
         const double time = now();
-        meter_.observe(step, images, time);
+        meter_.observe(step, static_cast<double>(images), time);
         state_.images_per_second = meter_.images_per_second();
         state_.seconds_left = meter_.seconds_left();
         pending_ = true;

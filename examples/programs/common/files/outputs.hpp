@@ -7,10 +7,12 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
+#include <vector>
 
 #include "flowfar/core/error.hpp"
 
@@ -94,6 +96,25 @@ inline void check_output_folder(const std::string& name) {
         folder = folder.parent_path();
     }
     detail::check_place(folder, name);
+}
+
+/// Where results that are named after their inputs go: below `folder`, with another ending. Throws `UsageError` if two
+/// share a file, and `Error` for a name that leads out of the folder, as archives may have them.
+[[nodiscard]] inline std::vector<std::filesystem::path> files_in(const std::string& folder,
+                                                                 const std::vector<std::string>& names,
+                                                                 const std::string& ending) {
+    namespace fs = std::filesystem;
+    std::vector<fs::path> paths;
+    std::set<std::string> taken;
+    for (const std::string& name : names) {
+        fs::path inside = fs::path(name).lexically_normal().relative_path();
+        require(!inside.empty() && *inside.begin() != "..", name, ": leads out of the folder");
+        paths.push_back(fs::path(folder) / inside.replace_extension(ending));
+        if (!taken.insert(paths.back().string()).second) {
+            throw UsageError(text("two images would be written to ", paths.back().string()));
+        }
+    }
+    return paths;
 }
 
 }  // namespace flowfar::program

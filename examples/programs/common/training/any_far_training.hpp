@@ -26,8 +26,9 @@ class AnyFarTraining : public AnyTraining {
     FarTrainReport step(const std::vector<float>& latents, const std::vector<Index>& labels) {
         return queue_step(latents, labels)();
     }
-    /// Gives a model of the same configuration the averaged weights; they are shared, so it follows the training.
-    virtual void lend_to(AnyFar& model) = 0;
+    /// Gives a model of the same configuration the weights; they are shared, so it follows the training. Without an
+    /// average, both are the raw ones.
+    virtual void lend_to(AnyFar& model, Weights which = Weights::averaged) = 0;
 };
 
 /// Defined once per configuration, masking and backend, see far_training_impl.hpp.

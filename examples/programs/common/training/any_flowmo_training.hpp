@@ -27,8 +27,9 @@ class AnyFlowMoTraining : public AnyTraining {
     /// One optimizer step on planes [batch, 3, height, width] in [-1, 1]; the result waits for its report.
     [[nodiscard]] virtual std::function<FlowMoTrainReport()> queue_step(const std::vector<float>& images) = 0;
     FlowMoTrainReport step(const std::vector<float>& images) { return queue_step(images)(); }
-    /// Gives a model of the same configuration the averaged weights; they are shared, so it follows the training.
-    virtual void lend_to(AnyFlowMo& model) = 0;
+    /// Gives a model of the same configuration the weights; they are shared, so it follows the training. Without an
+    /// average, both are the raw ones.
+    virtual void lend_to(AnyFlowMo& model, Weights which = Weights::averaged) = 0;
 };
 
 /// Training without a perceptual term or with the one that the settings choose. Defined once per configuration, backend

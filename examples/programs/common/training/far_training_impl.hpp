@@ -24,7 +24,7 @@ class FarTrainingOn final : public TrainingWith<AnyFarTraining, FarTrainer<C, B>
         const auto images = Latents::from_host(latents, {batch, C::channels, Config::height, Config::width});
         return [pending = this->trainer_.queue_step(images, labels)]() mutable { return pending.get(); };
     }
-    void lend_to(AnyFar& model) override { Base::share_average(model.parameters()); }
+    void lend_to(AnyFar& model, Weights which) override { Base::share(model.parameters(), which); }
 };
 
 template <class C, class B>

@@ -28,7 +28,7 @@ class FlowMoTrainingOn final : public TrainingWith<AnyFlowMoTraining, FlowMoTrai
         const auto planes = Images::from_host(images, {batch, 3, C::image_height, C::image_width});
         return [pending = this->trainer_.queue_step(planes)]() mutable { return pending.get(); };
     }
-    void lend_to(AnyFlowMo& model) override { Base::share_average(model.parameters()); }
+    void lend_to(AnyFlowMo& model, Weights which) override { Base::share(model.parameters(), which); }
 };
 
 template <class C, class B, bool WithPerceptual>

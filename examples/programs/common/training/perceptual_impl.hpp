@@ -26,7 +26,7 @@ ChosenPerceptual<B> chosen(std::shared_ptr<Loss> loss, double weight) {
 }
 
 inline void expect_files(const PerceptualChoice& choice, std::size_t count, const std::string& which) {
-    require(choice.files.size() == count, "--perceptual ", choice.name, " needs --perceptual-weights with ", which,
+    require(choice.files.size() == count, "--perceptual ", choice.name, " needs --perceptual-files with ", which,
             ", found ", choice.files.size(), choice.files.size() == 1 ? " file" : " files");
 }
 

@@ -11,6 +11,9 @@
 
 namespace flowfar::program {
 
+/// Which of a training run's weights: those that steps change, or their average, which is the result.
+enum class Weights { raw, averaged };
+
 class AnyTraining {
    public:
     AnyTraining() = default;

@@ -44,14 +44,15 @@ class TrainingWith : public Interface {
     }
 
    protected:
-    /// Gives parameters of the same structure and backend the averaged weights; they are shared, so they follow.
-    void share_average(const AnyParameters& parameters_of_model) {
+    /// Gives parameters of the same structure and backend the weights; they are shared, so they follow.
+    void share(const AnyParameters& parameters_of_model, Weights which) {
         const auto* const target = std::get_if<References>(&parameters_of_model);
         const auto source = parameters(trainer_.model());
         require(target != nullptr && target->size() == source.size(),
                 "training: a model of another configuration or device");
         for (std::size_t i = 0; i < source.size(); ++i) {
-            (*target)[i].replace(trainer_.ema() ? trainer_.ema()->slots()[i].average : source[i].value());
+            const bool averaged = which == Weights::averaged && trainer_.ema();
+            (*target)[i].replace(averaged ? trainer_.ema()->slots()[i].average : source[i].value());
         }
     }
 

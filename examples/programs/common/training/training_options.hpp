@@ -4,44 +4,65 @@
 // saved one.
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "flowfar/io/data/dataset.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
+#include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/rate_schedule.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
-#include "common/files/file_key.hpp"
+#include "common/training/data_key.hpp"
 
 namespace flowfar::program {
 
 struct TrainingArguments {
     std::string config, data, out, initial_model;
     Index steps = 10000, batch = 16, warmup = 0, ema_every = 1;
-    double learning_rate = 1e-4, clip = 0, ema_decay = 0.9999;
-    std::string decay = "constant", export_dtype = "bf16";
+    double clip = 0, ema_decay = 0.9999;
+    std::optional<double> learning_rate;
+    std::string decay = "constant", ema_start = "warm", export_dtype = "bf16";
     bool flip = true, resume = false;
     std::uint64_t seed = 0;
     std::optional<std::uint64_t> split_seed;
     int resize = 0;
     ComputeArguments compute;
-    Index validation = 64, evaluate_count = 64, evaluate_every = 1000, save_every = 500, log_every = 10;
+    Index validation = 64, evaluate_count = 64, save_every = 500, log_every = 10;
+    std::optional<Index> evaluate_every;  // empty: early and then rarely, see `evaluation_due`
 
     /// The seed that chooses the held-back images.
     [[nodiscard]] std::uint64_t choice() const { return split_seed.value_or(seed); }
+    /// Of Adam. The published rate is for models a hundred times as large; small ones learn ten times as fast.
+    [[nodiscard]] double lr() const {
+        const bool small = config.find("Tiny") != config.npos || config.find("Nano") != config.npos;
+        return learning_rate.value_or(small ? 1e-3 : 1e-4);
+    }
     [[nodiscard]] RateSchedule rate() const {
         return {warmup, decay == "cosine" ? RateDecay::cosine : RateDecay::constant, steps, 0.0};
+    }
+    /// Whether an evaluation follows `step`: every so many steps, or at 50, 100, 200, 400, 800, 1000, 2000, 3000, …
+    [[nodiscard]] bool evaluation_due(Index step) const {
+        if (evaluate_every) {
+            return *evaluate_every > 0 && step % *evaluate_every == 0;
+        }
+        return step % 1000 == 0 ||
+               (step < 1000 && step % 50 == 0 && std::has_single_bit(static_cast<std::uint64_t>(step / 50)));
+    }
+    [[nodiscard]] EmaStart average_start() const {
+        return ema_start == "published" ? EmaStart::published : EmaStart::warm;
     }
     [[nodiscard]] DType model_dtype() const { return export_dtype == "bf16" ? DType::bf16 : DType::f32; }
     /// Throws UsageError for options that do not fit together.
     void check() const {
         if (decay == "cosine" && warmup >= steps) {
-            throw UsageError("--warmup must be below --steps with --decay cosine");
+            throw UsageError("--warmup must be below --train-steps with --decay cosine");
         }
     }
 };
@@ -51,13 +72,15 @@ using TrainingOptions = std::map<std::string, std::string>;
 inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<std::string>& configs) {
     spec.section("Run");
     spec.option("config", a.config, "configuration; fixes the image size").choices(configs);
-    spec.option("data", a.data, "images: a folder of class folders, a flat folder, or a tar of either")
-        .placeholder("PATH")
-        .required();
+    spec.positional("DATA", a.data, "images: a folder of class folders, a flat folder, or a tar of either")
+        .alias("--data");
     spec.option("out", a.out, "folder for state.safetensors, model.safetensors, log.jsonl, loss.png, samples.png")
+        .alias("-o")
         .placeholder("DIR")
         .required();
-    spec.option("steps", a.steps, "optimizer steps in all, those before --resume included").at_least(1);
+    spec.option("train-steps", a.steps, "optimizer steps in all, those before --resume included")
+        .at_least(1)
+        .formerly("--steps");
     spec.flag("resume", a.resume, "continue from DIR/state.safetensors; start anew if there is none");
     spec.option("init", a.initial_model, "start from this model file instead of random parameters").placeholder("FILE");
     spec.option("seed", a.seed, "seed of parameters, data order, noise and the choice of held-back images");
@@ -74,17 +97,24 @@ inline void add_data_options(Spec& spec, TrainingArguments& a) {
 inline void add_optimizer_options(Spec& spec, TrainingArguments& a, const std::string& optimizer) {
     spec.section("Optimization");
     spec.option("batch", a.batch, "images per step").range(1, 1 << 20);
-    spec.option("lr", a.learning_rate, "learning rate of " + optimizer).above(0);
+    spec.option("lr", a.learning_rate, "learning rate of " + optimizer + "; default: 1e-4, Tiny and Nano 1e-3")
+        .above(0);
     spec.option("warmup", a.warmup, "steps over which the rate rises, from 1/warmup of --lr at step 0").at_least(0);
-    spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --steps")
+    spec.option("decay", a.decay, "what the rate does then; cosine reaches 0 at --train-steps")
         .choices({"constant", "cosine"});
     spec.option("clip", a.clip, "largest norm of the gradient; 0: no clipping").at_least(0);
     spec.option("ema-decay", a.ema_decay, "decay per step of the averaged weights, which are the result").range(0, 1);
     spec.option("ema-every", a.ema_every, "steps between updates of the average; 0: no average").at_least(0);
+    spec.option("ema-start", a.ema_start,
+                "warm: at step s the decay is at most (1 + s) / (10 + s), so that short runs forget the random start; "
+                "published: --ema-decay from the first step on")
+        .choices({"warm", "published"});
 }
 inline void add_report_options(Spec& spec, TrainingArguments& a, const std::string& evaluation) {
     spec.section("Reports");
-    spec.option("evaluate-every", a.evaluate_every, text("steps between ", evaluation, "; 0: only at the end"))
+    spec.option("evaluate-every", a.evaluate_every,
+                text("steps between ", evaluation,
+                     "; 0: only at the end; default: after 50, 100, 200, 400 and 800 steps, then every 1000"))
         .at_least(0);
     spec.option("evaluate-count", a.evaluate_count, "held-back images used in one evaluation").at_least(1);
     spec.option("save-every", a.save_every, "steps between saves of state and model; 0: only at the end").at_least(0);
@@ -101,41 +131,54 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
 /// What a resumed run must have in common with the saved one: everything that the next losses depend on. Programs add
 /// their own.
 [[nodiscard]] inline TrainingOptions options_of(const TrainingArguments& a, const io::ImageDataset& data) {
-    std::uint64_t names = 0;
-    for (Index i = 0; i < data.size(); ++i) {
-        names = fold(names, data.name(i));
-    }
     TrainingOptions out = {{"config", a.config},
-                           {"data", text(data.size(), " images, key ", names)},
+                           {"data", data_key(data)},
                            {"seed", text(a.seed)},
                            {"resize", text(a.resize)},
                            {"flip", text(a.flip)},
                            {"precision", a.compute.precision},
                            {"validation", text(a.validation)},
                            {"batch", text(a.batch)},
-                           {"lr", exact(a.learning_rate)},
+                           {"lr", exact(a.lr())},
                            {"warmup", text(a.warmup)},
                            {"decay", a.decay},
                            {"clip", exact(a.clip)},
                            {"ema-decay", exact(a.ema_decay)},
-                           {"ema-every", text(a.ema_every)}};
+                           {"ema-every", text(a.ema_every)},
+                           {"ema-start", a.ema_start}};
     if (a.split_seed) {
         out["split-seed"] = text(*a.split_seed);
     }
     if (a.decay == "cosine") {
-        out["steps"] = text(a.steps);
+        out["train-steps"] = text(a.steps);
     }
     return out;
+}
+
+/// What the last version's states call an option.
+[[nodiscard]] inline std::string former_name(const std::string& name) {
+    constexpr std::string_view files = "perceptual-files";
+    return name == "train-steps"         ? "steps"
+           : name == "perceptual-factor" ? "perceptual-weight"
+           : name.starts_with(files)     ? text("perceptual-weights", name.substr(files.size()))
+                                         : name;
 }
 
 /// Throws Error with all options that differ from the saved run's.
 inline void check_options(const io::Path& path, const TrainingOptions& options) {
     const io::SafetensorsFile file(path);
     std::string report;
+    const auto saved = [&](const std::string& name) -> std::optional<std::string> {
+        const auto found = file.metadata().find("option." + name);
+        return found != file.metadata().end() ? std::optional(found->second) : std::nullopt;
+    };
     for (const auto& [name, value] : options) {
-        const auto saved = file.metadata().find("option." + name);
-        if (saved == file.metadata().end() || saved->second != value) {
-            const std::string before = saved == file.metadata().end() ? "nothing" : saved->second;
+        std::optional<std::string> before_if_any = saved(name);
+        if (!before_if_any) {  // the last version's states
+            before_if_any = name == "ema-start" ? "published" : saved(former_name(name));
+        }
+        const std::string before = before_if_any.value_or("nothing");
+        if (before != value) {
             report += text("\n  --", name, ": saved ", before, ", now ", value);
         }
     }
