@@ -78,8 +78,9 @@ expect 0 flowmo_evaluate again.png --model trained/model.safetensors --count 1
 
 step "mistakes explain themselves"
 expect 1 flowmo_reconstruct again.png -o never.png --model "$models/far_tiny.safetensors"
-says err far_tiny.safetensors
-says err FarTiny
+says err 'far_tiny.safetensors: this is a FAR file, FlowMo expected'
+expect 1 far_generate --model "$models/flowmo_tiny.safetensors" -o never.png
+says err 'flowmo_tiny.safetensors: this is a FlowMo file, FAR expected'
 expect 1 flowmo_baselines photos/even --model trained/model.safetensors
 says err 'not the images that trained/model.safetensors was trained on'
 expect 2 flowmo_train photos -o never --train-stesp 5

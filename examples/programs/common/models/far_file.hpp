@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flowfar/checkpoints/far.hpp"
+#include "flowfar/checkpoints/model_kind.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
 #include "common/files/escaped.hpp"
@@ -34,6 +35,7 @@ struct FarFileArguments {
 
 /// The configuration of a model file: what far_train wrote into it, else what the tensors show.
 [[nodiscard]] inline std::string far_configuration(const io::WeightsFile& file) {
+    io::require_kind(io::Weights(file, ""), "FAR");
     if (const std::string named = named_configuration(file); !named.empty()) {
         return named;
     }

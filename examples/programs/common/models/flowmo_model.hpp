@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "flowfar/checkpoints/flowmo.hpp"
+#include "flowfar/checkpoints/model_kind.hpp"
 #include "flowfar/io/tensors/weights.hpp"
 
 #include "common/models/any_flowmo.hpp"
@@ -25,6 +26,7 @@ namespace flowfar::program {
 
 /// The configuration of a model file: what flowmo_train wrote into it, else what the tensors show.
 [[nodiscard]] inline std::string flowmo_configuration(const io::WeightsFile& file) {
+    io::require_kind(io::Weights(file, ""), "FlowMo");
     if (const std::string named = named_configuration(file); !named.empty()) {
         return named;
     }
