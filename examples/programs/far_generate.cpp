@@ -215,6 +215,7 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["temperature-schedule"] = stated(a.temperature_schedule);
     out["limit"] = stated(a.limit);
     out["filter"] = options.filter_between;
+    out["coherence"] = a.coherence;
     for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(a.count)) {
         out["classes"].push_back(plan.labels[i]);
     }
