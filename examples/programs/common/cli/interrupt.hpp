@@ -34,7 +34,7 @@ extern "C" inline void flowfar_program_catch_signal(int signal) {
         caught_at = now;
         const char* const line = interrupt_line;
         [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, std::strlen(line));
-    } else if (now - caught_at >= second_signal) {
+    } else if (now - caught_at.load() >= second_signal) {
         std::_Exit(128 + signal);  // what a shell reports for a process that a signal ended
     }
 }
