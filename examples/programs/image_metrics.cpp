@@ -122,7 +122,7 @@ void run(const Arguments& a) {
         check_output_file(file);
     }
     if (from_statistics) {  // a file that cannot be read is told before the images are
-        static_cast<void>(io::load_statistics(a.reference));
+        check_reference(io::load_statistics(a.reference), a.reference, metrics::fid_convention(a.convention));
     }
     std::optional<InceptionJudge> judge;
     if (!a.inception.empty()) {

@@ -182,6 +182,26 @@ TEST_CASE("wrong usage is told before any work") {
     CHECK(help.out.find("--convention") != std::string::npos);
 }
 
+TEST_CASE("reference statistics are opened before the network and the images") {
+    const testing::TempDir folder;
+    const auto refused = [&](const std::string& name, const std::string& part) {
+        const Outcome found = run("image_metrics", {(folder / name).string(), (folder / "no images").string(),
+                                                    "--inception", (folder / "none.pth").string()});
+        CHECK(found.code == 1);
+        CHECK_MESSAGE(found.err.find(name + part) != std::string::npos, found.err);
+    };
+    refused("none.npz", ": cannot open");
+    io::write_atomically(folder / "text.npz", std::as_bytes(std::span("no archive", 10)));
+    refused("text.npz", ": ");
+    io::ReferenceStatistics few;
+    few.sets[""] = {5, {1.0, 2.0}, {1.0, 0.0, 0.0, 1.0}};
+    io::save_statistics(folder / "few.npz", few);
+    refused("few.npz", ": \"mu\" is of 2 features, expected the 2048 of the Inception network");
+    few.convention = "torch-fidelity";
+    io::save_statistics(folder / "other.npz", few);
+    refused("other.npz", ": the statistics follow the convention torch-fidelity, not ");
+}
+
 TEST_CASE("missing weights are an error that says where they are found") {
     const testing::TempDir folder;
     write_set(folder / "real", 2, 1);

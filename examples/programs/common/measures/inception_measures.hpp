@@ -124,6 +124,24 @@ class InceptionJudge {
     metrics::FidConvention convention_;
 };
 
+/// Throws `Error` unless stored statistics are of this network's features and, as far as the file says, of this
+/// convention: known before any image is read.
+inline void check_reference(const io::ReferenceStatistics& reference, const std::string& name,
+                            const metrics::FidConvention& convention) {
+    require(reference.convention.empty() || reference.convention == convention.name, name,
+            ": the statistics follow the convention ", reference.convention, ", not ", convention.name);
+    bool known = false;
+    for (const auto& [key, width] : {std::pair{"", std::size_t{2048}}, std::pair{"_s", std::size_t{2023}}}) {
+        const auto found = reference.sets.find(key);
+        if (found != reference.sets.end()) {
+            known = true;
+            require(found->second.mean.size() == width, name, ": \"mu", key, "\" is of ", found->second.mean.size(),
+                    " features, expected the ", width, " of the Inception network");
+        }
+    }
+    require(known, name, ": expected the arrays \"mu\" and \"sigma\"");
+}
+
 /// Distances between two summaries; those that only one of them has are left out.
 struct InceptionDistances {
     std::optional<metrics::FrechetDistance> features;  ///< what is called FID
