@@ -324,6 +324,25 @@ TEST_CASE("folders under the names of diffusers and transformers, and indices of
     CHECK(contains(error_text([&] { io::WeightsFile file(folder / "none"); }), "none"));
 }
 
+TEST_CASE("weights below a root of another name") {
+    const TempDir folder;
+    const auto found = [&](const std::vector<std::string>& roots) {
+        std::vector<std::pair<std::string, std::vector<Index>>> tensors;
+        for (const std::string& root : roots) {
+            tensors.push_back({root + "in.weight", {2, 3}});
+            tensors.push_back({root + "scale", {2}});
+        }
+        write(folder / "a.safetensors", tensors);
+        const io::WeightsFile file(folder / "a.safetensors");
+        return io::Weights::find(file, {"scale", "in.weight"}).root();
+    };
+    CHECK(found({"state_dict.model."}) == "state_dict.model");
+    CHECK(found({"ema_model."}) == "ema_model");
+    CHECK(found({"net.", "net_ema."}) == "net_ema");
+    CHECK(found({"one.", "other."}).empty());
+    CHECK(found({"model.", "net_ema."}) == "model");  // the usual ones come first
+}
+
 TEST_CASE("tensors that are there but cannot be read are not called missing") {
     Layer model;
     const auto message = [&](const fs::path& path) { return error_text([&] { io::load_parameters(model, path); }); };

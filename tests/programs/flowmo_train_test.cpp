@@ -203,6 +203,27 @@ TEST_CASE("--init starts from a model file") {
     CHECK(foreign.err.find("the tensors do not fit the model") != std::string::npos);
 }
 
+TEST_CASE("names of bytes that are no UTF-8 go through training, resuming and --init") {
+    const TempDir folder;
+    const fs::path photos = folder / "photos\xe9";
+    write_photos(photos, 5);
+    fs::rename(photos / "even/0.png", photos / "even/caf\xe9.png");
+    std::vector<std::string> arguments = options(photos, folder / "run\xff");
+    *(std::ranges::find(arguments, "--decay") + 1) = "constant";
+    *(std::ranges::find(arguments, "--steps") + 1) = "2";
+    const Outcome first = run("flowmo_train", arguments);
+    CHECK_MESSAGE(first.code == 0, first.err);
+    *(std::ranges::find(arguments, "--steps") + 1) = "4";
+    const Outcome resumed = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
+    REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
+    CHECK(lines_of(folder / "run\xff").back()["step"] == 4);
+    const fs::path model = folder / "m\xc3.safetensors";
+    fs::copy_file(folder / "run\xff/model.safetensors", model);
+    *(std::ranges::find(arguments, "--out") + 1) = (folder / "second").string();
+    const Outcome second = run("flowmo_train", arguments + std::vector<std::string>{"--init", model.string()});
+    CHECK_MESSAGE(second.code == 0, second.err);
+}
+
 TEST_CASE("stage 1b trains a model further, and patience ends it") {
     const TempDir folder;
     write_photos(folder / "photos", 9);

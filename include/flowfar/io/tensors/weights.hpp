@@ -87,8 +87,9 @@ class Weights {
     /// the traces of wrappers are removed.
     Weights(const WeightsFile& file, std::string_view root, WrapperTraces traces = WrapperTraces::removed);
 
-    /// The weights of the model with these parameters: those below the first of the usual roots that has any of them.
-    /// Parts of a training loss ("loss.…", as in KL-16) are left out unless the model has such parameters, too.
+    /// The weights of the model with these parameters: those below the first of the usual roots that has any of them,
+    /// or below whatever else stands before the first parameter. Parts of a training loss ("loss.…", as in KL-16) are
+    /// left out unless the model has such parameters, too.
     [[nodiscard]] static Weights find(const WeightsFile& file, const std::vector<std::string>& parameters);
 
     [[nodiscard]] const WeightsFile& file() const { return *file_; }

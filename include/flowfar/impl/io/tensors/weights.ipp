@@ -178,6 +178,30 @@ FLOWFAR_INLINE Weights::Weights(const WeightsFile& file, std::string_view root, 
     }
 }
 
+namespace detail {
+
+/// Where else a model's weights are: what stands before its parameters in the file, such as "state_dict.model" in
+/// checkpoints of Lightning. Of several places the averaged weights', by name; "" if that does not tell. Names without
+/// a dot, such as "weight", are those of too many parts to tell anything.
+inline std::string other_root(const WeightsFile& file, const std::vector<std::string>& parameters) {
+    const auto sign = std::ranges::find_if(parameters, [](const auto& name) { return name.find('.') != name.npos; });
+    std::vector<std::string> roots;
+    for (const std::string& name : file.names()) {
+        if (sign != parameters.end() && name.ends_with("." + *sign)) {
+            const std::string root = name.substr(0, name.size() - sign->size() - 1);
+            const auto there = std::ranges::count_if(
+                parameters, [&](const auto& parameter) { return file.contains(text(root, '.', parameter)); });
+            if (2 * there >= std::ssize(parameters)) {
+                roots.push_back(root);
+            }
+        }
+    }
+    const auto averaged = std::ranges::find_if(roots, [](const auto& root) { return root.find("ema") != root.npos; });
+    return averaged != roots.end() ? *averaged : roots.size() == 1 ? roots.front() : std::string();
+}
+
+}  // namespace detail
+
 FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<std::string>& parameters) {
     if (file.torch() != nullptr) {
         file.require_tensors();
@@ -195,7 +219,7 @@ FLOWFAR_INLINE Weights Weights::find(const WeightsFile& file, const std::vector<
             return weights;
         }
     }
-    return {file, ""};
+    return {file, detail::other_root(file, parameters)};
 }
 
 FLOWFAR_INLINE std::string Weights::where() const {
