@@ -42,6 +42,28 @@ class ThreadPool {
     /// Calls `f(begin, end)` over disjoint ranges that cover [0, count), each a multiple of `grain` long but the last.
     template <class F>
     void run(Index count, Index grain, F&& f) {
+        // Through a pointer even where one thread computes: so the loop's body is compiled once.
+        void* const context = const_cast<void*>(static_cast<const void*>(std::addressof(f)));
+        run(count, grain, context,
+            [](void* body, Index begin, Index end) { (*static_cast<std::remove_reference_t<F>*>(body))(begin, end); });
+    }
+
+   private:
+    using Call = void (*)(void* context, Index begin, Index end);
+
+    struct Job {
+        void* context = nullptr;
+        Call call = nullptr;
+        Index count = 0;
+        Index step = 1;
+        std::atomic<Index> next{0};
+        std::mutex error_mutex;
+        std::exception_ptr error;
+    };
+
+    ThreadPool() { start(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))); }
+
+    void run(Index count, Index grain, void* context, Call call) {
         if (count <= 0) {
             return;
         }
@@ -49,19 +71,17 @@ class ThreadPool {
         const Index chunks = (count + grain - 1) / grain;
         std::unique_lock busy(busy_, std::defer_lock);
         if (chunks == 1 || threads() == 1 || inside() || !busy.try_lock()) {
-            f(Index{0}, count);
+            call(context, Index{0}, count);
             return;
         }
         // About four ranges per thread keep both busy when one of them is interrupted.
         const Index ranges = std::min<Index>(chunks, Index{4} * threads());
         const Index step = (chunks + ranges - 1) / ranges * grain;
         Job job;
-        job.context = const_cast<void*>(static_cast<const void*>(std::addressof(f)));  // call() restores the type
+        job.context = context;
+        job.call = call;
         job.count = count;
         job.step = step;
-        job.call = [](void* context, Index begin, Index end) {
-            (*static_cast<std::remove_reference_t<F>*>(context))(begin, end);
-        };
         {
             const std::lock_guard lock(mutex_);
             job_ = &job;
@@ -77,20 +97,6 @@ class ThreadPool {
             std::rethrow_exception(job.error);
         }
     }
-
-   private:
-    struct Job {
-        void* context = nullptr;
-        void (*call)(void*, Index, Index) = nullptr;
-        Index count = 0;
-        Index step = 1;
-        std::atomic<Index> next{0};
-        std::mutex error_mutex;
-        std::exception_ptr error;
-    };
-
-    ThreadPool() { start(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))); }
-
     static bool& inside() {
         thread_local bool value = false;
         return value;
