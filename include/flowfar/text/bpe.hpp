@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
@@ -14,7 +17,8 @@
 namespace flowfar {
 
 /// Byte pair encoding (Sennrich et al. 2016) of bytes (Radford et al. 2019): the adjacent pair of the lowest rank is
-/// merged until none has a rank. A heap of pairs makes it O(n log n) in a piece's length.
+/// merged until none has a rank. A heap holds the ranks at hand, and each rank a list of places, so that one pass from
+/// left to right merges all pairs of a rank: long pieces take time in proportion to their length.
 class BytePairs {
    public:
     /// Throws `Error` with `vocabulary.name` unless all bytes are tokens, and the parts of every merge and its result.
@@ -51,9 +55,13 @@ class BytePairs {
     static constexpr Id none = ~Id{0};
 
     struct Merge {
+        Id left;
+        Id right;
+        Id result;
+    };
+    struct Rank {  // of a pair whose left part is known
         Id right;
         Id rank;
-        Id result;
     };
     /// A token of a piece under way, and its neighbors. A symbol that was merged into its left neighbor has no token.
     struct Symbol {
@@ -61,122 +69,127 @@ class BytePairs {
         Id previous;
         Id next;
     };
-    struct Candidate {
-        Id rank;
-        Id place;  ///< of the left symbol
-        Id left;
-        Id right;
-        Id result;
-        /// For a heap whose top is the lowest rank and, of that, the leftmost.
-        friend bool operator<(const Candidate& a, const Candidate& b) {
-            return a.rank != b.rank ? a.rank > b.rank : a.place > b.place;
-        }
+    /// A place where a pair of some rank began when it was listed, and the entry listed before.
+    struct Entry {
+        Id place;
+        Id before;
     };
 
     void read_merges(const BpeVocabulary& vocabulary, const std::unordered_map<std::string_view, Id>& ids) {
-        struct Line {
-            Id left;
-            Merge merge;
-        };
-        std::vector<Line> lines;
-        lines.reserve(vocabulary.merges.size());
+        merges_.reserve(vocabulary.merges.size());
         for (const auto& [left, right] : vocabulary.merges) {
-            const auto rank = static_cast<Id>(lines.size());
+            const auto rank = static_cast<Id>(merges_.size());
             const auto token = [&](const std::string& bytes, const char* what) {
                 const auto found = ids.find(bytes);
                 require(found != ids.end(), vocabulary.name, ": merge ", rank, ": ", what, " is no token");
                 return found->second;
             };
-            lines.push_back({token(left, "the left part"),
-                             {token(right, "the right part"), rank, token(left + right, "the result")}});
+            merges_.push_back(
+                {token(left, "the left part"), token(right, "the right part"), token(left + right, "the result")});
         }
-        std::sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) {
-            return a.left != b.left ? a.left < b.left : a.merge.right < b.merge.right;
-        });
-        first_merge_.assign(vocabulary.tokens.size() + 1, 0);
-        for (std::size_t i = 0; i < lines.size(); ++i) {
-            require(i == 0 || lines[i].left != lines[i - 1].left || lines[i].merge.right != lines[i - 1].merge.right,
-                    vocabulary.name, ": merges ", std::min(lines[i].merge.rank, lines[i ? i - 1 : 0].merge.rank),
-                    " and ", std::max(lines[i].merge.rank, lines[i ? i - 1 : 0].merge.rank), " are equal");
-            ++first_merge_[lines[i].left + 1];
-            merges_.push_back(lines[i].merge);
+        std::vector<Id> order(merges_.size());
+        std::iota(order.begin(), order.end(), Id{0});
+        const auto pair = [&](Id rank) { return std::pair(merges_[rank].left, merges_[rank].right); };
+        std::sort(order.begin(), order.end(), [&](Id a, Id b) { return pair(a) < pair(b); });
+        first_rank_.assign(vocabulary.tokens.size() + 1, 0);
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            require(i == 0 || pair(order[i - 1]) != pair(order[i]), vocabulary.name, ": merges ",
+                    std::min(order[i ? i - 1 : 0], order[i]), " and ", std::max(order[i ? i - 1 : 0], order[i]),
+                    " are equal");
+            ++first_rank_[merges_[order[i]].left + 1];
+            ranks_.push_back({merges_[order[i]].right, order[i]});
         }
-        for (std::size_t i = 1; i < first_merge_.size(); ++i) {
-            first_merge_[i] += first_merge_[i - 1];
-        }
+        std::partial_sum(first_rank_.begin(), first_rank_.end(), first_rank_.begin());
         for (std::size_t i = 0; i < of_bytes_.size(); ++i) {
-            const Merge* const merge = merge_of(bytes_[i / bytes_.size()], bytes_[i % bytes_.size()]);
-            of_bytes_[i] = merge == nullptr ? none : static_cast<Id>(merge - merges_.data());
+            of_bytes_[i] = rank_of(bytes_[i / bytes_.size()], bytes_[i % bytes_.size()]);
         }
     }
 
-    [[nodiscard]] const Merge* merge_of(Id left, Id right) const {
-        const auto begin = merges_.begin() + first_merge_[left];
-        const auto end = merges_.begin() + first_merge_[left + 1];
+    /// The rank of a pair, or `none`.
+    [[nodiscard]] Id rank_of(Id left, Id right) const {
+        const auto begin = ranks_.begin() + first_rank_[left];
+        const auto end = ranks_.begin() + first_rank_[left + 1];
         const auto found =
-            std::lower_bound(begin, end, right, [](const Merge& entry, Id value) { return entry.right < value; });
-        return found == end || found->right != right ? nullptr : &*found;
+            std::lower_bound(begin, end, right, [](const Rank& entry, Id value) { return entry.right < value; });
+        return found == end || found->right != right ? none : found->rank;
     }
 
     std::array<Id, 256> bytes_{};
-    /// The merge of every pair of bytes, a place in merges_: most of the pairs that are looked up.
+    std::vector<Merge> merges_;              // by rank
+    std::vector<std::uint32_t> first_rank_;  // of each left part, in ranks_
+    std::vector<Rank> ranks_;                // by left part, then right part
+    /// The rank of every pair of bytes: most of the pairs that are looked up.
     std::vector<Id> of_bytes_ = std::vector<Id>(256 * 256);
-    std::vector<std::uint32_t> first_merge_;  // of each left part, in merges_
-    std::vector<Merge> merges_;               // by left part, then right part
 };
 
+/// The lists are empty between pieces.
 struct BytePairs::Scratch {
     std::vector<Symbol> symbols;
-    std::vector<Candidate> heap;
+    std::vector<Id> last;  ///< entry of each rank, or `none`
+    std::vector<Entry> entries;
+    std::vector<Id> heap;  ///< ranks that have entries, the lowest on top
+    std::vector<Id> places;
 };
 
 inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, Scratch& scratch) const {
     require(piece.size() < none, "a piece of text: ", piece.size(), " bytes, expected less than 4 GiB");
-    auto& [symbols, heap] = scratch;
+    auto& [symbols, last, entries, heap, places] = scratch;
     symbols.clear();
-    heap.clear();
+    entries.clear();
+    last.resize(merges_.size(), none);
     const auto count = static_cast<Id>(piece.size());
     for (Id i = 0; i < count; ++i) {
         symbols.push_back({bytes_[static_cast<unsigned char>(piece[i])], i == 0 ? none : i - 1, i + 1});
     }
-    for (Id i = 0; i + 1 < count; ++i) {
-        const auto pair = static_cast<std::size_t>(static_cast<unsigned char>(piece[i])) * bytes_.size() +
-                          static_cast<unsigned char>(piece[i + 1]);
-        if (of_bytes_[pair] != none) {
-            const Merge& merge = merges_[of_bytes_[pair]];
-            heap.push_back({merge.rank, i, symbols[i].token, merge.right, merge.result});
-        }
-    }
-    const auto push = [&](Id place) {
-        const Symbol& left = symbols[place];
-        if (left.next == count) {
+    const auto list = [&](Id rank, Id place) {
+        if (rank == none) {
             return;
         }
-        const Id right = symbols[left.next].token;
-        if (const Merge* const merge = merge_of(left.token, right); merge != nullptr) {
-            heap.push_back({merge->rank, place, left.token, right, merge->result});
-            std::push_heap(heap.begin(), heap.end());
+        if (last[rank] == none) {
+            heap.push_back(rank);
+            std::push_heap(heap.begin(), heap.end(), std::greater<>());
         }
+        entries.push_back({place, last[rank]});
+        last[rank] = static_cast<Id>(entries.size() - 1);
     };
-    std::make_heap(heap.begin(), heap.end());
+    for (Id i = 0; i + 1 < count; ++i) {
+        list(of_bytes_[static_cast<std::size_t>(static_cast<unsigned char>(piece[i])) * bytes_.size() +
+                       static_cast<unsigned char>(piece[i + 1])],
+             i);
+    }
     while (!heap.empty()) {
-        std::pop_heap(heap.begin(), heap.end());
-        const Candidate best = heap.back();
+        std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+        const Id rank = heap.back();
         heap.pop_back();
-        Symbol& left = symbols[best.place];
-        if (left.token != best.left || left.next == count || symbols[left.next].token != best.right) {
-            continue;  // one of the two was merged meanwhile
+        places.clear();
+        for (Id entry = std::exchange(last[rank], none); entry != none; entry = entries[entry].before) {
+            places.push_back(entries[entry].place);
         }
-        Symbol& right = symbols[left.next];
-        left.token = best.result;
-        right.token = none;
-        left.next = right.next;
-        if (left.next != count) {
-            symbols[left.next].previous = best.place;
-        }
-        push(best.place);
-        if (left.previous != none) {
-            push(left.previous);
+        std::sort(places.begin(), places.end());
+        const Merge merge = merges_[rank];
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            const Id place = places[i];
+            Symbol& left = symbols[place];
+            if (left.token != merge.left || left.next == count || symbols[left.next].token != merge.right) {
+                continue;  // one of the two was merged meanwhile
+            }
+            Symbol& right = symbols[left.next];
+            left.token = merge.result;
+            right.token = none;
+            left.next = right.next;
+            if (left.next != count) {
+                symbols[left.next].previous = place;
+                list(rank_of(merge.result, symbols[left.next].token), place);
+            }
+            if (left.previous != none) {
+                list(rank_of(symbols[left.previous].token, merge.result), left.previous);
+            }
+            // A result may take part in a merge of a lower rank; what is left of this rank then waits.
+            if (!heap.empty() && heap.front() < rank) {
+                for (++i; i < places.size(); ++i) {
+                    list(rank, places[i]);
+                }
+            }
         }
     }
     for (Id i = 0; i < count; i = symbols[i].next) {
