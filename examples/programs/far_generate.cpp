@@ -1,4 +1,4 @@
-// Generates images of classes with a trained FAR; see --help.
+// Generates images of classes, or from text, with a trained FAR; see --help.
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +13,7 @@
 
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/png.hpp"
+#include "flowfar/text/utf8.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/far_options.hpp"
@@ -25,6 +26,7 @@
 #include "common/files/folder_lock.hpp"
 #include "common/files/outputs.hpp"
 #include "common/models/far_file.hpp"
+#include "common/models/far_text_file.hpp"
 
 namespace {
 
@@ -34,6 +36,7 @@ using namespace flowfar::program;
 
 struct Arguments : FarSamplingArguments {
     FarFileArguments file{default_model("far_tiny.safetensors"), "", "", false};
+    PromptArguments text;
     std::vector<std::string> classes;
     Index count = 8;
     std::string out = "far.png", progressive, folder;
@@ -48,7 +51,14 @@ Spec make_spec(Arguments& a) {
                 "numbers of the classes, or names if the model's file has them, one row each; -1 or any: no class; "
                 "default: the first ten")
         .placeholder("CLASS,...");
-    spec.option("count", a.count, "images of each class").range(1, 1 << 20);
+    spec.option(
+            "prompt", a.text.prompt,
+            "words to generate images from, in place of classes; \"\" is a prompt, too. Needs --language and a --model "
+            "that was trained with prompts")
+        .placeholder("TEXT");
+    spec.option("prompts", a.text.prompts, "the same with a prompt per line of a file; a row for each")
+        .placeholder("FILE");
+    spec.option("count", a.count, "images of each class or prompt").range(1, 1 << 20);
     spec.option("out", a.out,
                 "sheet with a row per class, of the first images that fit into 8192 pixels; none with --folder alone")
         .alias("-o")
@@ -67,8 +77,16 @@ Spec make_spec(Arguments& a) {
         .placeholder("FILE");
     spec.option("tokenizer", a.file.tokenizer, "model file of the autoencoder, for models that do not generate pixels")
         .placeholder("FILE");
+    spec.option("language", a.text.language,
+                "folder of Qwen2, which reads the prompts: config.json, safetensors and its tokenizer; its memory is "
+                "free again before images are made")
+        .placeholder("DIR");
+    std::vector<std::string> configurations = FarConfigs::names();
+    for (std::string& name : TextConfigs::names()) {
+        configurations.push_back(std::move(name));
+    }
     spec.option("config", a.file.config, "configuration of the model, in place of what its file says")
-        .choices(FarConfigs::names());
+        .choices(configurations);
     spec.flag(
         "masked", a.file.masked,
         "the model was trained with hidden tokens (far_train's files and published checkpoints say so themselves)");
@@ -76,6 +94,8 @@ Spec make_spec(Arguments& a) {
     spec.example("-o far.png --progressive levels.png", "ten classes, eight images each, with the library's model");
     spec.example("--model far_b.pth --tokenizer kl16.ckpt --classes 207,360 --count 1 --steps 100",
                  "a published model");
+    spec.example("--model far_t2i.pth --tokenizer kl16.ckpt --language Qwen2-1.5B --prompt \"a red apple\" --count 4",
+                 "four images from text");
     return spec;
 }
 
@@ -106,20 +126,30 @@ Index class_of(const std::string& word, const FarFile& file) {
     return no_class;
 }
 
-Plan plan_of(const Arguments& a, const FarFile& file) {
+/// What a sheet has room for.
+std::string shortened(const std::string& name) {
+    constexpr std::size_t most = 28;
+    return name.size() <= most ? name : repaired_utf8(name.substr(0, most - 3)) + "...";
+}
+
+/// All prompts, or the classes asked for.
+Plan plan_of(const Arguments& a, const FarFile& file, bool from_text) {
     const FarFacts& facts = file.model->facts();
     std::vector<Index> classes;
     for (const std::string& word : a.classes) {
         classes.push_back(class_of(word, file));
     }
-    for (Index i = 0; a.classes.empty() && i < std::min<Index>(10, facts.classes); ++i) {
+    const Index shown = from_text ? facts.classes : std::min<Index>(10, facts.classes);
+    for (Index i = 0; a.classes.empty() && i < shown; ++i) {
         classes.push_back(i);
     }
     Plan out;
     for (const Index label : classes) {
         out.labels.insert(out.labels.end(), static_cast<std::size_t>(a.count), label);
         const auto at = static_cast<std::size_t>(label);
-        out.names.push_back(label == no_class ? "any" : at < file.classes.size() ? file.classes[at] : text(label));
+        out.names.push_back(label == no_class          ? "any"
+                            : at < file.classes.size() ? shortened(file.classes[at])
+                                                       : text(label));
     }
     return out;
 }
@@ -216,6 +246,9 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["limit"] = stated(a.limit);
     out["filter"] = options.filter_between;
     out["coherence"] = a.coherence;
+    if (!a.text.language.empty()) {
+        out["prompts"] = file.classes;
+    }
     for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(a.count)) {
         out["classes"].push_back(plan.labels[i]);
     }
@@ -243,9 +276,13 @@ int generate(const Arguments& a, const Spec& spec) {
     check_output_image("--progressive", a.progressive);
     check_output_folder(a.folder);
     const Computing computing = a.compute.apply();
-    const FarFile file = load_far(a.file, computing.kind());
+    const std::vector<std::string> prompts = a.text.list(spec.given("prompt"));
+    require(prompts.empty() || a.classes.empty(), "--classes: expected no prompts beside them");
+    require(prompts.empty() || spec.given("model"), "--prompt: expected a --model that was trained with prompts");
+    const FarFile file = prompts.empty() ? load_far(a.file, computing.kind())
+                                         : load_far_text(a.file, prompts, a.text.language, computing.kind());
     const FarFacts& facts = file.model->facts();
-    const Plan plan = plan_of(a, file);
+    const Plan plan = plan_of(a, file, !prompts.empty());
     FarSampleOptions options = a.options(facts.level_count());
     if (options.levels.empty()) {
         options.levels = facts.levels;

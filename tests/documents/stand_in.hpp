@@ -8,7 +8,8 @@
 #include <flowfar/far.hpp>
 #include <flowfar/flowmo.hpp>
 #include <flowfar/io.hpp>
-#include <flowfar/text/byte_alphabet.hpp>
+
+#include "../support/byte_vocabulary.hpp"
 
 namespace flowfar {
 
@@ -86,16 +87,7 @@ inline void make_stand_ins() {
     std::filesystem::create_directories("Qwen2-1.5B");
     const auto reader = ff::Qwen2<ff::Qwen1B5, ff::Cpu>::random(5);
     ff::save(reader, "Qwen2-1.5B/model.safetensors", ff::DType::bf16);
-    std::string symbols;  // a vocabulary of the 256 bytes
-    for (std::size_t c = 0, id = 0; c < ff::byte_alphabet::byte_of_character.size(); ++c) {
-        if (ff::byte_alphabet::byte_of_character[c] >= 0) {
-            symbols += id == 0 ? "{\"" : ",\"";
-            symbols += c == '"' || c == '\\' ? "\\" : "";
-            ff::append_utf8(symbols, static_cast<char32_t>(c));
-            symbols += ff::text("\":", id++);
-        }
-    }
-    symbols += '}';
+    const std::string symbols = ff::testing::byte_vocabulary();
     ff::io::write_atomically("Qwen2-1.5B/vocab.json", std::as_bytes(std::span(symbols)));
     ff::io::write_atomically("Qwen2-1.5B/merges.txt", std::span<const std::byte>());
 }

@@ -4,10 +4,10 @@
 #include <string>
 #include <string_view>
 
-#include "flowfar/text/byte_alphabet.hpp"
 #include "flowfar/text/load_tokenizer.hpp"
 
 #include "../io/io_support.hpp"
+#include "byte_vocabulary.hpp"
 #include "temp_dir.hpp"
 
 using namespace flowfar;
@@ -142,17 +142,7 @@ TEST_CASE("a folder without a tokenizer, and one without tokenizer_config.json")
     const TempDir folder;
     CHECK(error_text([&] { static_cast<void>(load_tokenizer(folder.path())); }) ==
           folder.path().string() + ": no tokenizer, expected vocab.json and merges.txt, or tokenizer.json");
-    std::string vocabulary = "{";
-    for (std::size_t c = 0, id = 0; c < byte_alphabet::byte_of_character.size(); ++c) {
-        if (byte_alphabet::byte_of_character[c] >= 0) {
-            std::string symbol;
-            append_utf8(symbol, static_cast<char32_t>(c));
-            vocabulary +=
-                text(id == 0 ? "" : ",", "\"", symbol == "\"" || symbol == "\\" ? "\\" : "", symbol, "\":", id);
-            ++id;
-        }
-    }
-    put_file(folder.path() / "vocab.json", vocabulary + "}");
+    put_file(folder.path() / "vocab.json", byte_vocabulary());
     put_file(folder.path() / "merges.txt", "");
     const BpeTokenizer bare = load_tokenizer(folder.path());
     CHECK(bare.size() == 259);
