@@ -39,7 +39,8 @@ io::TokenFile make_file(Index batch, std::uint64_t seed) {
 }
 
 bool same(const io::TokenFile& a, const io::TokenFile& b) {
-    return a.tokens == b.tokens && a.height == b.height && a.width == b.width && a.configuration == b.configuration;
+    return a.tokens == b.tokens && a.height == b.height && a.width == b.width && a.configuration == b.configuration &&
+           a.overlap == b.overlap;
 }
 
 std::string unpack_error(std::span<const std::byte> bytes) {
@@ -81,6 +82,23 @@ TEST_CASE("tokens come back bit for bit, in the promised number of bytes") {
     }
     const io::TokenFile none = make_file(0, 5, 3, 9, 7, 11, 1);
     CHECK(same(io::unpack_tokens(io::pack_tokens(none), "none"), none));
+}
+
+TEST_CASE("tiles that overlap make version 2, which has their overlap after the header") {
+    io::TokenFile file = make_file(6, 5, 3, 9, 40, 60, 3);
+    const Bytes touching = io::pack_tokens(file);
+    file.overlap = 0x0107;
+    const Bytes bytes = io::pack_tokens(file);
+    REQUIRE(bytes.size() == touching.size() + 4);
+    CHECK(std::to_integer<int>(touching[8]) == 1);
+    CHECK(std::to_integer<int>(bytes[8]) == 2);
+    CHECK(std::to_integer<int>(bytes[48]) == 0x07);
+    CHECK(std::to_integer<int>(bytes[49]) == 0x01);
+    CHECK(same(io::unpack_tokens(bytes, "tiles"), file));
+    CHECK(unpack_error(forged(bytes, 48, 0, 4)).find("found an overlap of 0") != std::string::npos);
+    CHECK(unpack_error(std::span(bytes).first(54)).find("expected at least 56 bytes, found 54") != std::string::npos);
+    file.overlap = -1;
+    CHECK_THROWS_AS(static_cast<void>(io::pack_tokens(file)), Error);
 }
 
 TEST_CASE("the bytes are those that the format describes") {
@@ -133,7 +151,7 @@ TEST_CASE("foreign and newer files and impossible headers are named") {
     const Bytes bytes = io::pack_tokens(make_file(2, 4, 2, 9, 16, 16, 3));
     CHECK(contains(unpack_error(to_bytes("\x89PNG\r\n\x1a\n and so on")), "not a flowfar token file"));
     CHECK(contains(unpack_error({}), "not a flowfar token file"));
-    CHECK(contains(unpack_error(forged(bytes, 8, 2, 2)), "version 2"));
+    CHECK(contains(unpack_error(forged(bytes, 8, 3, 2)), "version 3"));
     CHECK(contains(unpack_error(forged(bytes, 10, 0, 2)), "impossible sizes"));
     CHECK(contains(unpack_error(forged(bytes, 10, 33, 2)), "impossible sizes"));
     CHECK(contains(unpack_error(forged(bytes, 24, 0, 4)), "impossible sizes"));

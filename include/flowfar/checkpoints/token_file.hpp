@@ -23,7 +23,7 @@ namespace flowfar::io {
 /// | bytes | content |
 /// |---|---|
 /// | 0–7 | magic "FLOWTOK\n" |
-/// | 8–9 | version, 1 |
+/// | 8–9 | version: 1, or 2 for tiles that overlap |
 /// | 10–11 | bits per codeword, 1 to 32 |
 /// | 12–15 | codewords per token |
 /// | 16–19 | tokens per image |
@@ -32,13 +32,15 @@ namespace flowfar::io {
 /// | 28–31 | image width in pixels |
 /// | 32–39 | hash of the model configuration |
 /// | 40–47 | payload bytes |
-/// | 48–… | payload: per image the indices in order, `bits` bits each, lowest bit first, padded to whole bytes |
-/// | last 4 | CRC-32 of everything before |
+/// | version 2: 48–51 | pixels that neighboring tiles share at least (`TileGrid`) |
+/// | 48–… or 52–… | payload: per image the indices in order, `bits` bits each, lowest bit first, padded to whole bytes
+/// | | last 4 | CRC-32 of everything before |
 struct TokenFile {
-    Tokens tokens;
-    Index height = 0;
+    Tokens tokens;     ///< of the picture's tiles in raster order
+    Index height = 0;  ///< of the picture, in pixels
     Index width = 0;
     std::uint64_t configuration = 0;
+    Index overlap = 0;  ///< pixels that neighboring tiles share at least
 };
 
 /// Hash that tells configurations apart: name, image size, geometry and quantizer of a FlowMo configuration C.
@@ -88,6 +90,7 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     t.check();
     require(file.height > 0 && file.width > 0 && file.height <= 0xFFFFFFFFLL && file.width <= 0xFFFFFFFFLL,
             "tokens: image size ", file.height, " x ", file.width);
+    require(file.overlap >= 0 && file.overlap <= 0xFFFFFFFFLL, "tokens: overlap of ", file.overlap, " pixels");
     require(t.batch <= 0xFFFFFFFFLL && t.length <= 0xFFFFFFFFLL && t.per_token <= 0xFFFFFFFFLL,
             "tokens: too many for the format");
     const std::uint64_t per_image =
@@ -97,7 +100,7 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     for (const char letter : detail::token_magic) {
         out.push_back(static_cast<std::byte>(letter));
     }
-    detail::append_little(out, 1, 2);
+    detail::append_little(out, file.overlap > 0 ? 2 : 1, 2);
     detail::append_little(out, static_cast<std::uint64_t>(t.bits), 2);
     detail::append_little(out, static_cast<std::uint64_t>(t.per_token), 4);
     detail::append_little(out, static_cast<std::uint64_t>(t.length), 4);
@@ -106,6 +109,9 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     detail::append_little(out, static_cast<std::uint64_t>(file.width), 4);
     detail::append_little(out, file.configuration, 8);
     detail::append_little(out, per_image * static_cast<std::uint64_t>(t.batch), 8);
+    if (file.overlap > 0) {
+        detail::append_little(out, static_cast<std::uint64_t>(file.overlap), 4);
+    }
     const auto indices = static_cast<std::size_t>(t.length * t.per_token);
     for (std::size_t image = 0; image < static_cast<std::size_t>(t.batch); ++image) {
         std::vector<std::byte> packed(static_cast<std::size_t>(per_image));
@@ -126,14 +132,20 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
 /// streams are refused, and so are sizes that do not fit the payload or more than 2^40 bits per image. Memory stays
 /// below 33 times the stream's size (codewords of one bit).
 [[nodiscard]] inline TokenFile unpack_tokens(std::span<const std::byte> data, const std::string& name) {
-    const std::size_t overhead = detail::token_header + 4;
     require(data.size() >= detail::token_magic.size() &&
                 std::memcmp(data.data(), detail::token_magic.data(), detail::token_magic.size()) == 0,
             name, ": not a flowfar token file");
-    require(data.size() >= overhead, name, ": truncated token file: expected at least ", overhead, " bytes, found ",
-            data.size());
+    const auto need = [&](std::size_t bytes) {
+        require(data.size() >= bytes, name, ": truncated token file: expected at least ", bytes, " bytes, found ",
+                data.size());
+    };
+    need(detail::token_header + 4);
     const std::uint64_t version = detail::read_little(data, 8, 2);
-    require(version == 1, name, ": token file version ", version, "; this library reads version 1");
+    require(version == 1 || version == 2, name, ": token file version ", version,
+            "; this library reads versions 1 and 2");
+    const std::size_t header = detail::token_header + (version == 2 ? 4 : 0);
+    const std::size_t overhead = header + 4;
+    need(overhead);
     const std::uint64_t bits = detail::read_little(data, 10, 2);
     const std::uint64_t per_token = detail::read_little(data, 12, 4);
     const std::uint64_t length = detail::read_little(data, 16, 4);
@@ -162,6 +174,8 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     out.height = static_cast<Index>(height);
     out.width = static_cast<Index>(width);
     out.configuration = detail::read_little(data, 32, 8);
+    out.overlap = version == 2 ? static_cast<Index>(detail::read_little(data, detail::token_header, 4)) : 0;
+    require(version == 1 || out.overlap >= 1, name, ": version 2 is for tiles that overlap, found an overlap of 0");
     out.tokens = {static_cast<Index>(batch),
                   static_cast<Index>(length),
                   static_cast<Index>(per_token),
@@ -170,7 +184,7 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     out.tokens.indices.resize(static_cast<std::size_t>(batch * codewords));
     const auto per_image = static_cast<std::size_t>((image_bits + 7) / 8);
     for (std::size_t image = 0; image < static_cast<std::size_t>(batch); ++image) {
-        const auto packed = data.subspan(detail::token_header + image * per_image, per_image);
+        const auto packed = data.subspan(header + image * per_image, per_image);
         for (std::size_t i = 0; i < static_cast<std::size_t>(image_bits); ++i) {
             const auto value = (static_cast<std::uint32_t>(packed[i / 8]) >> (i % 8)) & 1U;
             const std::size_t index = image * static_cast<std::size_t>(codewords) + i / static_cast<std::size_t>(bits);

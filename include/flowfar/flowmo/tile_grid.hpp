@@ -43,8 +43,8 @@ struct TileAxis {
     [[nodiscard]] Index begin(Index i) const {
         return count == 1 ? 0 : (i * (length - tile) + (count - 1) / 2) / (count - 1);
     }
-    /// Weights of tile i over its pixels: rises like a cosine where it shares pixels with others, and with the weights of all
-    /// tiles there they sum to 1.
+    /// Weights of tile i over its pixels: rises like a cosine where it shares pixels with others, and with the weights
+    /// of all tiles there they sum to 1.
     [[nodiscard]] std::vector<float> weights(Index i) const {
         std::vector<float> out(static_cast<std::size_t>(tile));
         for (Index p = 0; p < tile; ++p) {
@@ -138,5 +138,13 @@ struct TileGrid {
     }
     return tile;
 }
+
+/// What a callback sees after a sampling step of a picture in tiles.
+struct TiledStep {
+    int step;  ///< 1 … steps
+    int steps;
+    double time;            ///< after the step; 0 at the end
+    const Image& estimate;  ///< the picture if sampling stopped here
+};
 
 }  // namespace flowfar

@@ -20,14 +20,6 @@ struct TileOptions {
     Index at_once = 4;  ///< tiles per call of the model: memory grows with it, the result does not depend on it
 };
 
-/// What a callback sees after a sampling step of a picture in tiles.
-struct TiledStep {
-    int step;  ///< 1 … steps
-    int steps;
-    double time;            ///< after the step; 0 at the end
-    const Image& estimate;  ///< the picture if sampling stopped here
-};
-
 /// Pictures of any size with a FlowMo of one size, without seams: all tiles are integrated together, and where they
 /// overlap their velocities are blended at every step (arXiv 2503.11056, appendix C.2). Memory grows with the tiles
 /// taken at once, and with the picture by 24 bytes a pixel. The model must outlive the object.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "flowfar/flowmo/sample_options.hpp"
+#include "flowfar/flowmo/tile_grid.hpp"
 #include "flowfar/io/bytes/file.hpp"
 #include "flowfar/nn/parameter.hpp"
 #include "flowfar/quantize/tokens.hpp"
@@ -58,6 +59,11 @@ class AnyFlowMo {
     [[nodiscard]] virtual Tokens encode(const std::vector<float>& images) const = 0;
     [[nodiscard]] virtual std::vector<float> decode(const Tokens& tokens, const FlowMoDecodeOptions& options,
                                                     const Callback& callback = {}) const = 0;
+    using PictureCallback = std::function<void(const TiledStep&)>;
+    /// A picture of any size from the tokens of its tiles, `at_once` of them at a time.
+    [[nodiscard]] virtual Image decode_picture(const Tokens& tokens, const TileGrid& tiles, Index at_once,
+                                               const FlowMoDecodeOptions& options,
+                                               const PictureCallback& callback = {}) const = 0;
 
    protected:
     FlowMoFacts facts_;

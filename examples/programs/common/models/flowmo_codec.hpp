@@ -46,35 +46,63 @@ class Stages {
     return fit == "tile" ? io::crop_to_tiles(photo, facts.height, facts.width)
                          : fitted(photo, facts.height, facts.width);
 }
-
-/// Tokens of an image whose sides are multiples of the model's.
-[[nodiscard]] inline io::TokenFile tokenize(const AnyFlowMo& model, const Image& image) {
-    const FlowMoFacts& facts = model.facts();
-    const std::vector<Image> tiles = io::cut_tiles(image, facts.height, facts.width);
-    return {encode_images(model, tiles), image.height, image.width, facts.hash};
+/// `fit` is "crop", as above, or "tile": the whole photo, which tiles cover.
+[[nodiscard]] inline Image picture_of(const Image& photo, const FlowMoFacts& facts, const std::string& fit) {
+    return fit == "tile" ? photo : fitted(photo, facts.height, facts.width);
 }
 
-/// Throws Error unless the tokens were made by the model's configuration and cover their image.
+/// Pixels that neighboring tiles share unless the user says otherwise: a quarter of a tile.
+[[nodiscard]] inline Index default_overlap(const FlowMoFacts& facts) {
+    return std::min(facts.height, facts.width) / 4;
+}
+
+/// The tiles of a picture of the file's size.
+[[nodiscard]] inline TileGrid tiles_of(const FlowMoFacts& facts, const io::TokenFile& file) {
+    return {file.height, file.width, facts.height, facts.width, file.overlap};
+}
+
+/// Tokens of a picture of any size, of whose tiles neighbors share at least `overlap` pixels.
+[[nodiscard]] inline io::TokenFile tokenize(const AnyFlowMo& model, const Image& picture, Index overlap = 0) {
+    const FlowMoFacts& facts = model.facts();
+    io::TokenFile file{{}, picture.height, picture.width, facts.hash, overlap};
+    const TileGrid grid = tiles_of(facts, file);
+    file.overlap = grid.count() == 1 ? 0 : overlap;
+    std::vector<Image> tiles;
+    for (Index i = 0; i < grid.count(); ++i) {
+        tiles.push_back(cut_tile(picture, grid, i));
+    }
+    file.tokens = encode_images(model, tiles);
+    return file;
+}
+
+/// Throws Error unless the tokens were made by the model's configuration and cover their picture.
 inline void check_tokens(const AnyFlowMo& model, const io::TokenFile& file, const std::string& name) {
     const FlowMoFacts& facts = model.facts();
     require(file.configuration == facts.hash, name,
             ": the tokens were made by another configuration than the model's, ", facts.name, ": expected key ",
             facts.hash, ", found ", file.configuration);
-    const bool whole = file.height % facts.height == 0 && file.width % facts.width == 0;
-    const Index tiles = (file.height / facts.height) * (file.width / facts.width);
-    require(whole && tiles == file.tokens.batch && file.height <= max_image_extent && file.width <= max_image_extent,
-            name, ": ", file.tokens.batch, " tiles of ", facts.height, " x ", facts.width, " pixels do not make ",
-            file.height, " x ", file.width);
+    require(file.overlap < std::min(facts.height, facts.width), name, ": tiles of ", facts.height, " x ", facts.width,
+            " pixels cannot share ", file.overlap);
+    check_image_size(static_cast<std::uint64_t>(file.height), static_cast<std::uint64_t>(file.width), name);
+    const Index tiles = tiles_of(facts, file).count();
+    require(tiles == file.tokens.batch, name, ": ", file.tokens.batch, " tiles of ", facts.height, " x ", facts.width,
+            " pixels do not make ", file.height, " x ", file.width, ", which takes ", tiles);
     const Tokens& t = file.tokens;
     require(t.length == facts.code_length && t.per_token == facts.per_token && t.bits == facts.bits, name,
             ": expected ", facts.code_length, " tokens of ", facts.per_token, " x ", facts.bits, " bits, found ",
             t.length, " of ", t.per_token, " x ", t.bits);
 }
 
+/// The picture of a token file that `check_tokens` has seen.
 [[nodiscard]] inline Image reconstruct(const AnyFlowMo& model, const io::TokenFile& file,
-                                       const FlowMoDecodeOptions& options, const EstimateCallback& callback = {}) {
-    return io::join_tiles(decode_images(model, file.tokens, options, callback), static_cast<int>(file.height),
-                          static_cast<int>(file.width));
+                                       const FlowMoDecodeOptions& options,
+                                       const AnyFlowMo::PictureCallback& callback = {}) {
+    const FlowMoFacts& facts = model.facts();
+    const bool one_tile = file.height == facts.height && file.width == facts.width;
+    if (one_tile && !callback) {  // recorded steps, where the device has them; the same picture
+        return decode_images(model, file.tokens, options).front();
+    }
+    return model.decode_picture(file.tokens, tiles_of(facts, file), batch_limit(facts), options, callback);
 }
 
 /// Bytes of the packed indices, without header and checksum.

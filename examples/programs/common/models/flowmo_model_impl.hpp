@@ -11,6 +11,7 @@
 #include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/flowmo/model.hpp"
+#include "flowfar/flowmo/tiled.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"
 
 #include "common/cli/byte_progress.hpp"
@@ -75,6 +76,16 @@ class FlowMoOn final : public AnyFlowMo {
             };
         }
         return to_floats(model_.decode(tokens, options, inner));
+    }
+    Image decode_picture(const Tokens& tokens, const TileGrid& tiles, Index at_once, const FlowMoDecodeOptions& options,
+                         const PictureCallback& callback) const override {
+        const TiledFlowMo<Model> tiled(model_, {.overlap = tiles.overlap, .at_once = at_once});
+        return tiled.decode(tokens, tiles, options, [&](const TiledStep& step) {
+            if (callback) {
+                callback(step);
+            }
+            return true;
+        });
     }
 
    private:
