@@ -2,6 +2,7 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 
 #include "common/cli/flowmo_options.hpp"
 #include "common/draw/test_card.hpp"
@@ -20,7 +21,8 @@ const std::vector<int> step_counts = {1, 4, 25};
 struct Arguments {
     std::vector<std::string> images;
     std::string model = default_model("flowmo_tiny.safetensors"), out = "flowmo_demo_out";
-    int size = 128;
+    int size = 256;
+    std::optional<Index> overlap;
     SamplingArguments sampling;
 };
 
@@ -31,8 +33,9 @@ Spec make_spec(Arguments& a) {
     spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card").optional().alias("--data");
     add_model_options(spec, a.model, a.sampling, false);
     spec.option("out", a.out, "folder for contact_sheet.png and the token files").alias("-o").placeholder("DIR");
-    spec.option("size", a.size, "short side that photos are resized to before the middle is cut into tiles")
+    spec.option("size", a.size, "side of the squares that are shown: photos are resized, and their middle kept")
         .range(16, 4096);
+    add_overlap_option(spec, a.overlap);
     add_sampling_options(spec, a.sampling, false);
     spec.example("holiday.jpg", "the test card and a photo");
     return spec;
@@ -43,14 +46,13 @@ struct Example {
     Image image;
 };
 
-/// The test card and the user's photos, all squares of whole tiles.
+/// The test card and the user's photos, all squares of one size.
 std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
-    const int size = std::max(a.size, std::max(facts.height, facts.width));
+    const int size = std::max({a.size, facts.height, facts.width});
     std::vector<Example> out;
-    out.push_back({"test card", io::crop_to_tiles(draw_test_card(size, size), facts.height, facts.width)});
+    out.push_back({"test card", draw_test_card(size, size)});
     for (const std::string& path : a.images) {
-        const Image square = fitted(io::read_image(path), size, size);
-        out.push_back({fs::path(path).stem().string(), io::crop_to_tiles(square, facts.height, facts.width)});
+        out.push_back({fs::path(path).stem().string(), fitted(io::read_image(path), size, size)});
     }
     return out;
 }
@@ -60,6 +62,7 @@ void run(const Arguments& a) {
     const Computing computing = a.sampling.compute.apply();
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     const FlowMoFacts& facts = model->facts();
+    const Index overlap = chosen_overlap(a.overlap, facts);
     const std::vector<Example> examples = examples_of(a, facts);
     fs::create_directories(a.out);
     std::printf("%s: %.2f M parameters, tiles of %d x %d pixels in %lld bytes\n\n", facts.name.c_str(),
@@ -77,7 +80,7 @@ void run(const Arguments& a) {
     for (std::size_t i = 0; i < examples.size(); ++i) {
         Stages stages;
         const fs::path path = fs::path(a.out) / text(i, "_", i == 0 ? "test_card" : examples[i].name, ".tokens");
-        io::write_tokens(path, tokenize(*model, examples[i].image));
+        io::write_tokens(path, tokenize(*model, examples[i].image, overlap));
         stages.done("encode");
         const io::TokenFile tokens = io::read_tokens(path);
         check_tokens(*model, tokens, path.string());

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 struct Arguments {
     std::vector<std::string> inputs;
     std::string out, model, original, preview, fit;
+    std::optional<Index> overlap;
     SamplingArguments sampling;
 };
 
@@ -45,6 +46,7 @@ Spec make_spec(Arguments& a) {
                 "how photos are fitted to the model, as in flowmo_tokenize; default: crop, and for --original as the "
                 "tokens were made")
         .choices({"crop", "tile"});
+    add_overlap_option(spec, a.overlap);
     spec.option("preview", a.preview, "PNG with the estimates after up to eight of the steps").placeholder("FILE");
     add_sampling_options(spec, a.sampling);
     spec.example("photo.tokens -o photo.png --model model.safetensors --preview steps.png", "tokens to image");
@@ -101,58 +103,40 @@ std::vector<Input> inputs_of(const std::vector<std::string>& words) {
     return inputs;
 }
 
-/// Collects the estimates of all tiles after some of the steps.
+/// Collects the estimates after some of the steps.
 class Preview {
    public:
-    explicit Preview(int steps) : tiles_(static_cast<std::size_t>(steps)), times_(tiles_.size()) {}
-
-    void add(const FlowMoFacts& facts, const FlowMoEstimate& estimate) {
-        if (!chosen(estimate.step)) {
-            return;
-        }
-        const auto at = static_cast<std::size_t>(estimate.step - 1);
-        times_[at] = estimate.time;
-        for (Image& tile : from_planes(estimate.images(), facts.height, facts.width)) {
-            tiles_[at].push_back(std::move(tile));
+    void add(const TiledStep& step) {
+        if (chosen(step)) {
+            char caption[64];
+            std::snprintf(caption, sizeof caption, "step %d\nt = %.3f", step.step, step.time);
+            row_.cells.push_back({step.estimate, caption});
         }
     }
     [[nodiscard]] Image strip(int height, int width) const {
         ContactSheet sheet;
         sheet.scale = std::max(1, 128 / std::max(height, width));
-        SheetRow& row = sheet.rows.emplace_back();
-        for (std::size_t i = 0; i < tiles_.size(); ++i) {
-            if (!tiles_[i].empty()) {
-                char caption[64];
-                std::snprintf(caption, sizeof caption, "step %zu\nt = %.3f", i + 1, times_[i]);
-                row.cells.push_back({io::join_tiles(tiles_[i], height, width), caption});
-            }
-        }
+        sheet.rows.push_back(row_);
         return render(sheet);
     }
 
    private:
     /// The last step, and others at even distances before it.
-    [[nodiscard]] bool chosen(int step) const {
-        const auto steps = static_cast<int>(tiles_.size());
-        return steps <= 8 || step * 8 / steps != (step - 1) * 8 / steps;
+    [[nodiscard]] static bool chosen(const TiledStep& step) {
+        return step.steps <= 8 || step.step * 8 / step.steps != (step.step - 1) * 8 / step.steps;
     }
 
-    std::vector<std::vector<Image>> tiles_;
-    std::vector<double> times_;
+    SheetRow row_;
 };
 
 /// The original as it was tokenized. Where the size does not tell how it was fitted, the tokens do. Throws Error if it
 /// cannot be the original.
 Image fitted_original(const Arguments& a, const AnyFlowMo& model, const io::TokenFile& file) {
     const Image photo = io::read_image(a.original);
-    const FlowMoFacts& facts = model.facts();
-    const bool one_tile = file.height == facts.height && file.width == facts.width;
-    const bool holds_tile = photo.height >= facts.height && photo.width >= facts.width;
     std::vector<Image> candidates;
     for (const char* fit : {"crop", "tile"}) {
-        const bool possible = std::string_view(fit) == "crop" ? one_tile : holds_tile;
-        if (a.fit == fit || (a.fit.empty() && possible)) {
-            candidates.push_back(fit_photo(photo, facts, fit));
+        if (a.fit.empty() || a.fit == fit) {
+            candidates.push_back(picture_of(photo, model.facts(), fit));
         }
     }
     std::erase_if(candidates,
@@ -160,8 +144,8 @@ Image fitted_original(const Arguments& a, const AnyFlowMo& model, const io::Toke
     require(!candidates.empty(), a.original, ": ", photo.height, " x ", photo.width, " pixels",
             a.fit.empty() ? "" : text(" with --fit ", a.fit), " do not become the ", file.height, " x ", file.width,
             " of the tokens; is it the original?");
-    const bool first =
-        candidates.size() == 1 || tokenize(model, candidates.front()).tokens.indices == file.tokens.indices;
+    const bool first = candidates.size() == 1 ||
+                       tokenize(model, candidates.front(), file.overlap).tokens.indices == file.tokens.indices;
     return first ? candidates.front() : candidates.back();
 }
 
@@ -189,8 +173,8 @@ void reconstruct_one(const Arguments& a, const AnyFlowMo& model, const Input& in
     io::TokenFile file;
     std::optional<Image> original;
     if (input.photo) {
-        original = fit_photo(input.photo->load(), model.facts(), a.fit.empty() ? "crop" : a.fit);
-        file = tokenize(model, *original);
+        original = picture_of(input.photo->load(), model.facts(), a.fit.empty() ? "crop" : a.fit);
+        file = tokenize(model, *original, chosen_overlap(a.overlap, model.facts()));
         stages.done("encode");
     } else {
         file = io::read_tokens(input.path);
@@ -202,10 +186,10 @@ void reconstruct_one(const Arguments& a, const AnyFlowMo& model, const Input& in
     }
     const int height = static_cast<int>(file.height);
     const int width = static_cast<int>(file.width);
-    Preview preview(options.steps);
-    EstimateCallback callback;
+    Preview preview;
+    AnyFlowMo::PictureCallback callback;
     if (!a.preview.empty()) {
-        callback = [&](Index, const FlowMoEstimate& estimate) { preview.add(model.facts(), estimate); };
+        callback = [&](const TiledStep& step) { preview.add(step); };
     }
     const Image image = reconstruct(model, file, options, callback);
     stages.done(text("decode (", options.steps, options.steps == 1 ? " step)" : " steps)"));
@@ -234,6 +218,9 @@ void run(const Arguments& a) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         check_not_input(outs[i].string(), inputs[i].path);
         check_not_input(a.preview, inputs[i].path);
+    }
+    if (a.overlap && std::ranges::none_of(inputs, [](const Input& input) { return input.photo.has_value(); })) {
+        throw UsageError("--overlap is for photos; token files know theirs");
     }
     if (!a.original.empty() && inputs.front().photo) {
         throw UsageError("--original is for token files; a photo is compared with itself");

@@ -1,6 +1,7 @@
 // Turns photos into FlowMo token files; see --help.
 
 #include <filesystem>
+#include <optional>
 
 #include "common/cli/flowmo_options.hpp"
 #include "common/cli/printable.hpp"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 struct Arguments {
     std::vector<std::string> images;
     std::string out, model, fit = "crop";
+    std::optional<Index> overlap;
     bool check = false;
     SamplingArguments sampling;
 };
@@ -31,9 +33,10 @@ Spec make_spec(Arguments& a) {
         .required();
     add_model_options(spec, a.model, a.sampling);
     spec.option("fit", a.fit,
-                "crop: the short side is resized to the model's size and the middle kept; tile: the middle is cut into "
+                "crop: the short side is resized to the model's size and the middle kept; tile: the whole photo, in "
                 "tiles of the model's size")
         .choices({"crop", "tile"});
+    add_overlap_option(spec, a.overlap);
     spec.flag("check", a.check,
               "reconstruct from the tokens, as the options under Sampling say, and print PSNR and SSIM");
     add_sampling_options(spec, a.sampling);
@@ -62,6 +65,7 @@ void run(const Arguments& a) {
     const PhotoList photos(a.images);
     const std::vector<fs::path> paths = destinations(a, photos);
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
+    const Index overlap = chosen_overlap(a.overlap, model->facts());
     // a message about one image of many names it
     const auto naming = [](const std::string& name, const auto& action) {
         try {
@@ -74,9 +78,9 @@ void run(const Arguments& a) {
     auto path = paths.begin();
     for (const PhotoList::Photo& photo : photos) {
         Stages stages;
-        const Image image = naming(photo.path, [&] { return fit_photo(photo.load(), model->facts(), a.fit); });
+        const Image image = naming(photo.path, [&] { return picture_of(photo.load(), model->facts(), a.fit); });
         stages.done("read");
-        const io::TokenFile file = tokenize(*model, image);
+        const io::TokenFile file = tokenize(*model, image, overlap);
         stages.done("encode");
         if (*path != fs::path(a.out)) {
             fs::create_directories(path->parent_path());

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/tiles.hpp"
 
+#include "common/cli/cli.hpp"
 #include "common/draw/flowmo_images.hpp"
 
 namespace flowfar::program {
@@ -51,9 +53,20 @@ class Stages {
     return fit == "tile" ? photo : fitted(photo, facts.height, facts.width);
 }
 
-/// Pixels that neighboring tiles share unless the user says otherwise: a quarter of a tile.
-[[nodiscard]] inline Index default_overlap(const FlowMoFacts& facts) {
-    return std::min(facts.height, facts.width) / 4;
+/// `--overlap`, of programs that take pictures in tiles.
+inline void add_overlap_option(Spec& spec, std::optional<Index>& overlap) {
+    spec.option(
+            "overlap", overlap,
+            "pixels that neighboring tiles share at least, where they are blended; 0: tiles that touch, with seams; "
+            "default: a quarter of a tile")
+        .range(0, 4096);
+}
+/// The option's value, or a quarter of a tile. Throws Error for one that is no smaller than a tile.
+[[nodiscard]] inline Index chosen_overlap(const std::optional<Index>& overlap, const FlowMoFacts& facts) {
+    const Index tile = std::min(facts.height, facts.width);
+    require(overlap.value_or(0) < tile, "--overlap: expected less than the ", tile, " pixels of a tile of ", facts.name,
+            ", found ", overlap.value_or(0));
+    return overlap.value_or(tile / 4);
 }
 
 /// The tiles of a picture of the file's size.
