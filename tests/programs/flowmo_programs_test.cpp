@@ -370,6 +370,7 @@ TEST_CASE("published-style weights: any format and wrapping, the configuration t
         run("flowmo_reconstruct", {f.photo, "-o", f.at("again.png"), "--model",
                                    testing::source_folder().string() + "/examples/models/far_tiny.safetensors"});
     CHECK(none.code == 1);
+    CHECK_MESSAGE(has(none.err, "far_tiny.safetensors: this is a FAR file, FlowMo expected"), none.err);
 }
 
 TEST_CASE("results go where they can: checked before the work") {

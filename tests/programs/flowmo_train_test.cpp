@@ -311,7 +311,7 @@ TEST_CASE("help and wrong usage") {
     CHECK(few.err.find("--validation 4 leaves none of the 4 images for training") != std::string::npos);
     const Outcome weights = with({"--validation", "1", "--perceptual", "resnet"});
     CHECK(weights.code == 1);
-    CHECK(weights.err.find("needs --perceptual-weights with ResNet-50's file, found 0 files") != std::string::npos);
+    CHECK(weights.err.find("needs --perceptual-files with ResNet-50's file, found 0 files") != std::string::npos);
     const Outcome small = with({"--validation", "1", "--resize", "12"});
     CHECK(small.code == 1);
     CHECK(small.err.find("crops of 16 pixels do not fit a short side of 12") != std::string::npos);
