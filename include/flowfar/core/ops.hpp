@@ -325,7 +325,7 @@ template <AnyTensor Q, AnyTensor K, AnyTensor V>
     const auto keys = detail::heads_for(q, k);
     const auto values = detail::heads_for(q, v);
     require(k.extents() == v.extents(), "attention: keys ", k.extents(), ", values ", v.extents());
-    return Q(Q::Backend::attention(q.handle(), keys, values, scale, mask).output);
+    return Q(Q::Backend::attention(q.operand("attention"), keys, values, scale, mask).output);
 }
 
 /// softmax(scale · q kᵀ + bias) v, where the bias broadcasts to [batch, heads, queries, keys]: the general form, which
