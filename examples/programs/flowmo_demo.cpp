@@ -7,6 +7,7 @@
 #include "common/cli/flowmo_options.hpp"
 #include "common/draw/test_card.hpp"
 #include "common/files/default_model.hpp"
+#include "common/files/photo_list.hpp"
 #include "common/measures/flowmo_reports.hpp"
 #include "common/models/flowmo_codec.hpp"
 
@@ -30,7 +31,9 @@ Spec make_spec(Arguments& a) {
     Spec spec("flowmo_demo",
               "Turns a test card, and any photos, into FlowMo tokens and back with 1, 4 and 25 sampling steps, and "
               "writes a contact sheet. Downloads nothing.");
-    spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card").optional().alias("--data");
+    spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card, or a folder or tar of them")
+        .optional()
+        .alias("--data");
     add_model_options(spec, a.model, a.sampling, false);
     spec.option("out", a.out, "folder for contact_sheet.png and the token files").alias("-o").placeholder("DIR");
     spec.option("size", a.size, "side of the squares that are shown: photos are resized, and their middle kept")
@@ -51,8 +54,8 @@ std::vector<Example> examples_of(const Arguments& a, const FlowMoFacts& facts) {
     const int size = std::max({a.size, facts.height, facts.width});
     std::vector<Example> out;
     out.push_back({"test card", draw_test_card(size, size)});
-    for (const std::string& path : a.images) {
-        out.push_back({fs::path(path).stem().string(), fitted(io::read_image(path), size, size)});
+    for (const PhotoList::Photo& photo : PhotoList(a.images)) {
+        out.push_back({fs::path(photo.name).stem().string(), fitted(photo.load(), size, size)});
     }
     return out;
 }
