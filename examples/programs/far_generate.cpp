@@ -163,8 +163,11 @@ class ImageFolder {
         const fs::path record = folder / "far_generate.json";
         if (fs::exists(record)) {
             const Json found = Json::parse(io::read_text(record), nullptr, false);
+            require(found.is_object(), record.string(),
+                    ": damaged; choose another --folder, or remove that file if all ",
+                    "images there are of this command");
             for (const auto& [key, value] : made_with.items()) {
-                const Json before = found.is_object() && found.contains(key) ? found[key] : Json();
+                const Json before = found.contains(key) ? found[key] : Json();
                 require(before == value, folder.string(), ": holds images made with other options: ", key, " was ",
                         dumped(before), ", now ", dumped(value), "; choose another --folder");
             }
@@ -274,6 +277,7 @@ int generate(const Arguments& a, const Spec& spec) {
     const bool with_sheet = a.folder.empty() || spec.given("out");
     check_output_image("--out", with_sheet ? a.out : "");
     check_output_image("--progressive", a.progressive);
+    check_different({{"--out", with_sheet ? a.out : ""}, {"--progressive", a.progressive}});
     check_output_folder(a.folder);
     const Computing computing = a.compute.apply();
     const std::vector<std::string> prompts = a.text.list(spec.given("prompt"));

@@ -77,6 +77,7 @@ void check_results(const Arguments& a) {
     }
     check_output_file(a.json);
     check_output_file(a.lines);
+    check_different({{"--sheet", a.sheet}, {"--json", a.json}, {"--lines", a.lines}});
     check_output_folder(a.save);
 }
 

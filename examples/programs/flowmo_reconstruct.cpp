@@ -215,6 +215,7 @@ void run(const Arguments& a) {
     const std::vector<Input> inputs = inputs_of(a.inputs);
     const std::vector<fs::path> outs = destinations(a, inputs);
     check_output_image("--preview", a.preview, false);
+    check_different({{"--out", outs.front().string()}, {"--preview", a.preview}});
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         check_not_input(outs[i].string(), inputs[i].path);
         check_not_input(a.preview, inputs[i].path);

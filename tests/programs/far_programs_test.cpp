@@ -298,6 +298,11 @@ TEST_CASE("far_generate: schedules, and what it refuses") {
     };
     CHECK(generate({"--steps", "2", "--out", f.at("s.jpg")}).code == 0);  // what the name says
     CHECK(io::read_text(f.at("s.jpg")).starts_with("\xFF\xD8\xFF"));
+    refused({"--out", f.at("s.png"), "--progressive", f.at("../") + f.folder.path().filename().string() + "/s.png"}, 2,
+            "--out and --progressive are the same file, ");
+    fs::create_directory(f.at("broken"));
+    io::write_atomically(f.at("broken") + "/far_generate.json", std::as_bytes(std::span("{", 1)));
+    refused({"--folder", f.at("broken")}, 1, "far_generate.json: damaged; choose another --folder");
     refused({"--out", f.at("s.webp")}, 2, "s.webp: expected a name that ends in .png, .jpg or .jpeg");
     refused({"--classes", "10"}, 1, "--classes: 10, expected 0 to 9 or -1 for no class");
     refused({"--levels", "0,5,5"}, 1, "levels: level 2 is 5, expected more than 5");

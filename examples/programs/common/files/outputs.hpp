@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
@@ -68,6 +69,22 @@ inline void check_output_file(const std::string& name) {
 inline void check_not_input(const std::string& output, const std::string& input) {
     std::error_code ignored;
     require(!std::filesystem::equivalent(output, input, ignored), output, ": is the input, which it would replace");
+}
+
+/// Throws UsageError if two of a program's outputs, as option and name, are one file: the second would replace the
+/// first.
+inline void check_different(const std::vector<std::pair<std::string, std::string>>& outputs) {
+    namespace fs = std::filesystem;
+    for (auto first = outputs.begin(); first != outputs.end(); ++first) {
+        for (auto second = first + 1; second != outputs.end(); ++second) {
+            const auto place = [](const std::string& name) {
+                return fs::weakly_canonical(fs::absolute(detail::through_links(name)));
+            };
+            if (!first->second.empty() && !second->second.empty() && place(first->second) == place(second->second)) {
+                throw UsageError(text(first->first, " and ", second->first, " are the same file, ", second->second));
+            }
+        }
+    }
 }
 
 /// An image's file: throws UsageError, too, for a name that does not end in .png, or .jpg and .jpeg where `jpeg` is
