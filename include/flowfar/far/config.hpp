@@ -112,8 +112,8 @@ struct FarTiny : FarB {
     static constexpr bool masked = false;
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24>;
-    /// Shares that give samples the spread of training photos at every level, found by benchmarks/quality/far_calibrate.
-    /// From level 8 on cells are single tokens.
+    /// Shares that give samples the spread of training photos at every level, found by
+    /// benchmarks/quality/far_calibrate. From level 8 on cells are single tokens.
     static constexpr LevelShare coherence[] = {{1, 0.45}, {2, 0.68}, {4, 0.66}, {7, 0.52}};
     /// The limit bounds pixels as latents (PixelTokenizer); without it small models run away to saturated noise.
     static constexpr FarSampling sampling{.diffusion_steps = 50,
