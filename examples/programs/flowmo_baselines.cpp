@@ -41,7 +41,7 @@ Spec make_spec(Arguments& a) {
     spec.option("count", a.count, "images to compare on").at_least(1);
     spec.option("size", a.size, "height and width of the compared images, in whole tiles; 0: one tile").at_least(0);
     spec.option("resize", a.resize, "short side of the photos before the middle is taken; 0: --size").at_least(0);
-    add_sampling_options(spec, a.sampling, false);
+    add_sampling_options(spec, a.sampling, StepsOption::absent);
     return spec;
 }
 

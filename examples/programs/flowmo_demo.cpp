@@ -34,12 +34,12 @@ Spec make_spec(Arguments& a) {
     spec.positional("IMAGE", a.images, "PNG or JPEG to show beside the test card, or a folder or tar of them")
         .optional()
         .alias("--data");
-    add_model_options(spec, a.model, a.sampling, false);
+    add_model_options(spec, a.model, a.sampling, ModelOption::optional);
     spec.option("out", a.out, "folder for contact_sheet.png and the token files").alias("-o").placeholder("DIR");
     spec.option("size", a.size, "side of the squares that are shown: photos are resized, and their middle kept")
         .range(16, 4096);
     add_overlap_option(spec, a.overlap);
-    add_sampling_options(spec, a.sampling, false);
+    add_sampling_options(spec, a.sampling, StepsOption::absent);
     spec.example("holiday.jpg", "the test card and a photo");
     return spec;
 }

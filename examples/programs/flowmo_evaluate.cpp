@@ -71,7 +71,7 @@ Spec make_spec(Arguments& a) {
 
 /// Throws for results that could not be written, before hours are spent on them.
 void check_results(const Arguments& a) {
-    check_output_image("--sheet", a.sheet, false);
+    check_output_image("--sheet", a.sheet, ImageFormats::png);
     if (a.rank == "lpips" && a.lpips_network.empty()) {
         throw UsageError("--rank lpips needs --lpips-network and --lpips-weights");
     }

@@ -214,7 +214,7 @@ void run(const Arguments& a) {
     static_cast<void>(a.sampling.options());  // refuses impossible ones before the model is read
     const std::vector<Input> inputs = inputs_of(a.inputs);
     const std::vector<fs::path> outs = destinations(a, inputs);
-    check_output_image("--preview", a.preview, false);
+    check_output_image("--preview", a.preview, ImageFormats::png);
     check_different({{"--out", outs.front().string()}, {"--preview", a.preview}});
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         check_not_input(outs[i].string(), inputs[i].path);

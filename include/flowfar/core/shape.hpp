@@ -193,7 +193,7 @@ template <class A, class B>
     return out;
 }
 
-/// True if x of shape From can be repeated up to shape To: extents are equal, or those of x are 1.
+/// True if x of shape From can be repeated up to shape To: extents are equal, or 1 in x.
 template <class From, class To>
 [[nodiscard]] consteval bool can_expand() {
     if constexpr (From::rank > To::rank) {

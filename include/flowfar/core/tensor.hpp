@@ -28,7 +28,7 @@ concept BackendsDiffer = !std::same_as<Backend, Other>;
 
 namespace detail {
 
-/// Throws for an operand without elements; `extents` are those of a parameter, or of rank 0.
+/// Throws for an operand without elements; `extents` belong to a parameter, or have rank 0.
 [[noreturn]] inline void fail_absent(std::string_view operation, const Extents& extents) {
     if (extents.rank() > 0) {
         fail(operation, ": a parameter ", extents, " has no values yet; initialize the model or load it");

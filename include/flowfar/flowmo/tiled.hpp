@@ -80,7 +80,7 @@ class TiledFlowMo {
         return decode_region(tokens, tiles, tiles.picture(), options, callback);
     }
     /// A region of the picture, from the tiles that it touches: `tokens` holds theirs alone (`TileGrid::tiles_of`), in
-    /// that order. Noise and tiles are those of the whole picture, but what lies beyond the region's tiles no longer
+    /// that order. The whole picture has the same noise and tiles, but what lies beyond the region's tiles no longer
     /// has a say in it.
     [[nodiscard]] Image decode_region(const Tokens& tokens, const TileGrid& tiles, const PixelRect& region,
                                       const FlowMoDecodeOptions& options = {}, const Callback& callback = {}) const {

@@ -37,7 +37,7 @@ class Qwen2 {
     [[nodiscard]] Sequence operator()(std::span<const Index> ids, Index batch, std::span<const Index> mask = {}) const {
         return encode(embed(ids, batch), mask);
     }
-    /// The same from embedded tokens.
+    /// States of embedded tokens x [batch, tokens, width].
     [[nodiscard]] Sequence encode(Sequence x, std::span<const Index> mask = {}) const {
         const Surroundings around = surroundings(x.extent(0), x.extent(1), mask);
         for (const Block& block : blocks) {

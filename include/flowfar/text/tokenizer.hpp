@@ -139,7 +139,7 @@ class BpeTokenizer {
         }
         return nullptr;
     }
-    /// Calls visit(piece, id) for every piece; the id is that of an added token, or `no_token`.
+    /// Calls visit(piece, id) for every piece; id belongs to an added token, or is `no_token`.
     template <class Visit>
     void for_each_piece(std::string_view text, Visit&& visit) const {
         require_utf8(text, "text for a tokenizer");

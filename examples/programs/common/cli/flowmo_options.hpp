@@ -2,6 +2,7 @@
 
 // Command-line options that the FlowMo programs share: how tokens are sampled, and how photos are fitted to the model.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,24 +35,31 @@ struct SamplingArguments {
     }
 };
 
+/// Whether a program needs --model.
+enum class ModelOption : std::uint8_t { required, optional };
+
 /// Declares --model and --config.
-inline void add_model_options(Spec& spec, std::string& model, SamplingArguments& a, bool required = true) {
+inline void add_model_options(Spec& spec, std::string& model, SamplingArguments& a,
+                              ModelOption kind = ModelOption::required) {
     OptionHandle handle = spec.option("model", model,
                                       "weights of a FlowMo: as published (.pth, averaged ones preferred), or "
                                       "flowmo_train's; formats are told "
                                       "by contents, the configuration by the file or its tensors")
                               .placeholder("FILE");
-    if (required) {
+    if (kind == ModelOption::required) {
         handle.required();
     }
     spec.option("config", a.config, "configuration of the model, in place of what its file says")
         .choices(FlowMoConfigs::names());
 }
 
-/// Declares the sampling options; `with_steps` is false for programs that try several numbers of steps.
-inline void add_sampling_options(Spec& spec, SamplingArguments& a, bool with_steps = true) {
+/// Whether a program has --steps; those that try several numbers of steps have none.
+enum class StepsOption : std::uint8_t { present, absent };
+
+/// Declares the sampling options.
+inline void add_sampling_options(Spec& spec, SamplingArguments& a, StepsOption steps = StepsOption::present) {
     spec.section("Sampling");
-    if (with_steps) {
+    if (steps == StepsOption::present) {
         spec.option("steps", a.steps, "sampling steps; more are slower and closer to the model's best").range(1, 10000);
     }
     spec.option("guidance", a.guidance, "how far to exaggerate what the tokens say; 1: not at all").range(-100, 100);

@@ -87,12 +87,17 @@ inline void check_different(const std::vector<std::pair<std::string, std::string
     }
 }
 
-/// An image's file: throws UsageError, too, for a name that does not end in .png, or .jpg and .jpeg where `jpeg` is
-/// allowed. `option` begins that message.
-inline void check_output_image(const std::string& option, const std::string& name, bool jpeg = true) {
+/// The formats in which an image may be written.
+enum class ImageFormats : std::uint8_t { png, png_and_jpeg };
+
+/// An image's file: throws UsageError, too, for a name that does not end as its formats do. `option` begins that
+/// message.
+inline void check_output_image(const std::string& option, const std::string& name,
+                               ImageFormats formats = ImageFormats::png_and_jpeg) {
     if (name.empty()) {
         return;
     }
+    const bool jpeg = formats == ImageFormats::png_and_jpeg;
     std::string ending = std::filesystem::path(name).extension().string();
     std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (ending != ".png" && (!jpeg || (ending != ".jpg" && ending != ".jpeg"))) {

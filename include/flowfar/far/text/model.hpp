@@ -61,7 +61,7 @@ class FarText : public FarCrossFrame<C, B, T> {
     }
     [[nodiscard]] Keys keys_of(const Embedded& context) const { return {encoder_keys(context), decoder_keys(context)}; }
 
-    /// A language model's states [batch, tokens, context width] without those of the instruction, which come first.
+    /// A language model's states [batch, tokens, context width] after the instruction's, which come first.
     using States = Tensor<B, Shape<dyn, dyn, C::context_width>, T>;
     [[nodiscard]] static Context context(const States& states) {
         const Index tokens = states.extent(1);

@@ -182,7 +182,7 @@ namespace detail {
 
 /// Where else a model's weights are: what stands before its parameters in the file, such as "state_dict.model" in
 /// checkpoints of Lightning. Of several places the averaged weights', by name; "" if that does not tell. Names without
-/// a dot, such as "weight", are those of too many parts to tell anything.
+/// a dot, such as "weight", occur in too many parts to tell anything.
 inline std::string other_root(const WeightsFile& file, const std::vector<std::string>& parameters) {
     const auto sign = std::ranges::find_if(parameters, [](const auto& name) { return name.find('.') != name.npos; });
     std::vector<std::string> roots;
