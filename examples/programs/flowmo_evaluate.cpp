@@ -78,6 +78,9 @@ void check_results(const Arguments& a) {
     check_output_file(a.json);
     check_output_file(a.lines);
     check_different({{"--sheet", a.sheet}, {"--json", a.json}, {"--lines", a.lines}});
+    for (const std::string& file : {a.sheet, a.json, a.lines}) {
+        check_not_input(file, {a.images, a.model});
+    }
     check_output_folder(a.save);
 }
 

@@ -32,8 +32,9 @@ struct Arguments {
 Spec make_spec(Arguments& a) {
     Spec spec("flowmo_reconstruct",
               "Turns FlowMo token files into images; given photos, takes them to tokens and back.");
-    spec.positional("INPUT", a.inputs,
-                    "token file of flowmo_tokenize, PNG or JPEG, or a folder of them, or a tar of photos")
+    spec.positional(
+            "INPUT", a.inputs,
+            "token file of flowmo_tokenize, PNG or JPEG, a folder of token files or else of photos, or a tar of photos")
         .alias("--data");
     spec.option("out", a.out, "the image, PNG or JPEG by its extension; with several inputs, a folder for NAME.png")
         .alias("-o")
@@ -139,6 +140,10 @@ Image fitted_original(const Arguments& a, const AnyFlowMo& model, const io::Toke
             candidates.push_back(picture_of(photo, model.facts(), fit));
         }
     }
+    const FlowMoFacts& facts = model.facts();
+    if (a.fit != "crop" && file.overlap == 0 && photo.height >= facts.height && photo.width >= facts.width) {
+        candidates.push_back(fit_photo(photo, facts, "tile"));  // tokens of the last version
+    }
     std::erase_if(candidates,
                   [&](const Image& image) { return image.height != file.height || image.width != file.width; });
     require(!candidates.empty(), a.original, ": ", photo.height, " x ", photo.width, " pixels",
@@ -217,11 +222,15 @@ void run(const Arguments& a) {
     check_output_image("--preview", a.preview, ImageFormats::png);
     check_different({{"--out", outs.front().string()}, {"--preview", a.preview}});
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-        check_not_input(outs[i].string(), inputs[i].path);
-        check_not_input(a.preview, inputs[i].path);
+        check_not_input(outs[i].string(), {inputs[i].path, a.original, a.model});
+        check_not_input(a.preview, {inputs[i].path, a.original, a.model});
     }
-    if (a.overlap && std::ranges::none_of(inputs, [](const Input& input) { return input.photo.has_value(); })) {
-        throw UsageError("--overlap is for photos; token files know theirs");
+    const bool photos = std::ranges::any_of(inputs, [](const Input& input) { return input.photo.has_value(); });
+    if (a.overlap && !(photos && a.fit == "tile")) {
+        throw UsageError("--overlap is for photos with --fit tile; token files know theirs");
+    }
+    if (!a.fit.empty() && !photos && a.original.empty()) {
+        throw UsageError("--fit is for photos; token files know theirs");
     }
     if (!a.original.empty() && inputs.front().photo) {
         throw UsageError("--original is for token files; a photo is compared with itself");

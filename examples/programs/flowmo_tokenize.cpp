@@ -62,8 +62,14 @@ std::vector<fs::path> destinations(const Arguments& a, const PhotoList& photos) 
 void run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
     const Computing computing = a.sampling.compute.apply();
+    if (a.overlap && a.fit != "tile") {
+        throw UsageError("--overlap is for photos with --fit tile");
+    }
     const PhotoList photos(a.images);
     const std::vector<fs::path> paths = destinations(a, photos);
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+        check_not_input(paths[i].string(), {photos.begin()[static_cast<std::ptrdiff_t>(i)].path, a.model});
+    }
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
     const Index overlap = chosen_overlap(a.overlap, model->facts());
     // a message about one image of many names it

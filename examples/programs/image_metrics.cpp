@@ -120,6 +120,7 @@ void run(const Arguments& a) {
     }
     for (const std::string& file : {a.json, a.lines, a.save_statistics}) {
         check_output_file(file);
+        check_not_input(file, {a.images, a.reference, a.inception});
     }
     check_different({{"--json", a.json}, {"--lines", a.lines}, {"--save-statistics", a.save_statistics}});
     if (from_statistics) {  // a file that cannot be read is told before the images are

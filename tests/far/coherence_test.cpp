@@ -47,7 +47,26 @@ FarSampleOptions options(std::optional<std::vector<double>> coherence) {
     return o;
 }
 
+/// 4 × 16 tokens.
+struct Oblong : Coherent {
+    static constexpr std::string_view name = "Oblong";
+    static constexpr Index height = 4;
+    static constexpr Index width = 16;
+};
+
 }  // namespace
+
+TEST_CASE("cells of oblong latents move along the longer side") {
+    const FarSampleDraws<Far<Oblong, Cpu>> draws(3, 0, 40);
+    const auto noise = draws.cell_noise(0, 1, 4).to_host();
+    int across = 0;
+    for (std::size_t image = 0; image < 40; ++image) {
+        across += noise[image * 64 + 3] == noise[image * 64 + 4] ? 1 : 0;  // not always a border between the two
+        CHECK(noise[image * 64] == noise[image * 64 + 48]);                // a cell is as tall as the image
+    }
+    CHECK(across > 15);
+    CHECK(across < 40);
+}
 
 TEST_CASE("cells are as fine as the next step's frequencies") {
     CHECK(coherent_cell(1, 8) == 8);

@@ -117,6 +117,9 @@ TEST_CASE("wrong tiles and regions are named") {
     const Tokens tokens = tiled.encode(waves(40, 40));
     CHECK_THROWS_WITH_AS(static_cast<void>(tiled.decode(tokens, tiled.grid(40, 60))),
                          doctest::Contains("expected the tokens of 12 tiles, found those of 9"), Error);
+    Tokens cut = tokens;
+    cut.indices.pop_back();
+    CHECK_THROWS_AS(static_cast<void>(tiled.decode(cut, grid)), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(tiled.decode_region(tokens, grid, {30, 30, 11, 5})),
                          doctest::Contains("expected a region inside 40 x 40 pixels, found 11 x 5 at (30, 30)"), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(tiled.decode(tokens, TileGrid(40, 40, 20, 16, 0))),

@@ -96,6 +96,21 @@ TEST_CASE("parameters without values are errors where they are read, and take no
     CHECK_THROWS_AS((void)copy(x), Error);
 }
 
+TEST_CASE("copies made before the values are there get gradients of their own") {
+    using Tape = Autodiff<Reference>;
+    Linear<Tape, 3, 2, double> first;
+    const auto second = clone(first);
+    auto third = first;
+    CHECK_THROWS_WITH_AS((void)(inference_model<Linear<Reference, 3, 2, double>>(first)),
+                         doctest::Contains("has no values yet"), Error);
+    init::constant(first.weight, 2.0);
+    init::constant(third.weight, 3.0);
+    CHECK(first.weight.handle().node != nullptr);
+    CHECK(first.weight.handle().node != second.weight.handle().node);
+    CHECK(first.weight.handle().node != third.weight.handle().node);
+    CHECK(first.weight.to_host() != third.weight.to_host());
+}
+
 TEST_CASE("sequences: layers without parameters count positions, dropout is set for all") {
     Sequential<Reference, Flatten<>, Linear<Reference, 6, 40, double>, Gelu, Dropout, Silu, Tanh, GeluTanh,
                Sequential<Reference, Relu, Dropout>>

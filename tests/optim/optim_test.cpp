@@ -118,9 +118,9 @@ TEST_CASE("SGD follows PyTorch's formulas, with momentum of both kinds and weigh
         for (int step = 0; step < 3; ++step) {
             give_gradients(layer, 5);
             const auto gradients = gradient(layer.weight).to_host();
-            sgd.step(0.5);
+            sgd.step(0.5, 0.25);
             for (std::size_t i = 0; i < expected.size(); ++i) {
-                const double g = gradients[i] + options.weight_decay * expected[i];
+                const double g = 0.25 * gradients[i] + options.weight_decay * expected[i];
                 velocity[i] = options.momentum * velocity[i] + g;
                 expected[i] -= 0.05 * (options.nesterov ? g + options.momentum * velocity[i] : velocity[i]);
             }
@@ -131,6 +131,8 @@ TEST_CASE("SGD follows PyTorch's formulas, with momentum of both kinds and weigh
             CHECK(gradient_norm(parameters(layer)) == 0.0);
         }
     }
+    Layer layer = make_layer(1);
+    CHECK_THROWS_WITH_AS((Sgd<A>(parameters(layer), {.nesterov = true})), doctest::Contains("needs momentum"), Error);
 }
 
 TEST_CASE("a warm average forgets the start, and its decay rises to the one asked for") {

@@ -207,9 +207,17 @@ TEST_CASE("photos of any size in tiles that overlap, and previews show the way")
     CHECK(all.code == 1);
     CHECK(has(all.err, "--overlap: expected less than the 16 pixels of a tile of FlowMoNano, found 16"));
     CHECK_FALSE(fs::exists(f.at("all.tokens")));
-    CHECK(
-        run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model, "--overlap", "2"}).code ==
-        2);
+    for (const std::vector<std::string>& more : {std::vector<std::string>{"--overlap", "2"}, {"--fit", "tile"}}) {
+        CHECK(run("flowmo_reconstruct",
+                  std::vector<std::string>{f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model} + more)
+                  .code == 2);
+    }
+    CHECK(run("flowmo_tokenize", {f.photo, "-o", f.at("w.tokens"), "--model", f.model, "--overlap", "2"}).code == 2);
+    for (const std::string& read : {f.photo, f.model}) {
+        const Outcome over = run("flowmo_tokenize", {f.photo, "-o", read, "--model", f.model});
+        CHECK(over.code == 1);
+        CHECK(has(over.err, "is the input, which it would replace"));
+    }
 
     const Outcome wrong = run("flowmo_reconstruct", {f.at("t.tokens"), "-o", f.at("w.png"), "--model", f.model,
                                                      "--original", f.photo, "--fit", "crop"});

@@ -33,8 +33,8 @@ namespace flowfar::io {
 /// | 32–39 | hash of the model configuration |
 /// | 40–47 | payload bytes |
 /// | version 2: 48–51 | pixels that neighboring tiles share at least (`TileGrid`) |
-/// | 48–… or 52–… | payload: per image the indices in order, `bits` bits each, lowest bit first, padded to whole bytes
-/// | | last 4 | CRC-32 of everything before |
+/// | then | payload: per image the indices in order, `bits` bits each, lowest bit first, padded to whole bytes |
+/// | last 4 | CRC-32 of everything before |
 struct TokenFile {
     Tokens tokens;     ///< of the picture's tiles in raster order
     Index height = 0;  ///< of the picture, in pixels

@@ -56,12 +56,11 @@ class FarSampleDraws {
             const auto wide = B::reshape(B::contiguous(B::expand(cells, {down, size, across, size, values})),
                                          {down * size, across * size, values});
             Random place(fold(stream, "place"));
-            const auto shift = [&] {
-                const bool whole = size >= std::min(Config::rows, Config::columns);
-                return whole ? Index{0} : static_cast<Index>(place.below(static_cast<std::uint64_t>(size)));
+            const auto shift = [&](Index extent) {
+                return size >= extent ? Index{0} : static_cast<Index>(place.below(static_cast<std::uint64_t>(size)));
             };
-            const Index top = shift();
-            const Index left = shift();
+            const Index top = shift(Config::rows);
+            const Index left = shift(Config::columns);
             const auto rows = B::slice(wide, 0, top, top + Config::rows);
             parts.push_back(
                 B::reshape(B::contiguous(B::slice(rows, 1, left, left + Config::columns)), {Model::tokens, values}));

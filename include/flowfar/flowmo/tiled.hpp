@@ -22,7 +22,8 @@ struct TileOptions {
 
 /// Pictures of any size with a FlowMo of one size, without seams: all tiles are integrated together, and where they
 /// overlap their velocities are blended at every step (arXiv 2503.11056, appendix C.2). Memory grows with the tiles
-/// taken at once, and with the picture by 24 bytes a pixel. The model must outlive the object.
+/// taken at once; of the picture there are its codes and two or three planes of floats a channel. The model must
+/// outlive the object.
 ///
 ///     const flowfar::TiledFlowMo tiled(model, {.overlap = 64});
 ///     const flowfar::Image photo = flowfar::io::read_image("large.jpg");
@@ -84,6 +85,7 @@ class TiledFlowMo {
     /// has a say in it.
     [[nodiscard]] Image decode_region(const Tokens& tokens, const TileGrid& tiles, const PixelRect& region,
                                       const FlowMoDecodeOptions& options = {}, const Callback& callback = {}) const {
+        tokens.check();
         const std::vector<Index> chosen = tiles.tiles_of(region);
         require(tiles.down.tile == Config::image_height && tiles.across.tile == Config::image_width, Config::name,
                 ": expected tiles of ", Config::image_height, " x ", Config::image_width, " pixels, found ",

@@ -20,7 +20,12 @@ struct ParameterRef {
     /// Its storage, which is made if no values were put there yet: for writing.
     [[nodiscard]] const H& value() const {
         if (!has_values()) {
-            mutable_value() = Plain<B>::empty(extents(), dtype());
+            const H storage = Plain<B>::empty(extents(), dtype());
+            if constexpr (is_autodiff<B>) {  // a leaf of its own: copies made before share the old one
+                *handle = handle->node != nullptr ? B::leaf(storage) : B::constant(storage);
+            } else {
+                *handle = storage;
+            }
         }
         return value_of<B>(*handle);
     }
@@ -52,15 +57,6 @@ struct ParameterRef {
     {
         if (handle->node != nullptr) {
             static_cast<void>(handle->node->take_gradient());
-        }
-    }
-
-   private:
-    [[nodiscard]] H& mutable_value() const {
-        if constexpr (is_autodiff<B>) {
-            return handle->value;
-        } else {
-            return *handle;
         }
     }
 };
@@ -185,6 +181,10 @@ template <class Inference, class Trained>
     static_assert(std::is_same_v<typename Inference::Backend, Plain<typename Trained::Backend>>,
                   "inference_model: name the model's type on the backend without tape");
     Inference model;
+    for_each_parameter(trained, [](const auto& p) {
+        require(p.has_values(), "inference_model: parameter ", p.name,
+                " has no values yet; initialize the model or load it");
+    });
     share_parameters(model, trained);
     return model;
 }

@@ -30,18 +30,24 @@ class Sgd {
 
     /// The references must stay valid as long as the optimizer.
     Sgd(std::vector<ParameterRef<A>> parameters, SgdOptions options) : options_(options) {
+        require(!options.nesterov || options.momentum > 0.0, "Sgd: Nesterov's form needs momentum, found ",
+                options.momentum);
         for (ParameterRef<A>& p : parameters) {
             slots_.push_back({std::move(p), {}});
         }
     }
     [[nodiscard]] SgdOptions& options() { return options_; }
 
-    /// One step with the learning rate times `rate` (schedule). Clears the gradients.
-    void step(double rate = 1.0) {
+    /// One step with the learning rate times `rate` (schedule) and the gradients times `gradient_scale` (clipping).
+    /// Clears the gradients.
+    void step(double rate = 1.0, double gradient_scale = 1.0) {
         for (Slot& slot : slots_) {
             H gradient = slot.parameter.gradient();
             if (!gradient.defined()) {
                 continue;
+            }
+            if (gradient_scale != 1.0) {
+                gradient = scaled(gradient, gradient_scale);
             }
             const H& value = slot.parameter.value();
             if (options_.weight_decay != 0.0) {

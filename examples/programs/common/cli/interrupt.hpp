@@ -4,6 +4,7 @@
 // follows after a second ends the process.
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -16,7 +17,7 @@ namespace flowfar::program {
 namespace detail {
 
 inline std::atomic<int> caught_signal = 0;
-inline std::atomic<std::int64_t> caught_at = 0;               // nanoseconds of the monotonic clock
+inline std::atomic<std::int64_t> caught_at = 0;               // nanoseconds of the monotonic clock; 0: none came
 inline std::atomic<const char*> interrupt_line = nullptr;     // what the first signal prints
 inline constexpr std::int64_t second_signal = 1'000'000'000;  // nanoseconds after the first from which a signal counts
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free &&
@@ -29,12 +30,15 @@ extern "C" inline void flowfar_program_catch_signal(int signal) {
     timespec time = {};
     ::clock_gettime(CLOCK_MONOTONIC, &time);
     const std::int64_t now = std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-    int none = 0;
-    if (caught_signal.compare_exchange_strong(none, signal)) {
-        caught_at = now;
+    std::int64_t first = 0;
+    if (caught_at.compare_exchange_strong(first,
+                                          now)) {  // its time is the flag: another thread may have the second one
+        caught_signal = signal;
+        const int error = errno;  // of the code that was interrupted
         const char* const line = interrupt_line;
         [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, std::strlen(line));
-    } else if (now - caught_at.load() >= second_signal) {
+        errno = error;
+    } else if (now - first >= second_signal) {
         std::_Exit(128 + signal);  // what a shell reports for a process that a signal ended
     }
 }
@@ -52,6 +56,7 @@ class InterruptGuard {
     explicit InterruptGuard(const char* line = "\nstopping, again to abandon\n") {
         detail::interrupt_line = line;
         detail::caught_signal = 0;
+        detail::caught_at = 0;
         struct sigaction action = {};
         action.sa_handler = detail::flowfar_program_catch_signal;
         action.sa_flags = SA_RESTART;  // reads and writes under way are not to fail

@@ -7,8 +7,10 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <set>
 #include <string>
+#include <string_view>
 #include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
@@ -65,10 +67,12 @@ inline void check_output_file(const std::string& name) {
     detail::check_place(fs::absolute(file).parent_path(), name);
 }
 
-/// Throws `Error` if the output is the input itself, which would be lost.
-inline void check_not_input(const std::string& output, const std::string& input) {
-    std::error_code ignored;
-    require(!std::filesystem::equivalent(output, input, ignored), output, ": is the input, which it would replace");
+/// Throws `Error` if an output is one of the files that are read, which would be lost. Empty names count for nothing.
+inline void check_not_input(const std::string& output, std::initializer_list<std::string_view> inputs) {
+    for (const std::string_view input : inputs) {
+        std::error_code ignored;
+        require(!std::filesystem::equivalent(output, input, ignored), output, ": is the input, which it would replace");
+    }
 }
 
 /// Throws UsageError if two of a program's outputs, as option and name, are one file: the second would replace the

@@ -2,6 +2,7 @@
 
 // Photos named on a command line: files, and the images of folders and tars.
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,21 +16,21 @@ class PhotoList {
     struct Photo {
         std::string path;  ///< for people: as it was given, and for one of several what it is called there
         std::string name;  ///< without the folder or archive that was given
-        io::ImageDataset source;
+        std::shared_ptr<const io::ImageDataset> source;  ///< shared: it lists all of a set
         Index index = 0;
 
         /// Throws `Error` naming the photo.
-        [[nodiscard]] Image load() const { return source.load(index); }
+        [[nodiscard]] Image load() const { return source->load(index); }
     };
 
     /// Lists all photos. Throws `Error` for what is neither an image, a folder of images nor a tar of them.
     explicit PhotoList(const std::vector<std::string>& paths) {
         for (const std::string& path : paths) {
-            const io::ImageDataset data(path);
+            const auto data = std::make_shared<const io::ImageDataset>(path);
             const bool one = io::ImageDataset::is_one_image(path);
-            for (Index i = 0; i < data.size(); ++i) {
+            for (Index i = 0; i < data->size(); ++i) {
                 photos_.push_back(
-                    {one ? path : text(path, path.ends_with('/') ? "" : "/", data.name(i)), data.name(i), data, i});
+                    {one ? path : text(path, path.ends_with('/') ? "" : "/", data->name(i)), data->name(i), data, i});
             }
             whole_sets_ = whole_sets_ || !one;
         }

@@ -112,7 +112,7 @@ inline void check_tokens(const AnyFlowMo& model, const io::TokenFile& file, cons
                                        const AnyFlowMo::PictureCallback& callback = {}) {
     const FlowMoFacts& facts = model.facts();
     const bool one_tile = file.height == facts.height && file.width == facts.width;
-    if (one_tile && !callback) {  // recorded steps, where the device has them; the same picture
+    if (one_tile && !callback) {  // recorded steps, where the device has them
         return decode_images(model, file.tokens, options).front();
     }
     return model.decode_picture(file.tokens, tiles_of(facts, file), batch_limit(facts), options, callback);

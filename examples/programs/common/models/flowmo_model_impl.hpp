@@ -80,12 +80,14 @@ class FlowMoOn final : public AnyFlowMo {
     Image decode_picture(const Tokens& tokens, const TileGrid& tiles, Index at_once, const FlowMoDecodeOptions& options,
                          const PictureCallback& callback) const override {
         const TiledFlowMo<Model> tiled(model_, {.overlap = tiles.overlap, .at_once = at_once});
-        return tiled.decode(tokens, tiles, options, [&](const TiledStep& step) {
-            if (callback) {
+        typename TiledFlowMo<Model>::Callback inner;
+        if (callback) {
+            inner = [&](const TiledStep& step) {
                 callback(step);
-            }
-            return true;
-        });
+                return true;
+            };
+        }
+        return tiled.decode(tokens, tiles, options, inner);
     }
 
    private:

@@ -145,10 +145,8 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
                            {"clip", exact(a.clip)},
                            {"ema-decay", exact(a.ema_decay)},
                            {"ema-every", text(a.ema_every)},
-                           {"ema-start", a.ema_start}};
-    if (a.split_seed) {
-        out["split-seed"] = text(*a.split_seed);
-    }
+                           {"ema-start", a.ema_start},
+                           {"split-seed", text(a.choice())}};
     if (a.decay == "cosine") {
         out["train-steps"] = text(a.steps);
     }
@@ -175,7 +173,9 @@ inline void check_options(const io::Path& path, const TrainingOptions& options) 
     for (const auto& [name, value] : options) {
         std::optional<std::string> before_if_any = saved(name);
         if (!before_if_any) {  // the last version's states
-            before_if_any = name == "ema-start" ? "published" : saved(former_name(name));
+            before_if_any = name == "ema-start"    ? "published"
+                            : name == "split-seed" ? saved("seed")
+                                                   : saved(former_name(name));
         }
         const std::string before = before_if_any.value_or("nothing");
         if (before != value) {

@@ -63,8 +63,8 @@ struct ImageSource {
 
 }  // namespace detail
 
-/// A list of images with class labels, sorted by name: the same everywhere. Cheap to copy; `load` may be called from
-/// several threads.
+/// A list of images with class labels, sorted by name: the same everywhere. A copy copies the list, not the images;
+/// `load` may be called from several threads.
 ///
 /// Files named *.png, *.jpg or *.jpeg count (hidden ones do not). Folders that all of them share are ignored; the first
 /// differing folder of a name is its class, and classes are numbered in the order of their names. If there is none, all
