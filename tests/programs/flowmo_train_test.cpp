@@ -210,10 +210,10 @@ TEST_CASE("names of bytes that are no UTF-8 go through training, resuming and --
     fs::rename(photos / "even/0.png", photos / "even/caf\xe9.png");
     std::vector<std::string> arguments = options(photos, folder / "run\xff");
     *(std::ranges::find(arguments, "--decay") + 1) = "constant";
-    *(std::ranges::find(arguments, "--steps") + 1) = "2";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "2";
     const Outcome first = run("flowmo_train", arguments);
     CHECK_MESSAGE(first.code == 0, first.err);
-    *(std::ranges::find(arguments, "--steps") + 1) = "4";
+    *(std::ranges::find(arguments, "--train-steps") + 1) = "4";
     const Outcome resumed = run("flowmo_train", arguments + std::vector<std::string>{"--resume"});
     REQUIRE_MESSAGE(resumed.code == 0, resumed.err);
     CHECK(lines_of(folder / "run\xff").back()["step"] == 4);
