@@ -75,10 +75,13 @@ TEST_CASE("vocabularies that contradict themselves") {
         return vocabulary_error(std::move(out));
     };
     CHECK(changed([](BpeVocabulary& v) { v.merges.emplace_back("a", "c"); }) ==
-          "vocabulary: merge 3: the result is no token");
-    CHECK(changed([](BpeVocabulary& v) { v.merges.emplace_back("xy", "c"); }) ==
-          "vocabulary: merge 3: the left part is no token");
-    CHECK(changed([](BpeVocabulary& v) { v.merges.push_back(v.merges[0]); }) == "vocabulary: merges 0 and 3 are equal");
+          "vocabulary: merge 3: \"a c\": the result is no token");
+    CHECK(changed([](BpeVocabulary& v) { v.merges.emplace_back("x y", "c"); }) ==
+          "vocabulary: merge 3: \"xĠy c\": the left part is no token");
+    CHECK(changed([](BpeVocabulary& v) { v.merges.push_back(v.merges[0]); }) ==
+          "vocabulary: merge 3: \"a b\": the result is made by an earlier merge");
+    CHECK(changed([](BpeVocabulary& v) { v.merges.pop_back(); }) ==
+          "vocabulary: merge 2: expected a merge that makes token 258 \"ba\", found none after 2 merges");
     CHECK(changed([](BpeVocabulary& v) { v.tokens.emplace_back("ab"); }) ==
           "vocabulary: token 259 has the bytes of an earlier one");
     CHECK(changed([](BpeVocabulary& v) { v.tokens.erase(v.tokens.begin() + 7); }) == "vocabulary: no token for byte 7");
@@ -91,6 +94,22 @@ TEST_CASE("vocabularies that contradict themselves") {
           "vocabulary: the padding token \"<pad>\" is not an added token");
 }
 
+TEST_CASE("merges whose parts come later are refused: they would take quadratic time") {
+    BpeVocabulary vocabulary = bytes_vocabulary();
+    vocabulary.tokens.emplace_back("abc");
+    vocabulary.merges.insert(vocabulary.merges.begin(), {"ab", "c"});
+    CHECK(vocabulary_error(vocabulary) == "vocabulary: merge 0: \"ab c\": the left part is made by no earlier merge");
+    vocabulary.merges[0] = {"c", "ab"};
+    vocabulary.tokens.back() = "cab";
+    CHECK(vocabulary_error(vocabulary) == "vocabulary: merge 0: \"c ab\": the right part is made by no earlier merge");
+}
+
+TEST_CASE("a token that no merge makes may be an added one") {
+    BpeVocabulary vocabulary = bytes_vocabulary();
+    vocabulary.tokens.emplace_back("<|endoftext|>");
+    CHECK(vocabulary_error(vocabulary) == "no error");
+}
+
 TEST_CASE("damaged vocab.json and merges.txt") {
     using namespace tokenizer_files;
     CHECK(read_error(read_vocab_json, "[1]") == "file: not a JSON object");
@@ -101,9 +120,9 @@ TEST_CASE("damaged vocab.json and merges.txt") {
     CHECK(read_error(read_vocab_json, R"({"a b":0})") == "file: \"a b\" is not written in the alphabet of bytes");
     CHECK(contains(read_error(read_vocab_json, "{\"" + std::string(5000, 'a') + "\":0}"), "a symbol of 5000 bytes"));
     CHECK(read_error(read_vocab_json, "{\"a\":" + std::string(100, '[')) == "file: nested too deeply");
-    CHECK(read_error(read_merges, "#version: 0.2\na b\nc\n") == "file: merge 1: expected \"left right\", found \"c\"");
-    CHECK(read_error(read_merges, "a b c\n") == "file: merge 0: expected \"left right\", found \"a b c\"");
-    CHECK(read_error(read_merges, " b\n") == "file: \"\" is not written in the alphabet of bytes");
+    CHECK(read_error(read_merges, "#version: 0.2\na b\nc\n") == "file: line 3: expected \"left right\", found \"c\"");
+    CHECK(read_error(read_merges, "a b c\n") == "file: line 1: expected \"left right\", found \"a b c\"");
+    CHECK(read_error(read_merges, " b\n") == "file: line 1: \"\" is not written in the alphabet of bytes");
     CHECK(read_error(read_merges, "a b\r\nc d") == "no error");
     CHECK(read_error(read_added_tokens, R"({"<x>":"1"})") == "file: token \"<x>\": expected an id, found \"1\"");
     CHECK(read_error(read_tokenizer_config, R"({"padding_side":"top"})") ==
@@ -135,7 +154,26 @@ TEST_CASE("a tokenizer.json of another kind is refused") {
     CHECK(error("NFC", pattern, R"({"type":"WordPiece"})") == "file: model \"WordPiece\", expected \"BPE\"");
     CHECK(error("NFKC", pattern, R"({"type":"BPE"})") == "file: normalizer \"NFKC\", expected \"NFC\"");
     CHECK(error("NFC", "[\\\\p{L}\\\\p{M}]+", R"({"type":"BPE"})")
-              .starts_with("file: pre-tokenizer: pattern \"[\\p{L}\\p{M}]+\", expected \""));
+              .starts_with("file: pre-tokenizer: \"Split\" with pattern \"[\\p{L}\\p{M}]+\", expected \""));
+    const auto steps_error = [&](std::string_view split, std::string_view others) {
+        return read_error(
+            tokenizer_files::read_tokenizer_json,
+            text(R"({"normalizer":{"type":"NFC"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":)",
+                 R"({"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":{"Regex":")",
+                 split, "\"}}", others, "}"));
+    };
+    CHECK(steps_error(pattern, R"(,{"type":"ByteLevel","use_regex":false}]},"post_processor":{"type":"ByteLevel"})") ==
+          "no error");
+    CHECK(steps_error(pattern, R"(,{"type":"ByteLevel","use_regex":false}]},"post_processor":{"type":"Template"})") ==
+          "file: post-processor \"Template\", expected none or \"ByteLevel\"");
+    CHECK(steps_error(pattern, R"(,{"type":"ByteLevel"}]})") ==
+          "file: pre-tokenizer \"ByteLevel\", expected \"ByteLevel\" without prefix and pattern");
+    CHECK(steps_error(pattern, R"(,{"type":"ByteLevel","use_regex":false,"add_prefix_space":true}]})") ==
+          "file: pre-tokenizer \"ByteLevel\", expected \"ByteLevel\" without prefix and pattern");
+    CHECK(steps_error(pattern.substr(0, 10),
+                      text(R"(,{"type":"Split","behavior":"Isolated","pattern":{"Regex":")", pattern.substr(10),
+                           R"("}},{"type":"ByteLevel","use_regex":false}]})")) ==
+          "file: pre-tokenizer: expected two steps, \"Split\" and \"ByteLevel\", found 3");
 }
 
 TEST_CASE("a folder without a tokenizer, and one without tokenizer_config.json") {
@@ -151,6 +189,19 @@ TEST_CASE("a folder without a tokenizer, and one without tokenizer_config.json")
     CHECK(bare.encode("! <|im_end|>") == std::vector<Index>{0, 220, 258});
     put_file(folder.path() / "added_tokens.json", R"({"<|endoftext|>":300})");
     CHECK(load_tokenizer(folder.path()).size() == 301);
+    put_file(folder.path() / "merges.txt", "#version: 0.2\na b\n");
+    CHECK(error_text([&] { static_cast<void>(load_tokenizer(folder.path())); }) ==
+          (folder.path() / "merges.txt").string() + ": line 2: \"a b\": the result is no token");
+    put_file(folder.path() / "merges.txt", "");
+    std::string vocabulary = byte_vocabulary();
+    vocabulary.back() = ',';
+    put_file(folder.path() / "vocab.json", vocabulary + "\"ab\":256,\"aba\":257}");
+    put_file(folder.path() / "merges.txt", "a b\n");  // cut after its first line
+    CHECK(error_text([&] { static_cast<void>(load_tokenizer(folder.path())); }) ==
+          (folder.path() / "merges.txt").string() +
+              ": line 2: expected a merge that makes token 257 \"aba\", found none after 1 merges");
+    put_file(folder.path() / "vocab.json", byte_vocabulary());
+    put_file(folder.path() / "merges.txt", "");
     put_file(folder.path() / "tokenizer_config.json",
              R"({"pad_token":{"content":"<p>"},"added_tokens_decoder":{"256":{"content":"<p>","special":true}}})");
     const BpeTokenizer configured = load_tokenizer(folder.path());

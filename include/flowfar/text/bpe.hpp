@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "flowfar/core/error.hpp"
+#include "flowfar/text/byte_alphabet.hpp"
 #include "flowfar/text/vocabulary.hpp"
 
 namespace flowfar {
@@ -21,7 +23,8 @@ namespace flowfar {
 /// left to right merges all pairs of a rank: long pieces take time in proportion to their length.
 class BytePairs {
    public:
-    /// Throws `Error` with `vocabulary.name` unless all bytes are tokens, and the parts of every merge and its result.
+    /// Throws `Error` with the file's name unless all bytes are tokens, and every other token is an added one or made
+    /// by exactly one merge, of tokens that were made before.
     explicit BytePairs(const BpeVocabulary& vocabulary) {
         const std::string& name = vocabulary.name;
         require(vocabulary.tokens.size() <= most_tokens && vocabulary.merges.size() <= most_tokens, name, ": ",
@@ -75,27 +78,38 @@ class BytePairs {
         Id before;
     };
 
+    /// A part must be made before its merge, a token once: then each merge that a result takes part in has a higher
+    /// rank, and `encode` never returns to a rank.
     void read_merges(const BpeVocabulary& vocabulary, const std::unordered_map<std::string_view, Id>& ids) {
         merges_.reserve(vocabulary.merges.size());
+        std::vector<bool> made(vocabulary.tokens.size(), false);
+        for (const Id byte : bytes_) {
+            made[byte] = true;
+        }
         for (const auto& [left, right] : vocabulary.merges) {
-            const auto rank = static_cast<Id>(merges_.size());
-            const auto token = [&](const std::string& bytes, const char* what) {
+            const std::size_t rank = merges_.size();
+            const auto token = [&](const std::string& bytes, const char* what, bool expected) {
                 const auto found = ids.find(bytes);
-                require(found != ids.end(), vocabulary.name, ": merge ", rank, ": ", what, " is no token");
+                const bool known = found != ids.end();
+                if (!known || made[found->second] != expected) {
+                    fail(vocabulary.place_of(rank), ": \"", shown(left), ' ', shown(right), "\": ", what,
+                         !known     ? " is no token"
+                         : expected ? " is made by no earlier merge"
+                                    : " is made by an earlier merge");
+                }
                 return found->second;
             };
-            merges_.push_back(
-                {token(left, "the left part"), token(right, "the right part"), token(left + right, "the result")});
+            merges_.push_back({token(left, "the left part", true), token(right, "the right part", true),
+                               token(left + right, "the result", false)});
+            made[merges_.back().result] = true;
         }
+        require_all_made(vocabulary, made);
         std::vector<Id> order(merges_.size());
         std::iota(order.begin(), order.end(), Id{0});
         const auto pair = [&](Id rank) { return std::pair(merges_[rank].left, merges_[rank].right); };
         std::sort(order.begin(), order.end(), [&](Id a, Id b) { return pair(a) < pair(b); });
         first_rank_.assign(vocabulary.tokens.size() + 1, 0);
         for (std::size_t i = 0; i < order.size(); ++i) {
-            require(i == 0 || pair(order[i - 1]) != pair(order[i]), vocabulary.name, ": merges ",
-                    std::min(order[i ? i - 1 : 0], order[i]), " and ", std::max(order[i ? i - 1 : 0], order[i]),
-                    " are equal");
             ++first_rank_[merges_[order[i]].left + 1];
             ranks_.push_back({merges_[order[i]].right, order[i]});
         }
@@ -103,6 +117,24 @@ class BytePairs {
         for (std::size_t i = 0; i < of_bytes_.size(); ++i) {
             of_bytes_[i] = rank_of(bytes_[i / bytes_.size()], bytes_[i % bytes_.size()]);
         }
+    }
+
+    /// Merges that were cut off would give other ids without a word.
+    static void require_all_made(const BpeVocabulary& vocabulary, const std::vector<bool>& made) {
+        std::unordered_set<std::string_view> added;
+        for (const AddedToken& token : vocabulary.added) {
+            added.insert(token.text);
+        }
+        for (std::size_t id = 0; id < made.size(); ++id) {
+            if (!made[id] && !added.contains(vocabulary.tokens[id])) {
+                fail(vocabulary.place_of(vocabulary.merges.size()), ": expected a merge that makes token ", id, " \"",
+                     shown(vocabulary.tokens[id]), "\", found none after ", vocabulary.merges.size(), " merges");
+            }
+        }
+    }
+    /// What files write for the first bytes of a token.
+    [[nodiscard]] static std::string shown(std::string_view bytes) {
+        return byte_alphabet::symbol_of(bytes.substr(0, 80));
     }
 
     /// The rank of a pair, or `none`.
@@ -132,7 +164,8 @@ struct BytePairs::Scratch {
 };
 
 inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, Scratch& scratch) const {
-    require(piece.size() < none, "a piece of text: ", piece.size(), " bytes, expected less than 4 GiB");
+    // Each byte begins at most one pair, and each merge at most two.
+    require(piece.size() < none / 3, "a piece of text: ", piece.size(), " bytes, expected less than ", none / 3);
     auto& [symbols, last, entries, heap, places] = scratch;
     symbols.clear();
     entries.clear();
@@ -167,8 +200,7 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
         }
         std::sort(places.begin(), places.end());
         const Merge merge = merges_[rank];
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            const Id place = places[i];
+        for (const Id place : places) {
             Symbol& left = symbols[place];
             if (left.token != merge.left || left.next == count || symbols[left.next].token != merge.right) {
                 continue;  // one of the two was merged meanwhile
@@ -183,12 +215,6 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
             }
             if (left.previous != none) {
                 list(rank_of(symbols[left.previous].token, merge.result), left.previous);
-            }
-            // A result may take part in a merge of a lower rank; what is left of this rank then waits.
-            if (!heap.empty() && heap.front() < rank) {
-                for (++i; i < places.size(); ++i) {
-                    list(rank, places[i]);
-                }
             }
         }
     }

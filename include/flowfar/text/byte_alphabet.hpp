@@ -45,6 +45,24 @@ inline constexpr auto byte_of_character = [] {
     return out;
 }
 
+/// How files write bytes.
+[[nodiscard]] inline std::string symbol_of(std::string_view bytes) {
+    static constexpr auto character_of_byte = [] {
+        std::array<char32_t, size> out{};
+        for (std::size_t c = 0; c < byte_of_character.size(); ++c) {
+            if (byte_of_character[c] >= 0) {
+                out[static_cast<std::size_t>(byte_of_character[c])] = static_cast<char32_t>(c);
+            }
+        }
+        return out;
+    }();
+    std::string out;
+    for (const char byte : bytes) {
+        append_utf8(out, character_of_byte[static_cast<unsigned char>(byte)]);
+    }
+    return out;
+}
+
 }  // namespace byte_alphabet
 
 }  // namespace flowfar

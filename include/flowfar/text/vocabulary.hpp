@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "flowfar/core/error.hpp"
 #include "flowfar/core/layout.hpp"
 
 namespace flowfar {
@@ -24,9 +25,16 @@ struct BpeVocabulary {
     std::string name;                                         ///< of its files, for messages
     std::vector<std::string> tokens;                          ///< bytes of the tokens 0, 1, …
     std::vector<std::pair<std::string, std::string>> merges;  ///< bytes of both parts, the first rank first
+    std::string merges_name;                                  ///< of a file with a merge per line; empty: `name`'s
+    std::size_t first_merge = 0;                              ///< line of the first merge there, counted from 1
     std::vector<AddedToken> added;
     std::string padding = "<|endoftext|>";
     PaddingSide padding_side = PaddingSide::right;
+
+    /// Where the merge of a rank stands, for messages.
+    [[nodiscard]] std::string place_of(std::size_t rank) const {
+        return merges_name.empty() ? text(name, ": merge ", rank) : text(merges_name, ": line ", first_merge + rank);
+    }
 };
 
 }  // namespace flowfar

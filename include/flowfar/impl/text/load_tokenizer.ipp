@@ -89,15 +89,16 @@ inline void read_vocabulary(const Json& table, const std::string& where, BpeVoca
     }
 }
 
-inline void add_merge(std::string_view left, std::string_view right, const std::string& where, BpeVocabulary& out) {
-    require(out.merges.size() < most_values, where, ": more than ", most_values, " merges");
-    out.merges.emplace_back(bytes_of(left, where), bytes_of(right, where));
+/// `place` says where the merge stands.
+inline void add_merge(std::string_view left, std::string_view right, const std::string& place, BpeVocabulary& out) {
+    require(out.merges.size() < most_values, place, ": more than ", most_values, " merges");
+    out.merges.emplace_back(bytes_of(left, place), bytes_of(right, place));
 }
-inline void add_merge(std::string_view line, const std::string& where, BpeVocabulary& out) {
+inline void add_merge(std::string_view line, const std::string& place, BpeVocabulary& out) {
     const std::size_t space = line.find(' ');
-    require(space != line.npos && line.find(' ', space + 1) == line.npos, where, ": merge ", out.merges.size(),
-            ": expected \"left right\", found \"", line.substr(0, 80), "\"");
-    add_merge(line.substr(0, space), line.substr(space + 1), where, out);
+    require(space != line.npos && line.find(' ', space + 1) == line.npos, place, ": expected \"left right\", found \"",
+            line.substr(0, 80), "\"");
+    add_merge(line.substr(0, space), line.substr(space + 1), place, out);
 }
 
 /// One entry of `added_tokens` or `added_tokens_decoder`.
@@ -126,23 +127,22 @@ inline void check_kind(const Json& root, const std::string& where) {
     }
     const std::string normalizer = string_of(member(member(root, "normalizer"), "type"));
     require(normalizer == "NFC", where, ": normalizer \"", normalizer, "\", expected \"NFC\"");
-    std::string pattern;
-    bool byte_level = false;
-    for (const Json& step : member(member(root, "pre_tokenizer"), "pretokenizers")) {
-        const std::string type = string_of(member(step, "type"));
-        if (type == "Split") {
-            pattern += string_of(member(member(step, "pattern"), "Regex"));
-            require(string_of(member(step, "behavior")) == "Isolated" && !is_true(member(step, "invert")), where,
-                    ": pre-tokenizer: expected a split into isolated matches");
-        } else {
-            require(type == "ByteLevel" && !is_true(member(step, "add_prefix_space")) &&
-                        !is_true(member(step, "use_regex")),
-                    where, ": pre-tokenizer \"", type, "\", expected \"ByteLevel\" without prefix and pattern");
-            byte_level = true;
-        }
-    }
-    require(byte_level && pattern == qwen2_pattern, where, ": pre-tokenizer: pattern \"", pattern, "\", expected \"",
-            qwen2_pattern, "\"");
+    const Json& steps = member(member(root, "pre_tokenizer"), "pretokenizers");
+    require(steps.is_array() && steps.size() == 2, where, ": pre-tokenizer: expected two steps, \"Split\" and ",
+            "\"ByteLevel\", found ", steps.is_array() ? text(steps.size()) : std::string("no list"));
+    const auto kind = [&](std::size_t step) { return string_of(member(steps[step], "type")); };
+    const std::string pattern = string_of(member(member(steps[0], "pattern"), "Regex"));
+    require(kind(0) == "Split" && pattern == qwen2_pattern, where, ": pre-tokenizer: \"", kind(0), "\" with pattern \"",
+            pattern, "\", expected \"Split\" with \"", qwen2_pattern, "\"");
+    require(string_of(member(steps[0], "behavior")) == "Isolated" && !is_true(member(steps[0], "invert")), where,
+            ": pre-tokenizer: expected a split into isolated matches");
+    // A step that does not say so has a pattern of its own.
+    require(kind(1) == "ByteLevel" && member(steps[1], "use_regex") == false &&
+                !is_true(member(steps[1], "add_prefix_space")),
+            where, ": pre-tokenizer \"", kind(1), "\", expected \"ByteLevel\" without prefix and pattern");
+    const Json& after = member(root, "post_processor");
+    require(after.is_null() || string_of(member(after, "type")) == "ByteLevel", where, ": post-processor \"",
+            string_of(member(after, "type")), "\", expected none or \"ByteLevel\"");
 }
 
 }  // namespace detail
@@ -152,9 +152,10 @@ FLOWFAR_INLINE void read_vocab_json(const io::MappedFile& file, BpeVocabulary& o
 }
 
 FLOWFAR_INLINE void read_merges(const io::MappedFile& file, BpeVocabulary& out) {
-    const std::string where = file.path().string();
     std::string_view rest = detail::characters_of(file);
     out.merges.clear();
+    out.merges_name = file.path().string();
+    out.first_merge = 1;
     for (bool first = true; !rest.empty(); first = false) {
         const std::size_t end = std::min(rest.find('\n'), rest.size());
         std::string_view line = rest.substr(0, end);
@@ -162,9 +163,10 @@ FLOWFAR_INLINE void read_merges(const io::MappedFile& file, BpeVocabulary& out) 
         if (line.ends_with('\r')) {
             line.remove_suffix(1);
         }
-        const bool header = first && line.starts_with("#version");
-        if (!header && !(line.empty() && rest.empty())) {
-            detail::add_merge(line, where, out);
+        if (first && line.starts_with("#version")) {
+            out.first_merge = 2;
+        } else if (!(line.empty() && rest.empty())) {
+            detail::add_merge(line, out.place_of(out.merges.size()), out);
         }
     }
 }
@@ -178,13 +180,15 @@ FLOWFAR_INLINE void read_tokenizer_json(const io::MappedFile& file, BpeVocabular
     const detail::Json& merges = detail::member(model, "merges");
     require(merges.is_array(), where, ": no merges");
     out.merges.clear();
+    out.merges_name.clear();
     for (const detail::Json& merge : merges) {
+        const std::string place = text(where, ": merge ", out.merges.size());
         if (merge.is_string()) {
-            detail::add_merge(merge.get_ref<const std::string&>(), where, out);
+            detail::add_merge(merge.get_ref<const std::string&>(), place, out);
         } else {
-            require(merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(), where,
-                    ": merge ", out.merges.size(), ": expected \"left right\" or [\"left\", \"right\"]");
-            detail::add_merge(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>(), where,
+            require(merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(), place,
+                    ": expected \"left right\" or [\"left\", \"right\"]");
+            detail::add_merge(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>(), place,
                               out);
         }
     }
