@@ -118,20 +118,47 @@ TEST_CASE("config.json must describe the model's type") {
           "1e+06, epsilon 1e-06, but Small was expected (vocabulary 16, width 8, 2 layers, 2 heads of queries, 1 of "
           "keys, MLPs of 12, rope base 1e+06, epsilon 1e-06); derive a configuration with these sizes");
     CHECK(error(changed_config("\"use_sliding_window\":false", "\"use_sliding_window\":true")) ==
-          ": sliding windows are not supported");
-    CHECK(error(changed_config("mrope", "yarn")) == ": rotary embeddings of type \"yarn\" are not supported");
-    CHECK(error(changed_config("\"qwen2\"", "\"llama\"")) ==
-          ": model_type \"llama\", expected \"qwen2\" or \"qwen2_vl\"");
+          ": \"use_sliding_window\": expected false, found true");
+    CHECK(error(changed_config("\"use_sliding_window\":false", "\"use_sliding_window\":null")) == "no error");
+    const std::string rope = ": \"rope_scaling\": expected the type \"default\" or \"mrope\", found ";
+    CHECK(error(changed_config("mrope", "yarn")) == rope + R"({"type":"yarn"})");
+    CHECK(error(changed_config(R"({"type":"mrope"})", "\"linear\"")) == rope + "\"linear\"");
+    CHECK(error(changed_config(R"("type":"mrope")", "\"factor\":2")) == rope + R"({"factor":2})");
+    CHECK(
+        error(changed_config(R"({"type":"mrope"})", R"({"type":"yarn"},"rope_parameters":{"rope_theta":1000000.0})")) ==
+        rope + R"({"type":"yarn"})");
+    CHECK(error(changed_config(R"({"type":"mrope"})",
+                               R"(null,"rope_parameters":{"rope_type":"yarn","rope_theta":1000000.0})")) ==
+          ": \"rope_parameters\": expected the type \"default\" or \"mrope\", found "
+          R"({"rope_theta":1000000.0,"rope_type":"yarn"})");
+    for (const char* kind : {"llama", "qwen2_moe", "qwen2_5_vl_text"}) {
+        CHECK(error(changed_config("\"qwen2\"", text('"', kind, '"'))) ==
+              text(": \"model_type\": expected \"qwen2\" or \"qwen2_vl\", found \"", kind, '"'));
+    }
+    CHECK(error(changed_config("\"qwen2\"", "\"qwen2_vl_text\"")) == "no error");
+    CHECK(error(changed_config("\"qwen2\"", R"("qwen2","hidden_act":"silu")")) == "no error");
+    CHECK(error(changed_config("\"qwen2\"", R"("qwen2","hidden_act":"gelu")")) ==
+          ": \"hidden_act\": expected \"silu\", found \"gelu\"");
     CHECK(error(changed_config("\"vocab_size\":16", "\"vocab_size\":-1")) ==
           ": \"vocab_size\": expected a number, found -1");
     CHECK(error("[") == ": not a JSON object");
 }
 
-TEST_CASE("a file without a language model") {
+TEST_CASE("a file without a language model, one that only seems to have one, and one with two") {
     const TempDir folder;
     const io::Path path = folder.path() / "model.safetensors";
-    io::StateWriter<Cpu> writer;
-    writer.add("other.weight", Cpu::full({2}, DType::f32, 0.0));
-    writer.write(path, {});
-    CHECK(contains(error_text([&] { static_cast<void>(load_qwen2<Model>(path)); }), "missing embed_tokens.weight"));
+    const auto error = [&](std::initializer_list<const char*> names) {
+        io::StateWriter<Cpu> writer;
+        for (const char* name : names) {
+            writer.add(name, Cpu::full({2}, DType::f32, 0.0));
+        }
+        writer.write(path, {});
+        return error_text([&] { static_cast<void>(load_qwen2<Model>(path)); });
+    };
+    const std::string none = path.string() + ": no language model, expected a tensor embed_tokens.weight";
+    CHECK(error({"other.weight"}) == none);
+    CHECK(error({"model.position_embed_tokens.weight"}) == none);
+    CHECK(error({"draft.embed_tokens.weight", "model.embed_tokens.weight"}) ==
+          path.string() +
+              ": expected one language model, found \"draft.embed_tokens.weight\" and \"model.embed_tokens.weight\"");
 }

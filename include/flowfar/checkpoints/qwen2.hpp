@@ -40,10 +40,14 @@ class Qwen2Weights {
         } else {
             files.push_back(file);
         }
+        std::vector<std::shared_ptr<const SafetensorsFile>> opened;
         for (const Path& one : files) {
-            add(std::make_shared<const SafetensorsFile>(MappedFile(one, Access::change_copy)));
+            opened.push_back(std::make_shared<const SafetensorsFile>(MappedFile(one, Access::change_copy)));
         }
-        require(!names_.empty(), path.string(), ": no language model, expected a tensor ", last_part);
+        find_root(opened);
+        for (const auto& one : opened) {
+            add(one);
+        }
     }
 
     [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
@@ -62,32 +66,37 @@ class Qwen2Weights {
    private:
     static constexpr std::string_view last_part = "embed_tokens.weight";
 
-    void add(const std::shared_ptr<const SafetensorsFile>& file) {
-        files_.push_back(file);
-        for (const std::string& name : file->names()) {
-            if (name.ends_with(last_part)) {
-                root_ = name.substr(0, name.size() - last_part.size());
-            }
-        }
-        names_.clear();
-        places_.clear();
-        for (const auto& one : files_) {
-            for (const std::string& name : one->names()) {
-                if (!name.starts_with(root_)) {
+    /// What stands before the embedding's name, which ends a name or is a whole one.
+    void find_root(const std::vector<std::shared_ptr<const SafetensorsFile>>& files) {
+        std::string embedding;
+        for (const auto& file : files) {
+            for (const std::string& name : file->names()) {
+                if (name != last_part && !name.ends_with("." + std::string(last_part))) {
                     continue;
                 }
-                const std::string own = name.substr(root_.size());
-                if (own != "lm_head.weight" && !own.starts_with("visual.")) {
-                    names_.push_back(own);
-                    places_.emplace(own, one);
-                }
+                require(embedding.empty() || embedding == name, path_.string(),
+                        ": expected one language model, found \"", embedding, "\" and \"", name, "\"");
+                embedding = name;
+            }
+        }
+        require(!embedding.empty(), path_.string(), ": no language model, expected a tensor ", last_part);
+        root_ = embedding.substr(0, embedding.size() - last_part.size());
+    }
+    void add(const std::shared_ptr<const SafetensorsFile>& file) {
+        for (const std::string& name : file->names()) {
+            if (!name.starts_with(root_)) {
+                continue;
+            }
+            const std::string own = name.substr(root_.size());
+            if (own != "lm_head.weight" && !own.starts_with("visual.")) {
+                names_.push_back(own);
+                places_.emplace(own, file);
             }
         }
     }
 
     Path path_;
     std::string root_;
-    std::vector<std::shared_ptr<const SafetensorsFile>> files_;
     std::vector<std::string> names_;
     std::map<std::string, std::shared_ptr<const SafetensorsFile>> places_;
 };

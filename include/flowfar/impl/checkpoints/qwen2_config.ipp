@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "flowfar/checkpoints/qwen2_config.hpp"
 #include "flowfar/config.hpp"
@@ -33,11 +34,19 @@ FLOWFAR_INLINE Qwen2Size read_qwen2_config(const Path& path) {
     require(root.is_object(), where, ": not a JSON object");
     const auto nested = root.find("text_config");
     const Json& config = nested != root.end() && nested->is_object() ? *nested : root;
-    const auto kind = config.find("model_type");
-    require(kind != config.end() && kind->is_string() && kind->get_ref<const std::string&>().starts_with("qwen2") &&
-                !kind->get_ref<const std::string&>().starts_with("qwen2_5"),
-            where, ": model_type ", kind == config.end() ? std::string("is missing") : kind->dump(),
-            ", expected \"qwen2\" or \"qwen2_vl\"");
+    const auto value = [](const Json& object, const char* name) {
+        const auto found = object.find(name);
+        return found == object.end() ? Json() : *found;
+    };
+    const auto shown = [](const Json& found) {
+        return found.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80);
+    };
+    const Json kind = value(config, "model_type");
+    require(kind == "qwen2" || kind == "qwen2_vl" || kind == "qwen2_vl_text", where,
+            ": \"model_type\": expected \"qwen2\" or \"qwen2_vl\", found ", shown(kind));
+    const Json activation = value(config, "hidden_act");
+    require(activation.is_null() || activation == "silu", where, ": \"hidden_act\": expected \"silu\", found ",
+            shown(activation));
     const auto number = [&](const char* name) {
         const auto found = config.find(name);
         require(found != config.end() && found->is_number_unsigned() && found->get<std::uint64_t>() < 0x7FFFFFFF, where,
@@ -50,18 +59,22 @@ FLOWFAR_INLINE Qwen2Size read_qwen2_config(const Path& path) {
                 "\": expected a number, found ", found == object.end() ? "nothing" : found->dump());
         return found->get<double>();
     };
-    const auto window = config.find("use_sliding_window");
-    require(window == config.end() || *window == false, where, ": sliding windows are not supported");
-    const auto parameters = config.find("rope_parameters");
-    const bool newer = parameters != config.end() && parameters->is_object();
-    const auto scaling = newer ? parameters : config.find("rope_scaling");
-    if (scaling != config.end() && scaling->is_object()) {
-        for (const char* name : {"rope_type", "type"}) {
-            const auto type = scaling->find(name);
-            require(type == scaling->end() || *type == "default" || *type == "mrope", where,
-                    ": rotary embeddings of type ", type == scaling->end() ? std::string() : type->dump(),
-                    " are not supported");
+    const Json window = value(config, "use_sliding_window");
+    require(window.is_null() || window == false, where, ": \"use_sliding_window\": expected false, found ",
+            shown(window));
+    const Json parameters = value(config, "rope_parameters");
+    const bool newer = !parameters.is_null();
+    for (const char* name : {"rope_scaling", "rope_parameters"}) {
+        const Json rope = value(config, name);
+        if (rope.is_null()) {
+            continue;
         }
+        const Json type = rope.is_object() ? value(rope, "type") : Json();
+        const Json rope_type = rope.is_object() ? value(rope, "rope_type") : Json();
+        const bool named = !type.is_null() || !rope_type.is_null() || std::string_view(name) == "rope_parameters";
+        const auto plain = [](const Json& one) { return one.is_null() || one == "default" || one == "mrope"; };
+        require(rope.is_object() && named && plain(type) && plain(rope_type), where, ": \"", name,
+                "\": expected the type \"default\" or \"mrope\", found ", shown(rope));
     }
     return {number("vocab_size"),
             number("hidden_size"),
@@ -69,7 +82,7 @@ FLOWFAR_INLINE Qwen2Size read_qwen2_config(const Path& path) {
             number("num_attention_heads"),
             number("num_key_value_heads"),
             number("intermediate_size"),
-            real(newer ? *parameters : config, "rope_theta"),
+            real(newer ? parameters : config, "rope_theta"),
             real(config, "rms_norm_eps")};
 }
 
