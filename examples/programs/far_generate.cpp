@@ -55,7 +55,8 @@ Spec make_spec(Arguments& a) {
             "prompt", a.text.prompt,
             "words to generate images from, in place of classes; \"\" is a prompt, too. Needs --language and a --model "
             "that was trained with prompts")
-        .placeholder("TEXT");
+        .placeholder("TEXT")
+        .may_be_empty();
     spec.option("prompts", a.text.prompts, "the same with a prompt per line of a file; a row for each")
         .placeholder("FILE");
     spec.option("count", a.count, "images of each class or prompt").range(1, 1 << 20);
@@ -225,7 +226,8 @@ class BoundedSheet {
 };
 
 /// What the images depend on, but for their numbers.
-Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan) {
+Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan,
+               bool from_text) {
     const auto stated = [](const auto& value) {  // what the configuration says goes with its name
         if constexpr (requires { value.has_value(); }) {
             return value ? Json(*value) : Json("default");
@@ -249,7 +251,7 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["limit"] = stated(a.limit);
     out["filter"] = options.filter_between;
     out["coherence"] = a.coherence;
-    if (!a.text.language.empty()) {
+    if (from_text) {
         out["prompts"] = file.classes;
     }
     for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(a.count)) {
@@ -281,6 +283,9 @@ int generate(const Arguments& a, const Spec& spec) {
     check_output_folder(a.folder);
     const Computing computing = a.compute.apply();
     const std::vector<std::string> prompts = a.text.list(spec.given("prompt"));
+    if (prompts.empty() && !a.text.language.empty()) {
+        throw UsageError("--language: expected --prompt or --prompts beside it");
+    }
     require(prompts.empty() || a.classes.empty(), "--classes: expected no prompts beside them");
     require(prompts.empty() || spec.given("model"), "--prompt: expected a --model that was trained with prompts");
     const FarFile file = prompts.empty() ? load_far(a.file, computing.kind())
@@ -299,7 +304,7 @@ int generate(const Arguments& a, const Spec& spec) {
     const std::pair cell{scale * image.image_height, scale * image.image_width};
     std::optional<ImageFolder> folder;
     if (!a.folder.empty()) {
-        folder.emplace(a.folder, made_with(a, file, options, plan));
+        folder.emplace(a.folder, made_with(a, file, options, plan, !prompts.empty()));
     }
     BoundedSheet sheet(plan.names.size(), per_class, cell);
     BoundedSheet of_classes(1, plan.names.size(), cell);  // the first image of each, for --progressive

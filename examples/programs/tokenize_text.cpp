@@ -28,7 +28,7 @@ Spec make_spec(Arguments& a) {
     spec.option("tokenizer", a.tokenizer, "folder with vocab.json and merges.txt, or tokenizer.json, or that file")
         .placeholder("PATH")
         .required();
-    spec.option("ids", a.ids, "shows the text of these tokens instead").at_least(0);
+    spec.option("ids", a.ids, "shows the text of these tokens instead, control characters as ?").at_least(0);
     spec.flag("brief", a.brief, "only the ids, in one line, as --ids takes them");
     spec.example("--tokenizer Qwen2-1.5B \"A photo of a dog\"", "five tokens");
     spec.example("--tokenizer Qwen2-1.5B --ids 32,6548,315", "A photo of");
@@ -39,7 +39,7 @@ int show(const Arguments& a, const Spec& spec) {
     require(!spec.given("ids") || a.text.empty(), "--ids: expected no text beside it");
     const BpeTokenizer tokenizer = load_tokenizer(a.tokenizer);
     if (spec.given("ids")) {
-        std::printf("%s\n", tokenizer.decode(a.ids).c_str());
+        std::printf("%s\n", printable(tokenizer.decode(a.ids)).c_str());
         return 0;
     }
     const std::string text =

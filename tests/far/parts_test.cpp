@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
+#include <functional>
 #include <limits>
 #include <numeric>
 
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/far/level_schedule.hpp"
 #include "flowfar/far/loss.hpp"
+#include "flowfar/far/text/config.hpp"
 
 using namespace flowfar;
 
@@ -157,4 +159,12 @@ TEST_CASE("draws are a function of the seed and have the asked frequencies") {
     const auto shared = FarDraws::make<Small>(8, {}, 1000, 5);
     CHECK(!shared.mask.has_value());
     CHECK(std::count(shared.levels.begin(), shared.levels.end(), shared.levels[0]) == 8);
+}
+
+TEST_CASE("the text model's draws: a level per sample, and 70% hidden or more whatever the levels") {
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const auto draws = FarDraws::make<FarText256>(8, {}, 1000, seed);
+        CHECK(std::ranges::adjacent_find(draws.levels, std::not_equal_to<>()) != draws.levels.end());
+        CHECK(draws.mask->hidden() >= 180);  // 0.7 · 256 rounded up
+    }
 }

@@ -35,6 +35,7 @@ struct Settings {
     double guidance = 1.5;
     std::string preset = "lo";
     std::string output;
+    std::optional<std::string> title;
     std::optional<double> clip;
     std::vector<int> ladder = {1, 4, 25};
     bool resume = false;
@@ -55,6 +56,7 @@ Spec make_spec(Settings& s) {
     spec.option("guidance", s.guidance, "strength of guidance").range(0, 10);
     spec.option("preset", s.preset, "model").choices({"lo", "hi", "micro"});
     spec.option("output", s.output, "file to write").placeholder("FILE");
+    spec.option("title", s.title, "words above it").may_be_empty();
     spec.option("clip", s.clip, "limit of the gradient's norm").at_least(0);
     spec.option("ladder", s.ladder, "step counts to compare").range(1, 100);
     spec.flag("resume", s.resume, "continue the last run");
@@ -119,6 +121,8 @@ TEST_CASE("options: defaults hold, both spellings set") {
     CHECK(complaint({"a", "--output="}) == "--output: expected something, found an empty word");
     CHECK(complaint({""}) == "INPUT: expected something, found an empty word");
     CHECK(parsed({"a", "--seed", "-3"}).seed == -3);
+    CHECK(parsed({"a", "--title="}).title->empty());
+    CHECK(parsed({"a", "--title", ""}).title->empty());
 }
 
 TEST_CASE("positionals: order, lists, and -- before odd names") {

@@ -74,6 +74,7 @@ TEST_CASE("far_generate makes images from prompts, and other images from other p
     };
     CHECK(single("a red apple") == paint.image("images/class_0/0.png").pixels);
     CHECK(single("a red apple") != single("two boats"));
+    CHECK(single("") != single("a red apple"));
     const Outcome other = paint({"--prompt", "a pear", "--count", "1", "--folder", paint.at("onetwo boats")});
     CHECK(other.code == 1);
     CHECK(contains(other.err, "prompts was [\"two boats\"], now [\"a pear\"]"));
@@ -84,6 +85,9 @@ TEST_CASE("far_generate says what it cannot do with prompts") {
     CHECK(contains(paint({"--prompt", std::string(305, 'x'), "--count", "1", "--out", paint.at("long.png")}).err,
                    "prompt 1: only the first 300 tokens are read, 5 are not"));
     CHECK(contains(paint({"--prompt", "a", "--classes", "1"}).err, "--classes: expected no prompts beside them"));
+    const Outcome idle = paint({"--classes", "1"});
+    CHECK(idle.code == 2);
+    CHECK(contains(idle.err, "--language: expected --prompt or --prompts beside it"));
     CHECK(contains(paint({"--prompt", "a\xFF"}).err, "byte 1 of 2 is not UTF-8"));
     CHECK(contains(paint({"--prompt", "a", "--prompts", "b"}).err, "--prompts: expected no --prompt beside it"));
     CHECK(contains(paint({"--prompts", paint.at("none.txt")}).err, "none.txt: cannot open"));

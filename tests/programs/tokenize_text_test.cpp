@@ -14,6 +14,7 @@ TEST_CASE("tokenize_text shows tokens of a text, and the text of tokens") {
     CHECK(listed.out == "      32  \"A\"\n     294  \" d\"\n     538  \"og\"\n     198  \"?\"\n4 tokens, 6 bytes\n");
     CHECK(run("tokenize_text", {"--tokenizer", tokenizer, "--brief", "A dog\n"}).out == "32,294,538,198\n");
     CHECK(run("tokenize_text", {"--tokenizer", tokenizer, "--ids", "32,294,538"}).out == "A dog\n");
+    CHECK(run("tokenize_text", {"--tokenizer", tokenizer, "--ids", "32,188,294,198"}).out == "A? d?\n");  // NUL, LF
     const Outcome missing = run("tokenize_text", {"--tokenizer", "nowhere", "A dog"});
     CHECK(missing.code == 1);
     CHECK(missing.err.find("nowhere") != std::string::npos);

@@ -100,6 +100,7 @@ TEST_CASE("FAR's instruction is kept as tokens") {
     const TokenRows rows = far_prompts(load_tokenizer(small_folder()), prompts);
     CHECK(rows.length == 444);
     CHECK(rows.ids.back() == 32);
+    CHECK(far_prompts(load_tokenizer(small_folder()), prompts, 24).length == 168);
     CHECK(std::count(rows.mask.begin(), rows.mask.end(), 1) == 145);
 }
 

@@ -64,7 +64,9 @@ struct FarB {
     static constexpr Index decoder_depth = 12;
     static constexpr Index head_width = 1024;  ///< diffusion MLP
     static constexpr Index head_depth = 6;
-    static constexpr bool masked = false;  ///< trained and sampled with hidden tokens
+    static constexpr bool masked = false;              ///< trained and sampled with hidden tokens
+    static constexpr bool level_per_sample = false;    ///< trained with a level per sample whatever the options say
+    static constexpr bool mask_ignores_level = false;  ///< training hides 70% of the tokens or more at every level
     using Filter = SpatialFilter;
     using Sampling = Levels<0, 2, 3, 4, 5, 6, 7, 8, 9, 10>;  ///< levels of the autoregressive steps
     static constexpr FarSampling sampling{};

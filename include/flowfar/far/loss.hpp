@@ -18,7 +18,7 @@ enum class FarMaskPolicy : std::uint8_t { truncated_normal, linear };
 struct FarLossOptions {
     Index multiplier = 4;            ///< copies of every token, each with its own diffusion step and noise
     double label_drop = 0.1;         ///< probability of the null condition
-    bool level_per_sample = false;   ///< one level per sample instead of one per batch
+    bool level_per_sample = false;   ///< one level per sample instead of one per batch; a configuration may demand it
     bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / levels)
     /// Distribution modeling simplification: the target is the unfiltered latent. Without it, the target is the latent
     /// at the next level, so sampling must visit every level.
@@ -54,7 +54,7 @@ struct FarDraws {
         };
         const Index shared = draw_level();
         for (Index i = 0; i < batch; ++i) {
-            out.levels.push_back(options.level_per_sample ? draw_level() : shared);
+            out.levels.push_back(options.level_per_sample || C::level_per_sample ? draw_level() : shared);
         }
         Random labels(fold(seed, "labels"));
         for (Index i = 0; i < batch; ++i) {
@@ -64,9 +64,10 @@ struct FarDraws {
             Random masks(fold(seed, "mask"));
             // Samples hide equally many tokens, so that they form one batch: the lowest level decides.
             const Index level = *std::min_element(out.levels.begin(), out.levels.end());
+            constexpr TruncatedNormalMask truncated_normal{.ignores_level = C::mask_ignores_level};
             const Index hidden = options.mask == FarMaskPolicy::linear
                                      ? LinearMask{}.hidden(tokens, level, level_count, masks)
-                                     : TruncatedNormalMask{}.hidden(tokens, level, level_count, masks);
+                                     : truncated_normal.hidden(tokens, level, level_count, masks);
             PoolVector<Index> orders;
             for (Index i = 0; i < batch; ++i) {
                 const std::vector<Index> order = masks.permutation(tokens);

@@ -53,11 +53,12 @@ struct PromptOptions {
     return out;
 }
 
-/// Prompts as FAR's released text-to-image model reads them: after its instruction, in 300 tokens, with the padding on
-/// the tokenizer's side.
-[[nodiscard]] inline TokenRows far_prompts(const BpeTokenizer& tokenizer, std::span<const std::string> prompts) {
+/// Prompts as FAR's text-to-image models read them: after the released one's instruction, in as many tokens as a
+/// context has, with the padding on the tokenizer's side.
+[[nodiscard]] inline TokenRows far_prompts(const BpeTokenizer& tokenizer, std::span<const std::string> prompts,
+                                           Index context_tokens = 300) {
     return prompt_rows(tokenizer, prompts,
-                       {{far_instruction.begin(), far_instruction.end()}, 300, tokenizer.padding_side()});
+                       {{far_instruction.begin(), far_instruction.end()}, context_tokens, tokenizer.padding_side()});
 }
 
 }  // namespace flowfar

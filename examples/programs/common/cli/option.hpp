@@ -115,6 +115,7 @@ struct Constraint {
     std::optional<T> low, high;
     bool low_is_open = false;          // low itself is refused
     std::vector<std::string> choices;  // for strings; empty means anything
+    bool may_be_empty = false;         // for strings
 
     /// "1 to 9", "above 0, at most 1", "one of lo, hi"; empty where nothing was declared.
     [[nodiscard]] std::string description() const {
@@ -147,7 +148,7 @@ struct Constraint {
     [[nodiscard]] T parse(const std::string& name, std::string_view token) const {
         if constexpr (std::same_as<T, std::string>) {
             // What scripts give for a variable that is not set would otherwise be as if the option were not there.
-            if (token.empty()) {
+            if (token.empty() && !may_be_empty) {
                 throw UsageError(text(name, ": expected something, found an empty word"));
             }
             std::string value(token);
@@ -281,6 +282,13 @@ class OptionHandle {
             }
         }
         constraint_->choices = std::move(words);
+        return *this;
+    }
+    /// An empty word is a value, too.
+    OptionHandle& may_be_empty()
+        requires std::same_as<Scalar, std::string>
+    {
+        constraint_->may_be_empty = true;
         return *this;
     }
     /// What help shows in place of the value, "FILE" for one.

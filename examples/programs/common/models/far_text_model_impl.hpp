@@ -56,7 +56,7 @@ class FarTextOn final : public AnyFarText {
         report.length = C::context_tokens;
         std::vector<typename Model::Context> contexts;
         for (const std::string& prompt : prompts) {  // one by one: memory for one
-            const TokenRows rows = far_prompts(tokenizer, std::span(&prompt, 1));
+            const TokenRows rows = far_prompts(tokenizer, std::span(&prompt, 1), C::context_tokens);
             contexts.push_back(Model::context(reader(rows.ids, rows.rows, rows.mask)));
             report.cut.push_back(rows.cut[0]);
         }

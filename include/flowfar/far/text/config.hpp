@@ -21,6 +21,8 @@ struct FarText256 : FarB {
     static constexpr Index head_depth = 3;
     static constexpr Index level_limit = 16;
     static constexpr bool masked = true;
+    static constexpr bool level_per_sample = true;
+    static constexpr bool mask_ignores_level = true;
     using Sampling = Levels<0, 2, 3, 4, 5, 6, 7, 8, 10, 13>;
     static constexpr FarSampling sampling{.guidance_schedule = FarGuidance::constant,
                                           .temperature_schedule = FarTemperature::cosine,

@@ -29,6 +29,8 @@ using FarCrossFrame =
 ///     const auto latents = model.generate(context, {.guidance = 3.0, .seed = 7});
 template <class C, class B, class T = float>
 class FarText : public FarCrossFrame<C, B, T> {
+    static_assert(C::buffer == 0, "FarText: a context takes the place of the class, so there is no buffer");
+
    public:
     using Frame = FarCrossFrame<C, B, T>;
     using Frame::hidden;
