@@ -41,7 +41,7 @@ void direct(benchmark::State& state) {
     }
     const auto book = Tensor<A, Shape<Bits, patterns>>::from_host(table, {Bits, patterns});
     for (auto _ : state) {
-        const auto logits = matmul(Lfq<Bits>::codewords(code), book, 2.0 / 0.1);
+        const auto logits = matmul(codewords<Bits>(code), book, 2.0 / 0.1);
         const auto log_p = log_softmax(logits);
         const auto p = exp(log_p);
         const auto sample = -sum(p * log_p) / 512.0;

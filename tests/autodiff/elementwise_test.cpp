@@ -26,7 +26,7 @@ Handle smooth_points(UnaryOp op) {
 TEST_CASE("gradients of functions of one tensor") {
     for (int i = 0; i <= static_cast<int>(UnaryOp::binary_entropy); ++i) {
         const auto op = static_cast<UnaryOp>(i);
-        if (op == UnaryOp::binarize) {
+        if (op == UnaryOp::binarize || op == UnaryOp::round) {
             continue;
         }
         const Unary call{op, op == UnaryOp::clamp ? -0.5 : 1.5, op == UnaryOp::clamp ? 0.5 : 0.25};
@@ -35,10 +35,12 @@ TEST_CASE("gradients of functions of one tensor") {
     }
 }
 
-TEST_CASE("binarize passes gradients straight through") {
-    const Tracked64 x = Tape::leaf(random_handle({5}, 3));
-    backpropagate(Tape::reduce(ReduceOp::sum, Tape::unary({UnaryOp::binarize}, x), Axes::all(1), ReducedAxes::drop));
-    CHECK((gradient_of(x) == std::vector<double>(5, 1.0)));
+TEST_CASE("binarize and round pass gradients straight through") {
+    for (const UnaryOp op : {UnaryOp::binarize, UnaryOp::round}) {
+        const Tracked64 x = Tape::leaf(random_handle({5}, 3));
+        backpropagate(Tape::reduce(ReduceOp::sum, Tape::unary({op}, x), Axes::all(1), ReducedAxes::drop));
+        CHECK((gradient_of(x) == std::vector<double>(5, 1.0)));
+    }
 }
 
 TEST_CASE("gradients of functions of two tensors, broadcast in all ways") {

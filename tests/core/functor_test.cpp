@@ -101,6 +101,8 @@ long double definition(UnaryOp op, long double x, long double a, long double b) 
             return std::fmin(std::fmax(x, a), b);
         case UnaryOp::binarize:
             return x > 0 ? 1 : -1;
+        case UnaryOp::round:
+            return std::floor(x + 0.5L);  // no point of these tests is a half
         case UnaryOp::binary_entropy: {
             const long double p = 1 / (1 + std::exp(-x));
             return -p * std::log(p) - (1 - p) * std::log(1 - p);
@@ -160,7 +162,7 @@ TEST_CASE("unary derivatives equal central differences") {
             double want =
                 (UnaryFunctor<Op>::forward(x + h, with.a, with.b) - UnaryFunctor<Op>::forward(x - h, with.a, with.b)) /
                 (2 * h);
-            if (Op == UnaryOp::binarize) {
+            if (Op == UnaryOp::binarize || Op == UnaryOp::round) {
                 want = 1;  // straight through, by definition
             }
             const double g = 1.9;
@@ -197,6 +199,10 @@ TEST_CASE("kinks and jumps have the documented values") {
     CHECK(std::isnan(Relu::forward(std::numeric_limits<float>::quiet_NaN(), 0.0F, 0.0F)));
     CHECK(UnaryFunctor<UnaryOp::abs>::backward(0.0, 0.0, 1.0, 0.0, 0.0) == 0);
     CHECK(UnaryFunctor<UnaryOp::binarize>::forward(0.0F, 0.0F, 0.0F) == -1.0F);
+    using Round = UnaryFunctor<UnaryOp::round>;
+    CHECK(Round::forward(0.5F, 0.0F, 0.0F) == 0.0F);  // halves to even
+    CHECK(Round::forward(1.5, 0.0, 0.0) == 2.0);
+    CHECK(Round::forward(-2.5, 0.0, 0.0) == -2.0);
     using Clamp = UnaryFunctor<UnaryOp::clamp>;
     CHECK(Clamp::backward(-1.0, -1.0, 3.0, -1.0, 1.0) == 3);  // the ends belong to the interval
     CHECK(Clamp::backward(1.0, 1.0, 3.0, -1.0, 1.0) == 3);

@@ -66,7 +66,7 @@ void write_flowmo(const io::Path& path) {
     write(path, "model_ema_state_dict", [](auto&& tensor) {
         constexpr io::FlowMoSize size = io::flowmo_size_of<C>();
         tensor("encoder.img_in.weight", {size.encoder_hidden, size.patch_dim});
-        tensor("encoder.txt_in.weight", {size.encoder_hidden, size.context_dim});
+        tensor("encoder.txt_in.weight", {size.encoder_hidden, size.code_width});
         tensor("decoder.img_in.weight", {size.decoder_hidden, size.patch_dim});
         tensor("encoder.double_blocks.0.img_mlp.0.weight", {size.encoder_mlp, size.encoder_hidden});
         tensor("decoder.double_blocks.0.img_mlp.0.weight", {size.decoder_mlp, size.decoder_hidden});
@@ -199,7 +199,7 @@ TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {
     write_flowmo<FlowMoLo>(path);
     CHECK(flowmo_error<FlowMoLo>(path) == "no error");
     CHECK(
-        contains(flowmo_error<FlowMoHi>(path), "this model is FlowMoLo (patches of 48 values, code tokens of 18 bits"));
+        contains(flowmo_error<FlowMoHi>(path), "this model is FlowMoLo (patches of 48 values, code tokens of 18 values"));
     write_flowmo<FlowMoHi>(path);
     CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoHi"));
     write_flowmo<FlowMoSmall>(path);

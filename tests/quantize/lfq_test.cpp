@@ -30,7 +30,7 @@ auto direct_loss(const Code<F>& code) {
         }
     }
     const auto book = Tensor<A, Shape<Bits, patterns>, double>::from_host(table, {Bits, patterns});
-    const auto words = Lfq<Bits>::codewords(code);
+    const auto words = codewords<Bits>(code);
     const auto log_p = log_softmax(matmul(words, book, 2.0 / 0.1));
     const auto p = exp(log_p);
     const auto average = mean<0>(p);

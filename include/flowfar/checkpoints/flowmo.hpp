@@ -16,8 +16,8 @@ namespace flowfar::io {
 /// What the tensors of a FlowMo model show of its configuration. (They show neither image nor code length, nor the
 /// number of attention heads.)
 struct FlowMoSize {
-    Index patch_dim = 0;  ///< 3 · patch²
-    Index context_dim = 0;
+    Index patch_dim = 0;   ///< 3 · patch²
+    Index code_width = 0;  ///< values per token of the encoder's output
     Index encoder_hidden = 0;
     Index encoder_mlp = 0;  ///< inner width of the MLPs
     Index encoder_depth = 0;
@@ -31,7 +31,7 @@ struct FlowMoSize {
 template <class C>
 [[nodiscard]] constexpr FlowMoSize flowmo_size_of() {
     return {CheckedFlowMoConfig<C>::patch_dim,
-            C::context_dim,
+            CheckedFlowMoConfig<C>::code_width,
             C::encoder.hidden,
             C::encoder.mlp_width(),
             C::encoder.depth,
@@ -44,7 +44,7 @@ template <class C>
 [[nodiscard]] inline FlowMoSize flowmo_size_of(const Weights& weights) {
     FlowMoSize out;
     out.patch_dim = weights.extent("encoder.img_in.weight", 1);
-    out.context_dim = weights.extent("encoder.txt_in.weight", 1);
+    out.code_width = weights.extent("encoder.txt_in.weight", 1);
     out.encoder_hidden = weights.extent("encoder.img_in.weight", 0);
     const auto mlp = [&](std::string_view side, Index hidden) {  // where there are no MLPs, that of the presets
         const Index width = weights.extent(text(side, ".double_blocks.0.img_mlp.0.weight"), 0);
@@ -59,7 +59,7 @@ template <class C>
 }
 
 [[nodiscard]] inline std::string to_string(const FlowMoSize& size) {
-    return text("patches of ", size.patch_dim, " values, code tokens of ", size.context_dim, " bits, encoder of ",
+    return text("patches of ", size.patch_dim, " values, code tokens of ", size.code_width, " values, encoder of ",
                 size.encoder_depth, " blocks of width ", size.encoder_hidden, " (MLPs ", size.encoder_mlp,
                 "), decoder of ", size.decoder_depth, " blocks of width ", size.decoder_hidden, " (MLPs ",
                 size.decoder_mlp, ")");
@@ -79,16 +79,26 @@ template <class... Presets>
 
 /// The library's configuration of this size by name, or "".
 [[nodiscard]] inline std::string_view flowmo_preset_of(const FlowMoSize& size) {
-    return detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoTiny, FlowMoNano>(size);
+    return detail::flowmo_preset<FlowMoLo, FlowMoHi, FlowMoSmall, FlowMoLoFsq, FlowMoHiFsq, FlowMoTiny, FlowMoNano>(
+        size);
 }
 
-/// Throws `Error` if the file holds a FlowMo model of another size than C, and names the preset to use, or another kind
+/// Throws `Error` if the file holds a FlowMo model of another size than C, or says that it has another quantizer (its
+/// tensors do not show which), and names the preset to use, or another kind
 /// of model. Unknown files pass: loading them names what is missing.
 template <class C>
 void check_flowmo_weights(const Weights& weights) {
     require_kind(weights, "FlowMo");
     const FlowMoSize found = flowmo_size_of(weights);
-    if (found.encoder_depth == 0 || found.decoder_depth == 0 || found == flowmo_size_of<C>()) {
+    if (found.encoder_depth == 0 || found.decoder_depth == 0) {
+        return;
+    }
+    if (found == flowmo_size_of<C>()) {
+        const std::string expected = CheckedFlowMoConfig<C>::Quantizer::name();
+        for (const auto& [name, value] : weights.file().notes()) {
+            require(name != "quantizer" || value == expected, weights.where(), ": this model's quantizer is ", value,
+                    ", but that of ", C::name, " is ", expected);
+        }
         return;
     }
     const std::string_view preset = flowmo_preset_of(found);
@@ -105,7 +115,7 @@ template <class C, class B, class T>
 struct CheckpointTraits<FlowMo<C, B, T>> {
     static void check(const io::Weights& weights) { io::check_flowmo_weights<C>(weights); }
     [[nodiscard]] static std::map<std::string, std::string> facts() {
-        return {{"configuration", std::string(C::name)}};
+        return {{"configuration", std::string(C::name)}, {"quantizer", CheckedFlowMoConfig<C>::Quantizer::name()}};
     }
 };
 

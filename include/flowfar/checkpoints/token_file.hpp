@@ -13,6 +13,7 @@
 
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/philox.hpp"
+#include "flowfar/flowmo/config.hpp"
 #include "flowfar/io/bytes/file.hpp"
 #include "flowfar/quantize/tokens.hpp"
 
@@ -43,13 +44,18 @@ struct TokenFile {
     Index overlap = 0;  ///< pixels that neighboring tiles share at least
 };
 
-/// Hash that tells configurations apart: name, image size, geometry and quantizer of a FlowMo configuration C.
+/// Hash that tells configurations apart: name, image size, geometry and quantizer of a FlowMo configuration C. (Files
+/// from before there were other quantizers than LFQ keep theirs.)
 template <class C>
-[[nodiscard]] constexpr std::uint64_t configuration_hash() {
+[[nodiscard]] inline std::uint64_t configuration_hash() {
     std::uint64_t hash = fold(0, C::name);
+    using Config = CheckedFlowMoConfig<C>;
     for (const Index value :
-         {C::image_height, C::image_width, C::patch, C::code_length, C::context_dim, C::codebook_bits}) {
+         {C::image_height, C::image_width, C::patch, C::code_length, C::context_dim, Config::codebook_bits}) {
         hash = fold(hash, static_cast<std::uint64_t>(value));
+    }
+    if (const std::string quantizer = Config::Quantizer::name(); quantizer != text("lfq ", Config::codebook_bits)) {
+        hash = fold(hash, quantizer);
     }
     for (const auto& network : {C::encoder, C::decoder}) {
         for (const Index value :

@@ -78,6 +78,8 @@ template <AnyTensor X> [[nodiscard]] X softplus(const X& x) { return detail::app
 template <AnyTensor X> [[nodiscard]] X clamp(const X& x, double low, double high) { return detail::apply({UnaryOp::clamp, low, high}, x); }
 /// +1 where x > 0, else -1; its gradient is the identity (straight-through).
 template <AnyTensor X> [[nodiscard]] X binarize(const X& x) { return detail::apply({UnaryOp::binarize}, x); }
+/// The nearest integer, halves to even; its gradient is the identity (straight-through).
+template <AnyTensor X> [[nodiscard]] X round(const X& x) { return detail::apply({UnaryOp::round}, x); }
 /// Entropy in nats of a coin with log-odds x.
 template <AnyTensor X> [[nodiscard]] X binary_entropy(const X& x) { return detail::apply({UnaryOp::binary_entropy}, x); }
 

@@ -25,6 +25,8 @@ class FlowMoTokenizer {
 
    public:
     using Model = FlowMo<C, B, T>;
+    using Quantizer = typename Model::Quantizer;
+    static_assert(DiscreteQuantizer<Quantizer>, "FlowMoTokenizer: a continuous code needs no FlowMoTokenizer");
     static_assert(root(C::code_length) * root(C::code_length) == C::code_length,
                   "FlowMoTokenizer: the code length must be a square");
     static_assert(C::image_height != dyn && C::image_width != dyn, "FlowMoTokenizer: images must have a fixed size");
@@ -56,9 +58,9 @@ class FlowMoTokenizer {
     [[nodiscard]] Latents draw(const Statistics& code, std::uint64_t /*seed*/) const { return code * scale_; }
     [[nodiscard]] Images decode(const Latents& latents) const {
         const Index batch = latents.extent(0);
-        const typename Model::Codes code = reshape<typename Model::Codes::Shape>(permute<0, 2, 3, 1>(latents), batch);
-        return model_->decode(
-            Tokens::from_code<T>(code.to_host(), batch, C::code_length, C::context_dim, C::codebook_bits), decoding_);
+        const typename Model::Encoded code =
+            reshape<typename Model::Encoded::Shape>(permute<0, 2, 3, 1>(latents * (1.0 / scale_)), batch);
+        return model_->decode(Quantizer::tokens(code), decoding_);
     }
 
     /// The scale that gives these codes unit variance about zero.

@@ -4,6 +4,8 @@
 #include <string_view>
 
 #include "flowfar/core/shape.hpp"
+#include "flowfar/quantize/fsq.hpp"
+#include "flowfar/quantize/lfq.hpp"
 
 namespace flowfar {
 
@@ -29,14 +31,16 @@ struct MmditConfig {
 }
 
 /// FlowMo configurations are named types; derive from one to change a member. An image extent of `dyn` leaves it to
-/// run time. Lo: 256 tokens of 18 bits, 0.0703 bits per pixel of a 256×256 image (arXiv 2503.11056, table 1).
+/// run time. The quantizer is LFQ with `codebook_bits` unless the configuration names another of quantize/ as
+/// `Quantizer`, whatever its `codebook_bits`. Lo: 256 tokens of 18 bits, 0.0703 bits per pixel of a 256×256 image
+/// (arXiv 2503.11056, table 1).
 struct FlowMoLo {
     static constexpr std::string_view name = "FlowMoLo";
     static constexpr Index image_height = 256;
     static constexpr Index image_width = 256;
     static constexpr Index patch = 4;
     static constexpr Index code_length = 256;  ///< code tokens
-    static constexpr Index context_dim = 18;   ///< values per code token, each quantized to ±1
+    static constexpr Index context_dim = 18;   ///< values per code token; LFQ makes each ±1
     static constexpr Index codebook_bits = 9;  ///< values per LFQ codeword
     static constexpr MmditConfig encoder = mmdit_of_width(4, 8);
     static constexpr MmditConfig decoder = mmdit_of_width(6, 16);
@@ -47,6 +51,19 @@ struct FlowMoHi : FlowMoLo {
     static constexpr std::string_view name = "FlowMoHi";
     static constexpr Index context_dim = 56;
     static constexpr Index codebook_bits = 14;
+};
+
+/// Lo and Hi with finite scalar quantization and as many codewords (the ablation of table 4; its levels are not
+/// published).
+struct FlowMoLoFsq : FlowMoLo {
+    static constexpr std::string_view name = "FlowMoLoFsq";
+    static constexpr Index context_dim = 6;
+    using Quantizer = Fsq<8, 8, 8>;
+};
+struct FlowMoHiFsq : FlowMoHi {
+    static constexpr std::string_view name = "FlowMoHiFsq";
+    static constexpr Index context_dim = 20;
+    using Quantizer = Fsq<8, 8, 8, 8, 4>;
 };
 
 /// The smaller published ablation model: patches of 8, decoder width 4.
@@ -94,9 +111,43 @@ struct FlowMoNano {
 template <class C, class B, class T = float>
 class FlowMo;
 
+namespace detail {
+
+template <class C>
+struct FlowMoQuantizer {
+    static_assert(C::codebook_bits >= 1 && C::codebook_bits <= 24, "FlowMo: codebook bits must lie in 1..24");
+    static_assert(C::context_dim % C::codebook_bits == 0, "FlowMo: the codebook bits must divide context_dim");
+    using type = Lfq<C::codebook_bits>;
+};
+template <class C>
+    requires requires { typename C::Quantizer; }
+struct FlowMoQuantizer<C> {
+    using type = typename C::Quantizer;
+    static_assert(type::fits(C::context_dim), "FlowMo: the quantizer's values per codeword must divide context_dim");
+};
+
+}  // namespace detail
+
 /// Everything that a configuration must satisfy; instantiating it checks.
 template <class C>
 struct CheckedFlowMoConfig : C {
+    using Quantizer = typename detail::FlowMoQuantizer<C>::type;
+    /// Bits per codeword and codewords per token; 0 for continuous codes.
+    static constexpr Index codebook_bits = [] {
+        if constexpr (Quantizer::discrete) {
+            return Quantizer::Codebook::bits;
+        } else {
+            return Index{0};
+        }
+    }();
+    static constexpr Index codewords_per_token = [] {
+        if constexpr (Quantizer::discrete) {
+            return C::context_dim / Quantizer::Codebook::values;
+        } else {
+            return Index{0};
+        }
+    }();
+    static constexpr Index code_width = Quantizer::width(C::context_dim);  ///< values per token of the encoder's output
     static_assert(C::patch >= 1, "FlowMo: the patch size must be positive");
     static_assert(C::encoder.hidden % C::encoder.heads == 0 && C::decoder.hidden % C::decoder.heads == 0,
                   "FlowMo: the number of heads must divide the hidden width");
@@ -107,13 +158,10 @@ struct CheckedFlowMoConfig : C {
                       C::decoder.axes[0] % 2 == 0 && C::decoder.axes[1] % 2 == 0 && C::decoder.axes[2] % 2 == 0,
                   "FlowMo: every RoPE axis must be even");
     static_assert(C::encoder.mlp_width() >= 1 && C::decoder.mlp_width() >= 1, "FlowMo: the MLP ratio is too small");
-    static_assert(C::context_dim % C::codebook_bits == 0, "FlowMo: the codebook bits must divide context_dim");
-    static_assert(C::codebook_bits >= 1 && C::codebook_bits <= 24, "FlowMo: codebook bits must lie in 1..24");
     static_assert((C::image_height == dyn || C::image_height % C::patch == 0) &&
                       (C::image_width == dyn || C::image_width % C::patch == 0),
                   "FlowMo: the patch size must divide the image's height and width");
     static constexpr Index patch_dim = 3 * C::patch * C::patch;
-    static constexpr Index codewords_per_token = C::context_dim / C::codebook_bits;
     static constexpr Index image_tokens = C::image_height == dyn || C::image_width == dyn
                                               ? dyn
                                               : (C::image_height / C::patch) * (C::image_width / C::patch);

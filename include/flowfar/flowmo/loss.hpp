@@ -55,6 +55,7 @@ struct FlowMoDraws {
     PoolVector<T> times;           ///< [batch], t ∈ (0, 1)
     PoolVector<T> keep;            ///< [batch], 1 keeps the code, 0 drops it for guidance
     std::uint64_t noise_seed = 0;  ///< ε is the N(0, 1) stream of this seed
+    std::uint64_t code_seed = 0;   ///< of quantizers that draw
 
     /// Draws for a batch: a pure function of `seed`. Times come from a policy type or from its run-time twin.
     template <class Distribution>
@@ -66,6 +67,7 @@ struct FlowMoDraws {
             out.keep.push_back(random.uniform() > drop ? T(1) : T(0));
         }
         out.noise_seed = fold(seed, "noise");
+        out.code_seed = fold(seed, "code");
         return out;
     }
 };
@@ -76,11 +78,11 @@ struct FlowMoLoss {
     using Scalar = Tensor<typename Model::Backend, Shape<>, typename Model::Element>;
     Scalar total;
     Scalar flow;
-    LfqLoss<Scalar> quantizer;
+    QuantizerLoss<Scalar> quantizer;
     Scalar perceptual;  ///< absent without a perceptual term
     typename Model::Images velocity;
     typename Model::Images prediction;      ///< the clean images that the velocities imply
-    typename Model::Codes code;             ///< before quantization
+    typename Model::Encoded code;           ///< before quantization
     typename Model::CodeInputs code_input;  ///< what the decoder saw
 };
 
@@ -91,7 +93,7 @@ template <class Model, class Perceptual = NoPerceptualLoss>
                                             const typename Model::Images& noise,
                                             const FlowMoDraws<typename Model::Element>& draws,
                                             const Perceptual& perceptual = {}, bool freeze_encoder = false,
-                                            LfqWeights weights = {}) {
+                                            const QuantizerWeights& weights = {}) {
     using B = typename Model::Backend;
     using T = typename Model::Element;
     const Index batch = images.extent(0);
@@ -106,7 +108,7 @@ template <class Model, class Perceptual = NoPerceptualLoss>
         out.code = detach(out.code);  // releases the encoder's graph
     }
     out.quantizer = Model::Quantizer::loss(out.code, weights);
-    const auto quantized = Model::with_mask(Model::Quantizer::quantize(out.code));
+    const auto quantized = Model::with_mask(Model::Quantizer::quantize(out.code, draws.code_seed));
     out.code_input = quantized * keep;
     const auto z = rectified_flow::interpolate(images, noise, t);
     out.velocity = model.velocity(z, out.code_input, t);

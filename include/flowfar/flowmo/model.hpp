@@ -10,7 +10,7 @@
 #include "flowfar/flowmo/config.hpp"
 #include "flowfar/flowmo/mmdit.hpp"
 #include "flowfar/flowmo/sample.hpp"
-#include "flowfar/quantize/lfq.hpp"
+#include "flowfar/quantize/quantizer.hpp"
 #include "flowfar/quantize/tokens.hpp"
 
 namespace flowfar {
@@ -31,11 +31,14 @@ class FlowMo {
     using Element = T;
     using Images = Tensor<B, Shape<dyn, 3, C::image_height, C::image_width>, T>;
     using Codes = Tensor<B, Shape<dyn, C::code_length, C::context_dim>, T>;
+    using Encoded = Tensor<B, Shape<dyn, C::code_length, Config::code_width>, T>;
     using CodeInputs = Tensor<B, Shape<dyn, C::code_length, C::context_dim + 1>, T>;
     using Times = Tensor<B, Shape<dyn>, T>;
-    using Quantizer = Lfq<C::codebook_bits>;
+    using Quantizer = typename Config::Quantizer;
+    static_assert(flowfar::Quantizer<Quantizer, Encoded>,
+                  "FlowMo: the quantizer lacks something (quantize/quantizer.hpp)");
     using Encoder = Mmdit<B, C::encoder.hidden, C::encoder.heads, C::encoder.mlp_width(), Config::patch_dim,
-                          C::context_dim, C::context_dim, T>;
+                          Config::code_width, Config::code_width, T>;
     using Decoder = Mmdit<B, C::decoder.hidden, C::decoder.heads, C::decoder.mlp_width(), Config::patch_dim,
                           C::context_dim + 1, C::context_dim + 1, T>;
     using Step = FlowMoStep<Images>;
@@ -77,22 +80,27 @@ class FlowMo {
         return fixed_ && fixed_->height == height && fixed_->width == width ? *fixed_ : make_geometry(height, width);
     }
 
-    /// Images → continuous codes, before quantization.
-    [[nodiscard]] Codes encode_continuous(const Images& images) const {
+    /// Images → the encoder's output, before quantization.
+    [[nodiscard]] Encoded encode_continuous(const Images& images) const {
         return encode_observed(images, [](Index, const auto&, const auto&) {});
     }
     /// `encode_continuous` with a look at the streams between blocks (see Mmdit::run).
     template <class Observer>
-    [[nodiscard]] Codes encode_observed(const Images& images, Observer&& observe) const {
+    [[nodiscard]] Encoded encode_observed(const Images& images, Observer&& observe) const {
         const Geometry angles = geometry(images.extent(2), images.extent(3));
-        const auto blank = Codes::zeros(images.extent(0));
+        const auto blank = Encoded::zeros(images.extent(0));
         const typename Encoder::Options options{{.image = false, .code = true}, checkpoint_blocks};
         return encoder.run(patchify(images), blank, {}, angles.encoder, options, observe).code;
     }
+    /// Images → quantized codes, whatever the quantizer; with a seed as in training, which KL makes a sample.
+    [[nodiscard]] Codes encode_code(const Images& images, std::optional<std::uint64_t> seed = {}) const {
+        const Encoded code = encode_continuous(images);
+        return seed ? Codes(Quantizer::quantize(code, *seed)) : Codes(Quantizer::quantize(code));
+    }
     /// Images → tokens.
     [[nodiscard]] Tokens encode(const Images& images) const {
-        const std::vector<T> code = encode_continuous(images).to_host();
-        return Tokens::from_code<T>(code, images.extent(0), C::code_length, C::context_dim, C::codebook_bits);
+        static_assert(DiscreteQuantizer<Quantizer>, "FlowMo::encode: this quantizer has no tokens; use encode_code");
+        return Quantizer::tokens(encode_continuous(images));
     }
     [[nodiscard]] Tokens encode(std::span<const Image> images) const {
         for (const Image& image : images) {
@@ -105,18 +113,21 @@ class FlowMo {
     }
     [[nodiscard]] Tokens encode(const Image& image) const { return encode(std::span<const Image>(&image, 1)); }
 
-    /// A ±1 code and the mask channel of ones that tells it from the null code.
+    /// A quantized code and the mask channel of ones that tells it from the null code.
     [[nodiscard]] static CodeInputs with_mask(const Codes& code) {
         using Mask = Tensor<B, Shape<dyn, C::code_length, 1>, T>;
         return concat<2>(code, Mask::full(1.0, code.extent(0)));
     }
     /// The absent condition of guidance: zeros, mask channel included.
     [[nodiscard]] static CodeInputs null_code(Index batch) { return CodeInputs::zeros(batch); }
+    /// The quantized code of tokens. Throws `Error` for tokens of other sizes and for indices outside the codebook.
     [[nodiscard]] static Codes code_of(const Tokens& tokens) {
-        require(tokens.length == C::code_length && tokens.context_dim() == C::context_dim, C::name, ": expected ",
-                C::code_length, " tokens of ", C::context_dim, " bits, found ", tokens.length, " of ",
-                tokens.context_dim());
-        return Codes::from_host(tokens.to_code<T>(), {tokens.batch, C::code_length, C::context_dim});
+        static_assert(DiscreteQuantizer<Quantizer>, "FlowMo::code_of: this quantizer has no tokens");
+        constexpr Index bits = Config::codewords_per_token * Config::codebook_bits;
+        require(tokens.length == C::code_length && tokens.context_dim() == bits, C::name, ": expected ", C::code_length,
+                " tokens of ", bits, " bits, found ", tokens.length, " of ", tokens.context_dim());
+        Quantizer::Codebook::check(tokens, C::name);
+        return Codes::from_host(Quantizer::template code<T>(tokens), {tokens.batch, C::code_length, C::context_dim});
     }
 
     /// The velocity field: noisy images z, code with mask channel, times [batch] in [0, 1].
@@ -149,8 +160,19 @@ class FlowMo {
     }
     [[nodiscard]] Images decode(const Tokens& tokens, const FlowMoDecodeOptions& options, Index height, Index width,
                                 const Callback& callback = {}) const {
+        return decode_code(code_of(tokens), options, height, width, callback);
+    }
+    /// Quantized codes → images, whatever the quantizer: `decode` for codes of `encode_code`.
+    [[nodiscard]] Images decode_code(const Codes& code, const FlowMoDecodeOptions& options, Index height, Index width,
+                                     const Callback& callback = {}) const {
         const FlowMoSampler<FlowMo> sampler(*this, options);
-        return sampler(code_of(tokens), Images::normal({tokens.batch, 3, height, width}, options.seed), callback);
+        return sampler(code, Images::normal({code.extent(0), 3, height, width}, options.seed), callback);
+    }
+    [[nodiscard]] Images decode_code(const Codes& code, const FlowMoDecodeOptions& options = {},
+                                     const Callback& callback = {}) const {
+        static_assert(C::image_height != dyn && C::image_width != dyn,
+                      "FlowMo::decode_code: this configuration leaves the image size open; pass height and width");
+        return decode_code(code, options, C::image_height, C::image_width, callback);
     }
 
     /// [batch, 3, H, W] → [batch, (H/p)(W/p), 3p²]; within a patch: row, column, channel, channel fastest.

@@ -129,11 +129,12 @@ template <class Model, class Perceptual>
                                                                const FlowMoDraws<typename Model::Element>& draws,
                                                                const typename Model::Images& chain_noise,
                                                                const SampleChainDraws<typename Model::Element>& chain,
-                                                               const Perceptual& perceptual, LfqWeights weights = {}) {
+                                                               const Perceptual& perceptual,
+                                                               const QuantizerWeights& weights = {}) {
     static_assert(!std::is_same_v<Perceptual, NoPerceptualLoss>, "stage 1B needs a perceptual loss");
     FlowMoPosttrainLoss<Model> out;
     out.flow = flowmo_loss(model, images, noise, draws, NoPerceptualLoss{}, true, weights);
-    const auto code = Model::with_mask(Model::Quantizer::quantize(out.flow.code));
+    const auto code = Model::with_mask(Model::Quantizer::quantize(out.flow.code, draws.code_seed));
     out.sample = sample_chain(model, code, chain_noise, chain);
     out.perceptual = perceptual(images, out.sample);
     out.total = out.flow.total + out.perceptual * perceptual.weight;

@@ -29,7 +29,7 @@ struct FlowMoTrainOptions {
     /// judges samples.
     Index sample_steps = 0;
     double sample_code_dropout = 0.0;  ///< probability that a step of the sample does not see the code
-    LfqWeights quantizer{};
+    QuantizerWeights quantizer{};
     std::uint64_t seed = 0;
 };
 

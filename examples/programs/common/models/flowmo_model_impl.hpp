@@ -34,7 +34,7 @@ class FlowMoOn final : public AnyFlowMo {
                   Model::Config::image_tokens,
                   C::code_length,
                   Model::Config::codewords_per_token,
-                  C::codebook_bits,
+                  Model::Config::codebook_bits,
                   io::configuration_hash<C>(),
                   0};
         for (const auto& p : flowfar::parameters(model_)) {

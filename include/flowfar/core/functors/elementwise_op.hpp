@@ -32,6 +32,7 @@ enum class UnaryOp : std::uint8_t {
     softplus,       ///< log(1 + e^x)
     clamp,          ///< x limited to [a, b]
     binarize,       ///< +1 where x > 0, else -1; straight-through derivative (Bengio et al. 2013)
+    round,          ///< nearest integer, halves to even; straight-through derivative
     binary_entropy  ///< entropy in nats of a coin with P(heads) = sigmoid(x)
 };
 
@@ -46,9 +47,10 @@ struct Unary {
 enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, equal, less, greater };
 
 [[nodiscard]] constexpr std::string_view name_of(UnaryOp op) {
-    constexpr std::string_view names[] = {
-        "affine",  "exp",  "log",       "sqrt",     "rsqrt", "square",   "abs",   "sin",      "cos",           "tanh",
-        "sigmoid", "silu", "gelu_tanh", "gelu_erf", "relu",  "softplus", "clamp", "binarize", "binary_entropy"};
+    constexpr std::string_view names[] = {"affine",   "exp",   "log",       "sqrt",     "rsqrt",
+                                          "square",   "abs",   "sin",       "cos",      "tanh",
+                                          "sigmoid",  "silu",  "gelu_tanh", "gelu_erf", "relu",
+                                          "softplus", "clamp", "binarize",  "round",    "binary_entropy"};
     const auto index = static_cast<std::size_t>(op);
     return index < std::size(names) ? names[index] : "?";
 }
@@ -59,8 +61,8 @@ enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, equal, less, great
     return index < std::size(names) ? names[index] : "?";
 }
 
-/// Whether the derivative of `op` reads the operation's output. No derivative reads both; affine and binarize read
-/// neither.
+/// Whether the derivative of `op` reads the operation's output. No derivative reads both; affine, binarize and round
+/// read neither.
 [[nodiscard]] constexpr bool backward_uses_output(UnaryOp op) {
     switch (op) {
         case UnaryOp::exp:
@@ -77,7 +79,7 @@ enum class BinaryOp : std::uint8_t { add, sub, mul, div, max, equal, less, great
 
 /// Whether the derivative of `op` reads the operation's input.
 [[nodiscard]] constexpr bool backward_uses_input(UnaryOp op) {
-    const bool constant_slope = op == UnaryOp::affine || op == UnaryOp::binarize;
+    const bool constant_slope = op == UnaryOp::affine || op == UnaryOp::binarize || op == UnaryOp::round;
     return !constant_slope && !backward_uses_output(op);
 }
 
@@ -122,6 +124,8 @@ decltype(auto) visit_unary(UnaryOp op, F&& f) {
             return f.template operator()<UnaryOp::clamp>();
         case UnaryOp::binarize:
             return f.template operator()<UnaryOp::binarize>();
+        case UnaryOp::round:
+            return f.template operator()<UnaryOp::round>();
         case UnaryOp::binary_entropy:
             return f.template operator()<UnaryOp::binary_entropy>();
     }

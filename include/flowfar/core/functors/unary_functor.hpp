@@ -302,6 +302,19 @@ struct UnaryFunctor<UnaryOp::binarize> {
 };
 
 template <>
+struct UnaryFunctor<UnaryOp::round> {
+    template <class T>
+    FLOWFAR_HD static T forward(T x, T /*a*/, T /*b*/) {
+        return std::nearbyint(x);
+    }
+    /// straight-through, as binarize
+    template <class T>
+    FLOWFAR_HD static T backward(T /*x*/, T /*y*/, T g, T /*a*/, T /*b*/) {
+        return g;
+    }
+};
+
+template <>
 struct UnaryFunctor<UnaryOp::binary_entropy> {
     /// H = -p log p - q log q with p = s(x), q = s(-x); in z = |x| it reads log(1 + e^-z) + z s(-z)
     template <class T>
