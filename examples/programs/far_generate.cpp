@@ -4,7 +4,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,7 +11,6 @@
 #include <vector>
 
 #include "flowfar/io/images/image.hpp"
-#include "flowfar/io/images/png.hpp"
 #include "flowfar/text/utf8.hpp"
 
 #include "common/cli/cli.hpp"
@@ -20,17 +18,18 @@
 #include "common/cli/interrupt.hpp"
 #include "common/cli/jsonl.hpp"
 #include "common/cli/progress.hpp"
+#include "common/draw/bounded_sheet.hpp"
 #include "common/draw/far_images.hpp"
 #include "common/files/default_model.hpp"
 #include "common/files/file_key.hpp"
-#include "common/files/folder_lock.hpp"
+#include "common/files/image_folder.hpp"
 #include "common/files/outputs.hpp"
+#include "common/files/part.hpp"
 #include "common/models/far_file.hpp"
-#include "common/models/far_text_file.hpp"
+#include "common/text/far_text_file.hpp"
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace flowfar;
 using namespace flowfar::program;
 
@@ -38,8 +37,16 @@ struct Arguments : FarSamplingArguments {
     FarFileArguments file{default_model("far_tiny.safetensors"), "", "", false};
     PromptArguments text;
     std::vector<std::string> classes;
-    Index count = 8;
-    std::string out = "far.png", progressive, folder;
+    std::optional<Index> count;
+    bool release_language = false;
+    std::string out = "far.png", progressive, folder, part;
+
+    /// Images of each class or prompt.
+    [[nodiscard]] Index each(PromptKind kind) const {
+        require(kind != PromptKind::captions || count.value_or(1) == 1, "--count: ", count.value_or(1),
+                ", expected 1 for captions, whose images have their ids for names");
+        return count.value_or(kind == PromptKind::captions ? 1 : kind == PromptKind::geneval ? 4 : 8);
+    }
 };
 
 Spec make_spec(Arguments& a) {
@@ -57,9 +64,13 @@ Spec make_spec(Arguments& a) {
             "that was trained with prompts")
         .placeholder("TEXT")
         .may_be_empty();
-    spec.option("prompts", a.text.prompts, "the same with a prompt per line of a file; a row for each")
+    spec.option("prompts", a.text.prompts,
+                "the same with a prompt per line of a file; a row for each. FILE.tsv has captions with ids (COCO): one "
+                "image each, ID.png in --folder, for FID. FILE.jsonl has GenEval's metadata: --folder is then laid out "
+                "as its evaluation reads it, with four images of each")
         .placeholder("FILE");
-    spec.option("count", a.count, "images of each class or prompt").range(1, 1 << 20);
+    spec.option("count", a.count, "images of each class or prompt; default: 8, where --prompts does not say otherwise")
+        .range(1, 1 << 20);
     spec.option("out", a.out,
                 "sheet with a row per class, of the first images that fit into 8192 pixels; none with --folder alone")
         .alias("-o")
@@ -71,6 +82,10 @@ Spec make_spec(Arguments& a) {
             "every image as a file of its own, in one folder per class, written as it is made; those that are there "
             "from an interrupted run of the same options are not made again")
         .placeholder("DIR");
+    spec.option("part", a.part,
+                "make only this part of the classes or prompts, such as 2/4: runs with 1/4, 2/4, 3/4 and 4/4, on one "
+                "machine or several, fill the --folder together")
+        .placeholder("I/N");
     spec.section("Model");
     spec.option("model", a.file.model,
                 "weights of a FAR: as published (.pth, averaged ones preferred), or far_train's; formats are told by "
@@ -80,8 +95,11 @@ Spec make_spec(Arguments& a) {
         .placeholder("FILE");
     spec.option("language", a.text.language,
                 "folder of Qwen2, which reads the prompts: config.json, safetensors and its tokenizer; its memory is "
-                "free again before images are made")
+                "free again after the last prompt")
         .placeholder("DIR");
+    spec.flag("release-language", a.release_language,
+              "read all prompts before the first image, so that the language model takes no memory beside it; each "
+              "prompt takes 1.8 MB then");
     std::vector<std::string> configurations = FarConfigs::names();
     for (std::string& name : TextConfigs::names()) {
         configurations.push_back(std::move(name));
@@ -97,6 +115,8 @@ Spec make_spec(Arguments& a) {
                  "a published model");
     spec.example("--model far_t2i.pth --tokenizer kl16.ckpt --language Qwen2-1.5B --prompt \"a red apple\" --count 4",
                  "four images from text");
+    spec.example("--model far_t2i.pth --tokenizer kl16.ckpt --language Qwen2-1.5B --prompts captions.tsv --folder coco",
+                 "an image per caption, which image_metrics compares with the photos (FID)");
     return spec;
 }
 
@@ -134,7 +154,7 @@ std::string shortened(const std::string& name) {
 }
 
 /// All prompts, or the classes asked for.
-Plan plan_of(const Arguments& a, const FarFile& file, bool from_text) {
+Plan plan_of(const Arguments& a, const FarFile& file, Index count, bool from_text) {
     const FarFacts& facts = file.model->facts();
     std::vector<Index> classes;
     for (const std::string& word : a.classes) {
@@ -146,7 +166,7 @@ Plan plan_of(const Arguments& a, const FarFile& file, bool from_text) {
     }
     Plan out;
     for (const Index label : classes) {
-        out.labels.insert(out.labels.end(), static_cast<std::size_t>(a.count), label);
+        out.labels.insert(out.labels.end(), static_cast<std::size_t>(count), label);
         const auto at = static_cast<std::size_t>(label);
         out.names.push_back(label == no_class          ? "any"
                             : at < file.classes.size() ? shortened(file.classes[at])
@@ -155,78 +175,8 @@ Plan plan_of(const Arguments& a, const FarFile& file, bool from_text) {
     return out;
 }
 
-/// A folder of images, written as they are made. Images that are there already are not made again, so that a command
-/// that was interrupted continues where it is repeated.
-class ImageFolder {
-   public:
-    /// Throws `Error` if another run writes there, or if the images there were made with other options.
-    ImageFolder(const fs::path& folder, const Json& made_with) : folder_(made(folder)), lock_(folder) {
-        const fs::path record = folder / "far_generate.json";
-        if (fs::exists(record)) {
-            const Json found = Json::parse(io::read_text(record), nullptr, false);
-            require(found.is_object(), record.string(),
-                    ": damaged; choose another --folder, or remove that file if all ",
-                    "images there are of this command");
-            for (const auto& [key, value] : made_with.items()) {
-                const Json before = found.contains(key) ? found[key] : Json();
-                require(before == value, folder.string(), ": holds images made with other options: ", key, " was ",
-                        dumped(before), ", now ", dumped(value), "; choose another --folder");
-            }
-        } else {
-            write_json(record, made_with);
-        }
-    }
-    [[nodiscard]] bool holds(Index number, Index label) const { return fs::exists(place(number, label)); }
-    void write(Index number, Index label, const Image& image) const {
-        const fs::path file = place(number, label);
-        fs::create_directories(file.parent_path());
-        io::write_png(file, image);
-    }
-
-   private:
-    static const fs::path& made(const fs::path& folder) {
-        fs::create_directories(folder);
-        return folder;
-    }
-    [[nodiscard]] fs::path place(Index number, Index label) const {
-        return folder_ / text("class_", label < 0 ? "any" : text(label)) / text(number, ".png");
-    }
-
-    fs::path folder_;
-    FolderLock lock_;
-};
-
-/// Images of the first columns and rows, as many as a picture of reasonable size holds.
-class BoundedSheet {
-   public:
-    /// For cells of a height and a width.
-    BoundedSheet(std::size_t rows, std::size_t columns, std::pair<int, int> cell)
-        : columns_(columns),
-          shown_rows_(std::min(rows, fitting(cell.first))),
-          shown_columns_(std::min(columns, fitting(cell.second))),
-          images_(shown_rows_ * shown_columns_) {}
-
-    [[nodiscard]] bool shows(std::size_t number) const {
-        return number / columns_ < shown_rows_ && number % columns_ < shown_columns_;
-    }
-    void add(std::size_t number, Image image) {
-        if (shows(number)) {
-            images_[number / columns_ * shown_columns_ + number % columns_] = std::move(image);
-        }
-    }
-    [[nodiscard]] bool complete(std::size_t count) const { return shown_rows_ * shown_columns_ == count; }
-    [[nodiscard]] std::size_t columns() const { return shown_columns_; }
-    [[nodiscard]] std::span<const Image> images() const { return images_; }
-
-   private:
-    static std::size_t fitting(int side) { return static_cast<std::size_t>(std::max(1, 8192 / (side + 4))); }
-
-    std::size_t columns_, shown_rows_, shown_columns_;
-    std::vector<Image> images_;
-};
-
 /// What the images depend on, but for their numbers.
-Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan,
+Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan, Index count,
                bool from_text) {
     const auto stated = [](const auto& value) {  // what the configuration says goes with its name
         if constexpr (requires { value.has_value(); }) {
@@ -241,7 +191,7 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["model"] = file_key(a.file.model);
     out["tokenizer"] = a.file.tokenizer.empty() ? "none" : file_key(a.file.tokenizer);
     out["seed"] = options.seed;
-    out["count"] = a.count;
+    out["count"] = count;
     out["levels"] = options.levels;
     out["steps"] = a.steps;
     out["guidance"] = stated(a.guidance);
@@ -251,29 +201,64 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["limit"] = stated(a.limit);
     out["filter"] = options.filter_between;
     out["coherence"] = a.coherence;
+    out["precision"] = a.compute.precision;
     if (from_text) {
+        out["language"] = language_key(a.text.language);
         out["prompts"] = file.classes;
     }
-    for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(a.count)) {
+    for (std::size_t i = 0; i < plan.labels.size(); i += static_cast<std::size_t>(count)) {
         out["classes"].push_back(plan.labels[i]);
     }
     return out;
 }
 
-/// The numbers of the images of one pass: consecutive ones that are still to be made, from `first` on.
-std::pair<Index, Index> next_part(const Plan& plan, const std::optional<ImageFolder>& folder, Index first,
-                                  Index limit) {
-    const auto count = static_cast<Index>(plan.labels.size());
-    const auto there = [&](Index i) { return folder && folder->holds(i, plan.labels[static_cast<std::size_t>(i)]); };
-    while (first < count && there(first)) {
-        ++first;
+/// The images of a run: numbers [begin, end) of a plan, without those that lie in the folder already.
+struct Work {
+    const Plan& plan;
+    const std::optional<ImageFolder>& folder;
+    Index begin, end;
+
+    [[nodiscard]] bool there(Index i) const {
+        return folder && folder->holds(i, plan.labels[static_cast<std::size_t>(i)]);
     }
-    Index last = first;
-    while (last < count && last - first < limit && !there(last)) {
-        ++last;
+    /// The numbers of one pass: consecutive ones that are still to be made, from `first` on.
+    [[nodiscard]] std::pair<Index, Index> next(Index first, Index limit) const {
+        while (first < end && there(first)) {
+            ++first;
+        }
+        Index last = first;
+        while (last < end && last - first < limit && !there(last)) {
+            ++last;
+        }
+        return {first, last};
     }
-    return {first, last};
-}
+    /// The labels of all images that are still to be made.
+    [[nodiscard]] std::vector<Index> labels() const {
+        std::vector<Index> out;
+        for (Index i = begin; i < end; ++i) {
+            const Index label = plan.labels[static_cast<std::size_t>(i)];
+            if ((out.empty() || out.back() != label) && !there(i)) {
+                out.push_back(label);
+            }
+        }
+        return out;
+    }
+};
+
+/// The first image of each class with what the transformer saw, for --progressive.
+struct FirstOfClass {
+    Generated generated;
+    std::vector<std::string> names;
+
+    void add(const Generated& part, std::size_t i, const std::string& name) {
+        names.push_back(name);
+        generated.images.push_back(part.images[i]);
+        generated.inputs.resize(part.inputs.size());
+        for (std::size_t level = 0; level < part.inputs.size(); ++level) {
+            generated.inputs[level].push_back(part.inputs[level][i]);
+        }
+    }
+};
 
 int generate(const Arguments& a, const Spec& spec) {
     const bool with_sheet = a.folder.empty() || spec.given("out");
@@ -281,43 +266,60 @@ int generate(const Arguments& a, const Spec& spec) {
     check_output_image("--progressive", a.progressive);
     check_different({{"--out", with_sheet ? a.out : ""}, {"--progressive", a.progressive}});
     check_output_folder(a.folder);
+    const Part part_of_run = Part::of("--part", a.part);
+    if (!a.part.empty() && (a.folder.empty() || with_sheet || !a.progressive.empty())) {
+        throw UsageError("--part: expected --folder, and neither --out nor --progressive, beside it");
+    }
     const Computing computing = a.compute.apply();
-    const std::vector<std::string> prompts = a.text.list(spec.given("prompt"));
-    if (prompts.empty() && !a.text.language.empty()) {
+    const PromptList prompts = a.text.list(spec.given("prompt"));
+    const bool from_text = !prompts.texts.empty();
+    if (!from_text && (!a.text.language.empty() || a.release_language)) {
         throw UsageError("--language: expected --prompt or --prompts beside it");
     }
-    require(prompts.empty() || a.classes.empty(), "--classes: expected no prompts beside them");
-    require(prompts.empty() || spec.given("model"), "--prompt: expected a --model that was trained with prompts");
-    const FarFile file = prompts.empty() ? load_far(a.file, computing.kind())
-                                         : load_far_text(a.file, prompts, a.text.language, computing.kind());
+    require(!from_text || a.classes.empty(), "--classes: expected no prompts beside them");
+    require(!from_text || spec.given("model"), "--prompt: expected a --model that was trained with prompts");
+    const Index each = a.each(prompts.kind);
+    FarTextFile of_text;
+    if (from_text) {
+        of_text = load_far_text(a.file, prompts.texts, a.text.language, computing.kind());
+    }
+    const FarFile file = from_text ? std::move(of_text.far) : load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
-    const Plan plan = plan_of(a, file, !prompts.empty());
+    const Plan plan = plan_of(a, file, each, from_text);
     FarSampleOptions options = a.options(facts.level_count());
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }
     const auto levels = static_cast<Index>(options.levels.size());
-    const auto count = static_cast<Index>(plan.labels.size());
-    const auto per_class = static_cast<std::size_t>(a.count);
+    const auto per_class = static_cast<std::size_t>(each);
+    const auto [first_row, end_row] = part_of_run.range(static_cast<Index>(plan.names.size()));
+    const Index count = (end_row - first_row) * each;
     const AnyTokenizer::Facts& image = file.tokenizer->facts();
     const int scale = shown_scale(image);
     const std::pair cell{scale * image.image_height, scale * image.image_width};
     std::optional<ImageFolder> folder;
     if (!a.folder.empty()) {
-        folder.emplace(a.folder, made_with(a, file, options, plan, !prompts.empty()));
+        folder.emplace(a.folder, made_with(a, file, options, plan, each, from_text), prompts, each, part_of_run.name());
+    }
+    const Work work{plan, folder, first_row * each, end_row * each};
+    if (of_text.reader) {
+        of_text.reader->expect(work.labels());
+        if (a.release_language) {
+            of_text.reader->read_ahead();
+        }
     }
     BoundedSheet sheet(plan.names.size(), per_class, cell);
     BoundedSheet of_classes(1, plan.names.size(), cell);  // the first image of each, for --progressive
-    Generated first_of_class;
+    FirstOfClass first_of_class;
 
     const InterruptGuard interrupt;
     options.stop = [&interrupt] { return interrupt.requested(); };
     const auto begin = std::chrono::steady_clock::now();
     Progress progress("generate", count * levels);
-    Index made = 0, next = 0;
+    Index made = 0, next = work.begin;
     bool stopped = false;
     while (!stopped) {
-        const auto [first, last] = next_part(plan, folder, next, batch_limit(facts));
+        const auto [first, last] = work.next(next, batch_limit(facts));
         if (first == last) {
             break;
         }
@@ -325,7 +327,7 @@ int generate(const Arguments& a, const Spec& spec) {
         options.first_sample = static_cast<std::uint64_t>(first);
         const Index batch = last - first;
         const auto callback = [&](Index, const FarEstimate& estimate) {
-            progress.update(first * levels + estimate.step * batch, std::nan(""),
+            progress.update((first - work.begin) * levels + estimate.step * batch, std::nan(""),
                             static_cast<double>(batch) / static_cast<double>(levels), text("level ", estimate.level));
             stopped = interrupt.requested();
             return !stopped;
@@ -343,11 +345,7 @@ int generate(const Arguments& a, const Spec& spec) {
                 folder->write(static_cast<Index>(number), labels[i], part.images[i]);
             }
             if (!a.progressive.empty() && number % per_class == 0 && of_classes.shows(number / per_class)) {
-                first_of_class.images.push_back(part.images[i]);
-                first_of_class.inputs.resize(part.inputs.size());
-                for (std::size_t level = 0; level < part.inputs.size(); ++level) {
-                    first_of_class.inputs[level].push_back(part.inputs[level][i]);
-                }
+                first_of_class.add(part, i, plan.names[number / per_class]);
             }
             if (with_sheet) {
                 sheet.add(number, std::move(part.images[i]));
@@ -359,7 +357,7 @@ int generate(const Arguments& a, const Spec& spec) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     if (folder) {
         std::printf("%s: %lld images made in %.1f s", a.folder.c_str(), static_cast<long long>(made), seconds.count());
-        const Index before = (stopped ? next : count) - made;
+        const Index before = (stopped ? next - work.begin : count) - made;
         std::printf(!stopped && before > 0 ? ", %lld were there\n" : "\n", static_cast<long long>(before));
     }
     if (with_sheet && made > 0) {
@@ -370,9 +368,10 @@ int generate(const Arguments& a, const Spec& spec) {
                         ? ""
                         : text(", of which it shows the first ", sheet.columns(), " of each class").c_str());
     }
-    if (!a.progressive.empty() && !first_of_class.images.empty()) {
-        io::write_image(a.progressive, render(level_sheet(text(facts.name, ", from low to high frequency"), plan.names,
-                                                          options.levels, first_of_class, scale)));
+    if (!a.progressive.empty() && !first_of_class.names.empty()) {
+        io::write_image(a.progressive,
+                        render(level_sheet(text(facts.name, ", from low to high frequency"), first_of_class.names,
+                                           options.levels, first_of_class.generated, scale)));
         std::printf("%s: one row per level\n", a.progressive.c_str());
     }
     if (interrupt.requested()) {

@@ -4,6 +4,7 @@
 /// of text. It needs nlohmann-json, libpng, libjpeg-turbo and zlib.
 
 #include "flowfar/checkpoints/far.hpp"
+#include "flowfar/checkpoints/far_text.hpp"
 #include "flowfar/checkpoints/flowmo.hpp"
 #include "flowfar/checkpoints/latent_cache.hpp"
 #include "flowfar/checkpoints/load.hpp"

@@ -97,6 +97,10 @@ TEST_CASE("several files with an index; one of them missing") {
     CHECK(values_of(load_qwen2<Model>(folder.path())) == values_of(model));
     std::filesystem::remove(folder.path() / "part1.safetensors");
     CHECK(contains(error_text([&] { static_cast<void>(load_qwen2<Model>(folder.path())); }), "part1.safetensors: "));
+    CHECK(contains(error_text([&] { check_qwen2<Model>(folder.path()); }), "part1.safetensors: "));
+    write_part(model, folder.path() / "part1.safetensors", "model.", [&](int i) { return i < number; });
+    CHECK(contains(error_text([&] { static_cast<void>(load_qwen2<Model>(folder.path())); }),
+                   "part1.safetensors: tensor \"model.embed_tokens.weight\": the index does not expect it here"));
 }
 
 TEST_CASE("config.json must describe the model's type") {

@@ -1,8 +1,10 @@
 // far_generate from text as a user meets it.
 
+#include <algorithm>
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/far_text.hpp"
 #include "flowfar/checkpoints/load.hpp"
 #include "flowfar/far/text/model.hpp"
 #include "flowfar/io/images/image.hpp"
@@ -10,7 +12,8 @@
 
 #include "../io/io_support.hpp"
 #include "byte_vocabulary.hpp"
-#include "common/models/far_text_configs.hpp"
+#include "common/text/far_text_configs.hpp"
+#include "folders.hpp"
 #include "process.hpp"
 #include "temp_dir.hpp"
 
@@ -20,9 +23,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
+using Words = std::vector<std::string>;
+
 /// A random model, a random language model with a tokenizer of bytes, and what the two make of words.
 struct Painter {
-    using Words = std::vector<std::string>;
     TempDir folder;
 
     Painter() {
@@ -37,19 +41,30 @@ struct Painter {
         put_file(folder / "language/vocab.json", byte_vocabulary());
         put_file(folder / "language/merges.txt", "");
     }
+    /// Words replace the options below.
     [[nodiscard]] Outcome operator()(const Words& words) const {
-        Words all{"--model",    at("far.safetensors"),
-                  "--config",   "FarTextNano",
-                  "--language", at("language"),
-                  "--steps",    "2",
-                  "--levels",   "0,4",
-                  "--seed",     "3",
-                  "--threads",  "2"};
-        all.insert(all.end(), words.begin(), words.end());
+        Words all = words;
+        for (const auto& [option, value] :
+             std::vector<std::pair<std::string, std::string>>{{"--model", at("far.safetensors")},
+                                                              {"--config", "FarTextNano"},
+                                                              {"--language", at("language")},
+                                                              {"--steps", "2"},
+                                                              {"--levels", "0,4"},
+                                                              {"--seed", "3"},
+                                                              {"--threads", "2"}}) {
+            if (std::ranges::find(words, option) == words.end()) {
+                all.insert(all.end(), {option, value});
+            }
+        }
         return run("far_generate", all);
     }
     [[nodiscard]] std::string at(const std::string& name) const { return (folder / name).string(); }
     [[nodiscard]] Image image(const std::string& name) const { return io::read_image(folder / name); }
+};
+
+struct Wider : program::FarTextNano {
+    static constexpr std::string_view name = "Wider";
+    static constexpr Index context_width = 24;
 };
 
 }  // namespace
@@ -78,6 +93,111 @@ TEST_CASE("far_generate makes images from prompts, and other images from other p
     const Outcome other = paint({"--prompt", "a pear", "--count", "1", "--folder", paint.at("onetwo boats")});
     CHECK(other.code == 1);
     CHECK(contains(other.err, "prompts was [\"two boats\"], now [\"a pear\"]"));
+    const auto again = [&](const Words& more) {
+        return paint(Words{"--prompt", "a red apple", "--count", "1", "--folder", paint.at("onea red apple")} + more);
+    };
+    CHECK(contains(again({}).out, "0 images made"));
+    CHECK(contains(again({"--precision", "bf16"}).err, "precision was \"f32\", now \"bf16\""));
+    save(Qwen2<program::FarTextNano::Reader, Cpu>::random(5), paint.folder / "language/model.safetensors", DType::bf16);
+    CHECK(contains(again({}).err, "other options: language was"));
+}
+
+TEST_CASE("far_generate reads prompts as it needs them, or all before the first image: the same images") {
+    const Painter paint;
+    put_file(paint.folder / "prompts.txt", "a\nb\nc\n");
+    const Words words{"--prompts", paint.at("prompts.txt"), "--count", "30", "--folder"};
+    REQUIRE(paint(words + Words{paint.at("late")}).code == 0);
+    REQUIRE(paint(words + Words{paint.at("early"), "--release-language"}).code == 0);
+    for (const char* name : {"class_0/0.png", "class_1/30.png", "class_2/89.png"}) {
+        CHECK(paint.image(text("late/", name)).pixels == paint.image(text("early/", name)).pixels);
+    }
+    // A folder that is continued: a column for each image that is made, under its own name.
+    fs::remove_all(paint.folder / "late/class_1");
+    const Outcome resumed = paint(words + Words{paint.at("late"), "--progressive", paint.at("levels.png")});
+    CHECK(contains(resumed.out, "30 images made"));
+    CHECK(paint.image("late/class_1/30.png").pixels == paint.image("early/class_1/30.png").pixels);
+    const auto one =
+        paint({"--prompt", "b", "--count", "1", "--out", paint.at("b.png"), "--progressive", paint.at("b_levels.png")});
+    REQUIRE(one.code == 0);
+    CHECK(paint.image("levels.png").width == paint.image("b_levels.png").width);
+    CHECK(paint.image("levels.png").height == paint.image("b_levels.png").height);
+}
+
+TEST_CASE("far_generate writes an image per caption under its id") {
+    const Painter paint;
+    const auto captions = [&](const std::string& content) { put_file(paint.folder / "captions.tsv", content); };
+    captions("image_id\tcaption\tid\n9\ta red apple\t17\r\n9\t\"a \"\"green\"\" one\"\t18\n4\ttwo boats\t29\n");
+    const Words words{"--prompts", paint.at("captions.tsv"), "--folder"};
+    const Words all = words + Words{paint.at("all")};
+    REQUIRE(paint(all).code == 0);
+    for (const char* name : {"all/17.png", "all/18.png", "all/29.png"}) {
+        CHECK(fs::exists(paint.folder / name));
+    }
+    CHECK(contains(io::read_text(paint.folder / "all/far_generate.json"), "a \\\"green\\\" one"));
+    // In parts, of which one is made twice: the same images.
+    CHECK(contains(paint(words + Words{paint.at("parts"), "--part", "2/2"}).out, "2 images made"));
+    CHECK(contains(paint(words + Words{paint.at("parts"), "--part", "2/2"}).out, "0 images made"));
+    CHECK_FALSE(fs::exists(paint.folder / "parts/17.png"));
+    CHECK(contains(paint(words + Words{paint.at("parts"), "--part", "1/2"}).out, "1 images made"));
+    const Outcome compared = run("image_metrics", {paint.at("all"), paint.at("parts")});
+    CHECK(contains(compared.out, "3 pairs"));
+    CHECK(paint.image("all/29.png").pixels == paint.image("parts/29.png").pixels);
+
+    const auto refused = [&](const Words& more, const std::string& message) {
+        const Outcome outcome = paint(all + more);
+        CAPTURE(outcome.err);
+        CHECK(outcome.code != 0);
+        CHECK(contains(outcome.err, message));
+    };
+    refused({"--count", "2"}, "--count: 2, expected 1 for captions");
+    refused({"--part", "3/2"}, "--part 3/2: expected a part such as 2/4");
+    refused({"--part", "1/2", "--out", paint.at("sheet.png")}, "--part: expected --folder, and neither --out");
+    captions("17\ta\n17\tb\n");
+    refused({}, "captions.tsv, line 2: id 17 occurs in line 1, too");
+    captions("17\ta\n18\n");
+    refused({}, "captions.tsv, line 2: expected 2 columns");
+    captions("../17\ta\n");
+    refused({}, "id \"../17\": expected letters");
+    captions("id\tcaption\n");
+    refused({}, "captions.tsv: expected prompts, found none");
+}
+
+TEST_CASE("far_generate lays a folder out as GenEval reads it") {
+    const Painter paint;
+    const std::string first = R"({"tag":"single_object","include":[{"class":"apple","count":1}],"prompt":"an apple"})";
+    put_file(paint.folder / "metadata.jsonl", first + "\n{\"tag\":\"colors\",\"prompt\":\"a blue cup\"}\n");
+    const Words words{"--prompts", paint.at("metadata.jsonl"), "--folder", paint.at("geneval")};
+    const Outcome made = paint(words);
+    CAPTURE(made.err);
+    REQUIRE(made.code == 0);
+    for (const char* name : {"00000/samples/0000.png", "00000/samples/0003.png", "00001/samples/0003.png"}) {
+        CHECK(fs::exists(paint.folder / "geneval" / name));
+    }
+    CHECK(io::read_text(paint.folder / "geneval/00000/metadata.jsonl") == first + "\n");
+    const Image kept = paint.image("geneval/00001/samples/0002.png");
+    fs::remove(paint.folder / "geneval/00001/samples/0002.png");
+    CHECK(contains(paint(words).out, "1 images made"));
+    CHECK(paint.image("geneval/00001/samples/0002.png").pixels == kept.pixels);
+    put_file(paint.folder / "metadata.jsonl", first + "\n{\"tag\":\"colors\"}");
+    CHECK(contains(paint(words).err, "metadata.jsonl: prompt 2: expected a member \"prompt\""));
+}
+
+TEST_CASE("a file tells the sizes of a FAR from text") {
+    const Painter paint;
+    const auto model = load<FarText<program::FarTextNano, Cpu>>(paint.folder / "far.safetensors");
+    CHECK(parameters(model).back().has_values());
+    const io::WeightsFile file(paint.folder / "far.safetensors");
+    const std::string error = error_text([&] { CheckpointTraits<FarText<Wider, Cpu>>::check(io::Weights(file, "")); });
+    CHECK(contains(error, "this model has width 32, 1 + 1 blocks"));
+    CHECK(contains(error, "contexts of 300 tokens of width 16, but Wider was expected"));
+    // The sizes tell the configuration where nobody names it.
+    io::save_parameters(model, paint.folder / "bare.safetensors", DType::bf16, {});
+    const Outcome bare = run("far_generate", {"--model", paint.at("bare.safetensors"), "--language",
+                                              paint.at("language"), "--prompt", "a", "--count", "1", "--folder",
+                                              paint.at("bare"), "--steps", "2", "--levels", "0,4", "--seed", "3"});
+    CAPTURE(bare.err);
+    CHECK(bare.code == 0);
+    CHECK(contains(io::read_text(paint.folder / "bare/far_generate.json"), "FarTextNano"));
 }
 
 TEST_CASE("far_generate says what it cannot do with prompts") {
@@ -95,4 +215,16 @@ TEST_CASE("far_generate says what it cannot do with prompts") {
                    "--prompt: expected a --model that was trained with prompts"));
     CHECK(contains(run("far_generate", {"--prompt", "a", "--model", paint.at("far.safetensors")}).err,
                    "--language: expected the folder of the language model"));
+    // What is checked before a prompt is read, in this order; the prompt itself is no UTF-8.
+    const auto first = [&](const Words& more) { return paint(Words{"--prompt", "a\xFF"} + more).err; };
+    const std::string classes = (source_folder() / "examples/models/far_tiny.safetensors").string();
+    CHECK(contains(first({"--model", classes}), "this is a FAR file, FAR from text expected"));
+    CHECK(contains(run("far_generate", {"--model", paint.at("far.safetensors")}).err,
+                   "this is a FAR from text file, FAR expected"));
+    CHECK(contains(first({"--language", paint.at("nowhere")}), "nowhere: no such folder"));
+    CHECK(contains(first({"--tokenizer", paint.at("none.ckpt")}), "none.ckpt: this configuration generates pixels"));
+    fs::remove(paint.folder / "language/model.safetensors");
+    put_file(paint.folder / "language/model.safetensors.index.json",
+             R"({"weight_map":{"model.embed_tokens.weight":"model-00001-of-00002.safetensors"}})");
+    CHECK(contains(first({}), "model-00001-of-00002.safetensors: cannot open"));
 }

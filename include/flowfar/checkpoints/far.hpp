@@ -54,8 +54,11 @@ template <class C>
         return extent > 0 ? extent : presets;
     };
     out.decoder_hidden = shown("decoder_embed.weight", 0, out.hidden);
-    out.encoder_mlp = shown("encoder_blocks.0.mlp.fc1.weight", 0, 4 * out.hidden);
-    out.decoder_mlp = shown("decoder_blocks.0.mlp.fc1.weight", 0, 4 * out.decoder_hidden);
+    const auto mlp = [&](const std::string& blocks, Index presets) {  // as blocks of classes or of text name it
+        return shown(blocks + ".0.mlp.fc1.weight", 0, shown(blocks + ".0.ff.net.0.proj.weight", 0, presets));
+    };
+    out.encoder_mlp = mlp("encoder_blocks", 4 * out.hidden);
+    out.decoder_mlp = mlp("decoder_blocks", 4 * out.decoder_hidden);
     out.encoder_depth = weights.list_length("encoder_blocks");
     out.decoder_depth = weights.list_length("decoder_blocks");
     out.head_width = weights.extent("diffloss.net.input_proj.weight", 0);
@@ -77,7 +80,8 @@ template <class C>
     return std::nullopt;
 }
 
-[[nodiscard]] inline std::string to_string(const FarSize& size) {
+/// What models of classes and models from text have in common.
+[[nodiscard]] inline std::string network_text(const FarSize& size) {
     const auto width = [](Index hidden, Index mlp) {
         return mlp == 4 * hidden ? text(hidden) : text(hidden, " (MLPs ", mlp, ")");
     };
@@ -85,8 +89,10 @@ template <class C>
     const std::string decoder = width(size.decoder_hidden, size.decoder_mlp);
     return text("width ", encoder, encoder == decoder ? std::string() : text(" + ", decoder), ", ", size.encoder_depth,
                 " + ", size.decoder_depth, " blocks, diffusion MLP of ", size.head_depth, " blocks of width ",
-                size.head_width, ", ", size.tokens, " tokens of ", size.token_dim, ", ", size.buffer,
-                " buffer positions, ", size.classes, " classes");
+                size.head_width, ", ", size.tokens, " tokens of ", size.token_dim);
+}
+[[nodiscard]] inline std::string to_string(const FarSize& size) {
+    return text(network_text(size), ", ", size.buffer, " buffer positions, ", size.classes, " classes");
 }
 
 namespace detail {

@@ -90,7 +90,8 @@ class Qwen2Weights {
             const std::string own = name.substr(root_.size());
             if (own != "lm_head.weight" && !own.starts_with("visual.")) {
                 names_.push_back(own);
-                places_.emplace(own, file);
+                require(places_.emplace(own, file).second, file->path().string(), ": tensor \"", name,
+                        "\": another file has it, too");
             }
         }
     }
@@ -103,6 +104,33 @@ class Qwen2Weights {
 
 }  // namespace io
 
+namespace detail {
+
+/// Opens the files of a Qwen2 and throws `Error` unless they hold the model that `targets` belong to.
+template <class Model>
+[[nodiscard]] io::Qwen2Weights open_qwen2(const io::Path& path,
+                                          const std::vector<ParameterRef<typename Model::Backend>>& targets) {
+    using C = typename Model::Config;
+    const io::Path config = (std::filesystem::is_directory(path) ? path : path.parent_path()) / "config.json";
+    if (std::filesystem::exists(config)) {
+        const io::Qwen2Size found = io::read_qwen2_config(config);
+        require(found == io::qwen2_size_of<C>(), config.string(), ": this model has ", found, ", but ", C::name,
+                " was expected (", io::qwen2_size_of<C>(), "); derive a configuration with these sizes");
+    }
+    io::Qwen2Weights weights(path);
+    io::detail::check_parameters(targets, weights, "");
+    return weights;
+}
+
+}  // namespace detail
+
+/// Throws `Error` as `load_qwen2` would, without reading weights.
+template <class Model>
+void check_qwen2(const io::Path& path) {
+    const Model model;
+    static_cast<void>(detail::open_qwen2<Model>(path, parameters(model)));
+}
+
 /// A Qwen2 from a folder as transformers writes it (config.json and safetensors, in one file or several), or from the
 /// safetensors alone. Weights that the file has in the model's element type stay in the mapped file, where the backend
 /// can read it: a `Qwen2<C, Cpu, bf16>` of the published files takes no memory of its own for them. Others are
@@ -112,17 +140,9 @@ class Qwen2Weights {
 template <class Model>
 [[nodiscard]] Model load_qwen2(const io::Path& path) {
     using B = typename Model::Backend;
-    using C = typename Model::Config;
-    const io::Path config = (std::filesystem::is_directory(path) ? path : path.parent_path()) / "config.json";
-    if (std::filesystem::exists(config)) {
-        const io::Qwen2Size found = io::read_qwen2_config(config);
-        require(found == io::qwen2_size_of<C>(), config.string(), ": this model has ", found, ", but ", C::name,
-                " was expected (", io::qwen2_size_of<C>(), "); derive a configuration with these sizes");
-    }
-    const io::Qwen2Weights weights(path);
     Model model;
     const auto targets = parameters(model);
-    io::detail::check_parameters(targets, weights, "");
+    const io::Qwen2Weights weights = detail::open_qwen2<Model>(path, targets);
     for (const auto& p : targets) {
         const io::TensorView view = weights.at(p.name);
         if constexpr (requires(std::byte* memory) { B::borrow(memory, Extents(), DType::f32, nullptr); }) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <set>
 #include <span>
 #include <string>
 
@@ -22,6 +24,27 @@ namespace flowfar::program {
         key = fold(key, word);
     }
     return text(bytes.size(), " bytes, key ", key);
+}
+
+/// `file_key` of a language model's folder: weights, tokenizer and configuration, whatever else lies there.
+[[nodiscard]] inline std::string language_key(const io::Path& folder) {
+    std::set<io::Path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() == ".safetensors") {
+            files.insert(entry.path());
+        }
+    }
+    for (const char* name :
+         {"config.json", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json"}) {
+        if (std::filesystem::exists(folder / name)) {
+            files.insert(folder / name);
+        }
+    }
+    std::uint64_t key = 0;
+    for (const io::Path& file : files) {
+        key = fold(fold(key, file.filename().string()), file_key(file));
+    }
+    return text(files.size(), " files, key ", key);
 }
 
 }  // namespace flowfar::program

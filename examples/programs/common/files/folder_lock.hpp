@@ -17,12 +17,12 @@
 
 namespace flowfar::program {
 
-/// Holds a folder's file "lock" while it lives. The operating system drops the lock of a process that dies, so a file
-/// that was left behind refuses nobody.
+/// Holds a folder's file "lock", or one of another name, while it lives. The operating system drops the lock of a
+/// process that dies, so a file that was left behind refuses nobody.
 class FolderLock {
    public:
     /// Throws `Error` that names process and host if another run holds the folder.
-    explicit FolderLock(const std::filesystem::path& folder) : path_(folder / "lock") {
+    explicit FolderLock(const std::filesystem::path& folder, const std::string& name = "lock") : path_(folder / name) {
         for (;;) {
             file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
             require(file_ >= 0, path_.string(), ": cannot be made");

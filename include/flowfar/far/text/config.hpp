@@ -29,4 +29,8 @@ struct FarText256 : FarB {
                                           .filter_first = true};
 };
 
+/// The model of a configuration on a backend: far/text/model.hpp.
+template <class C, class B, class T = float>
+class FarText;
+
 }  // namespace flowfar

@@ -27,7 +27,7 @@ using FarCrossFrame =
 ///     const auto rows = flowfar::far_prompts(tokenizer, prompts);                        // flowfar/io.hpp
 ///     const auto context = Model::context(language(rows.ids, rows.rows, rows.mask));     // a Qwen2
 ///     const auto latents = model.generate(context, {.guidance = 3.0, .seed = 7});
-template <class C, class B, class T = float>
+template <class C, class B, class T>
 class FarText : public FarCrossFrame<C, B, T> {
     static_assert(C::buffer == 0, "FarText: a context takes the place of the class, so there is no buffer");
 
