@@ -1,13 +1,17 @@
 #include "../../examples/programs/common/cli/cli.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -248,6 +252,30 @@ TEST_CASE("help shows purpose, synopsis, defaults, ranges and examples") {
         begin = end + 1;
     }
     CHECK(longest <= 80);
+}
+
+TEST_CASE("run_program: somebody at a terminal is told of a build without optimization") {
+    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+    REQUIRE(terminal >= 0);
+    REQUIRE((::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0));
+    std::FILE* err = std::fopen(::ptsname(terminal), "r+");
+    REQUIRE(err != nullptr);
+    Settings settings;
+    Spec spec = make_spec(settings);
+    const char* words[] = {"demo", "in.png"};
+    CHECK(run_program(2, words, spec, [&] { std::fputs("work\n", err); }, stdout, err) == 0);
+    std::fflush(err);
+    char shown[200];
+    const ssize_t length = ::read(terminal, shown, sizeof shown);
+    REQUIRE(length > 0);
+    const std::string_view text(shown, static_cast<std::size_t>(length));
+#if defined(__OPTIMIZE__)
+    CHECK(text.starts_with("work"));
+#else
+    CHECK(text.starts_with("demo: built without optimization"));
+#endif
+    std::fclose(err);
+    ::close(terminal);
 }
 
 TEST_CASE("run_program: exit codes and where the text goes") {

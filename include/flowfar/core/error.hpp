@@ -14,6 +14,8 @@
 namespace flowfar {
 
 /// The exception for misuse and bad input. Its text names what was wrong: file, tensor, expected and found.
+///
+///     try { … } catch (const Error& error) { std::cerr << error.what() << '\n'; }
 class Error : public std::runtime_error {
    public:
     using std::runtime_error::runtime_error;

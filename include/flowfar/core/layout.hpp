@@ -13,6 +13,8 @@ namespace flowfar {
 inline constexpr int max_rank = 8;
 
 /// Run-time extents of a tensor, row-major order, rank 0 to 8.
+///
+///     const auto x = Tensor<Cpu, Shape<dyn, 64>>::zeros(Extents{32, 64});
 class Extents {
    public:
     constexpr Extents() = default;

@@ -16,6 +16,8 @@ struct NoPerceptualLoss {
 /// (right and down neighbors) at `Scales` resolutions, each half the one before by 2×2 averaging. It favors edges in
 /// the right place over exact colors; it knows nothing about perception. Images are [batch, 3, H, W] with H and W
 /// divisible by 2^Scales.
+///
+///     FlowMoTrainer<FlowMoTiny, Cpu, MultiScaleGradientLoss<>> trainer;
 template <int Scales = 3>
 struct MultiScaleGradientLoss {
     static_assert(Scales >= 1, "MultiScaleGradientLoss: at least one scale");

@@ -11,6 +11,9 @@ namespace flowfar {
 /// A transformer block that also looks at a context: x += Attn(LN(x)), x += Attn(LN(x), context), x += MLP(LN(x)), with
 /// the parameter names of diffusers' BasicTransformerBlock. The norms have no parameters, ε 1e-5; biases everywhere,
 /// GELU (tanh).
+///
+///     CrossBlock<B, 128, 4, 32, 1536> block;    // 4 heads of 32
+///     x = block(x, block.keys_of(context));   // [n, tokens, 128]
 template <class B, Index Hidden, Index HeadCount, Index HeadSize, Index ContextWidth, class T = float,
           Index Inner = 4 * Hidden>
 struct CrossBlock {

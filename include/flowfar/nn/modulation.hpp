@@ -9,6 +9,9 @@ namespace flowfar {
 
 /// Adaptive modulation (Peebles & Xie 2023): Linear(Width → Chunks·Width) of SiLU(vec), cut into Chunks vectors
 /// [batch, Width].
+///
+///     Modulation<B, 64, 3> modulation;
+///     const auto [shift, scale, gate] = modulation(vec);   // [n, 64] each
 template <class B, Index Width, Index Chunks, class T = float>
 struct Modulation {
     using Backend = B;

@@ -54,6 +54,8 @@ struct Flatten {
 };
 
 /// The maximum of square windows as a layer: x [batch, channels, h, w].
+///
+///     Sequential<B, Conv2d<B, 3, 16, 3>, Relu, MaxPool2d<2, 2>> half;
 template <Index Size, Index Stride, bool Ceil = false>
 struct MaxPool2d {
     template <AnyTensor X>

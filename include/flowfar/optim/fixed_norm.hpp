@@ -12,6 +12,10 @@ namespace flowfar {
 
 /// Keeps weights at the Frobenius norms they have now: call `restore` after every optimizer step (FlowMo's "fixed
 /// initial norms").
+///
+///     FixedNorms<Autodiff<Cpu>> norms(parameters(network));
+///     adam.step();
+///     norms.restore();
 template <class A>
 class FixedNorms {
    public:

@@ -12,6 +12,9 @@ namespace flowfar {
 /// The convolutional part of a classifier, frozen, as a source of features. `Layout` names its layers, `taps` (after
 /// which of them features are taken, and with how many `channels`) and where its weights are published; see vgg16.hpp.
 /// Parameters are unset until a loader or `initialize` fills them.
+///
+///     const auto network = load<Vgg16<Cpu>>("vgg16-397923af.pth");
+///     const auto maps = network(images);   // one map per tap
 template <class Layout, class B, class T = float>
 class FeatureNetwork {
    public:

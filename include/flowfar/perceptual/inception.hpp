@@ -12,6 +12,9 @@ namespace flowfar {
 /// TensorFlow's inception-2015-12-05 with torchvision's names, frozen. It differs from torchvision's: means of windows
 /// leave the padding out, the last block takes a maximum, the head has 1008 classes. Batch norms are folded when the
 /// weights are loaded. Parameters are unset until a loader or `initialize` fills them.
+///
+///     const auto network = load<FidInception<Cpu>>("pt_inception-2015-12-05-6726825d.pth");
+///     const auto features = network(images).features;   // [n, 3, 299, 299] → [n, 2048]
 template <class B, class T = float>
 class FidInception {
    public:

@@ -41,6 +41,9 @@ class LpipsWeights {
 /// LPIPS v0.1 (Zhang et al. 2018, arXiv 1801.03924): weighted squared differences of unit-length features. `Network` is
 /// Vgg16<B>, AlexNet<B> or SqueezeNet<B>; `load<Lpips<Vgg16<B>>>(network, weights)` reads the published files; the
 /// parameters take no gradients. As FlowMo's perceptual policy it is stage 1A's, with VGG and factor 0.1.
+///
+///     const auto lpips = load<Lpips<Vgg16<Cpu>>>("vgg16-397923af.pth", "vgg.pth");
+///     const auto distances = lpips.distances(x, y);   // [n]
 template <class N>
 struct Lpips {
     using Network = N;

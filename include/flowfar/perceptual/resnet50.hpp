@@ -74,6 +74,9 @@ struct BottleneckStage {
 
 /// ResNet-50 (He et al. 2016), frozen, with torchvision's names; batch norms are folded when the weights are loaded.
 /// Parameters are unset until a loader or `initialize` fills them.
+///
+///     const auto network = load<ResNet50<Cpu>>("resnet50-11ad3fa6.pth");
+///     const auto logits = network.logits(images);   // [n, 3, 224, 224] → [n, 1000]
 template <class B, class T = float>
 class ResNet50 {
    public:

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -312,6 +313,12 @@ inline void occupy_standard_streams() {
     }
 }
 
+#if defined(__OPTIMIZE__)
+inline constexpr bool optimized = true;
+#else
+inline constexpr bool optimized = false;
+#endif
+
 }  // namespace detail
 
 /// The whole of a main(): answers --help and --version, parses, runs `body()` and turns exceptions into one line on
@@ -348,6 +355,9 @@ int run_program(int argc, const char* const* argv, Spec& spec, Body&& body, std:
         spec.parse(arguments);
         for (const std::string& warning : spec.warnings()) {
             report(warning.c_str());
+        }
+        if (!detail::optimized && ::isatty(::fileno(err)) != 0) {  // for people; logs stay as they are
+            report("built without optimization, about nine times as slow; configure with --preset release");
         }
         if constexpr (std::same_as<decltype(body()), void>) {
             body();

@@ -12,6 +12,8 @@
 namespace flowfar {
 
 /// height × width pixels, row-major, red, green and blue interleaved: pixels[(y * width + x) * 3 + channel].
+///
+///     const Image photo = io::read_image("photo.jpg", {.size = 256});
 struct Image {
     int height = 0;
     int width = 0;

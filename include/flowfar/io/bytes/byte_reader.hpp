@@ -35,6 +35,9 @@ template <std::unsigned_integral T>
 }
 
 /// A position in a span. Whatever would read past the end throws `Error`: "<label>: cut short at byte …".
+///
+///     io::ByteReader reader(file.bytes(), "photo.jpg");
+///     const auto header = reader.take(8);
 class ByteReader {
    public:
     ByteReader(std::span<const std::byte> bytes, std::string label) : bytes_(bytes), label_(std::move(label)) {}

@@ -33,6 +33,9 @@ struct ZipEntry {
 /// The table of a zip archive that lies in memory (usually mapped; the bytes must outlive this object). Opening checks
 /// the whole structure: one disk, no encryption, unique names that stay inside a folder, and entries that neither
 /// overlap nor reach into the table. At most a million entries, names of at most 4096 bytes.
+///
+///     const io::MappedFile file("arrays.npz");
+///     for (const io::ZipEntry& entry : io::ZipArchive(file.bytes(), "arrays.npz").entries()) { … }
 class ZipArchive {
    public:
     /// Throws `Error` that begins with `label`, the file's name, if the archive is damaged or not an archive at all.

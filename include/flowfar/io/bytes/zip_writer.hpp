@@ -24,6 +24,10 @@ static_assert(std::endian::native == std::endian::little, "zip headers are littl
 
 /// Usage: `add` every entry, then `finish`. The target file appears (or changes) only in `finish`; a writer destroyed
 /// earlier leaves no trace.
+///
+///     io::ZipWriter writer("arrays.npz");
+///     writer.add("x.npy", bytes);
+///     writer.finish();
 class ZipWriter {
    public:
     explicit ZipWriter(const Path& path) : file_(path) {}

@@ -32,6 +32,9 @@ struct TarEntry {
 /// link has the bytes that its target had at that point, a symbolic link the bytes of the file that it leads to in the
 /// end. Folders, devices and volume labels are passed over; what no reader knows is a file. Memory stays in proportion
 /// to the archive's headers and long names; nothing is unpacked, so names that lead out of the folder do no harm here.
+///
+///     const io::TarFile shard("photos.tar");
+///     for (const io::TarEntry& entry : shard.entries()) { use(entry.name, shard.bytes(entry)); }
 class TarFile {
    public:
     explicit TarFile(const Path& path) : TarFile(MappedFile(path)) {}

@@ -24,6 +24,9 @@ namespace flowfar::io {
 /// `Error` for damaged or cut pickles, for ones that exceed a limit, and for ones that mention a name which runs code,
 /// such as os.system, or call a function that is not known to put data together. Classes it does not know, such as
 /// argparse.Namespace, become objects that describe how they were made.
+///
+///     const io::Pickle pickle(bytes, "data.pkl");
+///     const io::PickleValue root = pickle.root();
 class Pickle : private detail::PickleMachine {
    public:
     /// Reads the pickle at the beginning of `bytes`; what follows it is left alone.

@@ -22,6 +22,11 @@ static_assert(std::endian::native == std::endian::little, "safetensors data are 
 
 /// Usage: `declare` every tensor, then `write` their bytes in the same order, then `finish`. The target file appears
 /// (or changes) only in `finish`; a writer destroyed earlier leaves no trace.
+///
+///     io::SafetensorsWriter writer("codes.safetensors");
+///     writer.declare("codes", DType::f32, {2, 3});
+///     writer.write_values("codes", std::span<const float>(values));
+///     writer.finish();
 class SafetensorsWriter {
    public:
     explicit SafetensorsWriter(const Path& path, std::map<std::string, std::string> metadata = {});

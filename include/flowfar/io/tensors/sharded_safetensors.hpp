@@ -15,6 +15,9 @@ namespace flowfar::io {
 /// A model's index, "model.safetensors.index.json", and the files it names. They must lie in the index's own folder:
 /// names that lead elsewhere are refused. Opening maps and checks all files, and that index and files list the same
 /// tensors.
+///
+///     const io::ShardedSafetensors model("model.safetensors.index.json");
+///     for (const std::string& name : model.names()) { … }
 class ShardedSafetensors {
    public:
     /// Throws `Error` if the index or one of its files cannot be read or is damaged.
