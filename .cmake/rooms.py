@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent / "include" / "flowfar"
 WIDTH, ROW, HEIGHT = 1060, 92, 46
 # Where a room stands from left to right, in sixths; a room without a place here shares out what is left.
 COLUMNS = {
-    "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 2.5, "flowmo": 3.9, "optim": 3.3, "perceptual": 1.5,
+    "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 2.5, "flowmo": 3.6, "maskgit": 4.6, "optim": 3.3, "perceptual": 1.5,
     "diffusion": 2.2, "nn": 3.3, "quantize": 4.4, "autodiff": 3.1, "backend/cpu": 4.3, "backend/cuda": 5.4,
     "backend": 4.0, "frequency": 2.7, "metrics": 1.6, "io": 0.5, "text": 0.4, "core": 3,
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Everything that needs neither a device nor files: tensors, autodiff, layers, optimizers, PSNR and SSIM, FlowMo
-/// and FAR.
+/// Everything that needs neither a device nor files: tensors, autodiff, layers, optimizers, PSNR and SSIM, FlowMo,
+/// FAR and MaskGiT.
 /// Add flowfar/cpu.hpp or flowfar/cuda.hpp for a backend and flowfar/io.hpp for files.
 
 #include "flowfar/autodiff.hpp"

@@ -9,6 +9,7 @@
 #include "flowfar/checkpoints/latent_cache.hpp"
 #include "flowfar/checkpoints/load.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
+#include "flowfar/checkpoints/maskgit.hpp"
 #include "flowfar/checkpoints/qwen2.hpp"
 #include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/checkpoints/train_state.hpp"

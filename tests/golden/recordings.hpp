@@ -15,6 +15,7 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/vae/config.hpp"
 #include "flowfar/flowmo/config.hpp"
+#include "flowfar/maskgit/config.hpp"
 
 #include "golden.hpp"
 
@@ -187,6 +188,8 @@ using FarHeads = Recordings<
     Recording<"diffloss_tiny", RecordedHead<16, 48, Denoiser<3, 64>>>>;
 using FarAutoencoders = Recordings<
     Recording<"vae_kl16_tiny", RecordedVae<32>>>;
+using MaskGits = Recordings<  // with sampling, training and CASE_grads
+    Recording<"maskgit_tiny", MaskGitMicro>>;
 // clang-format on
 
 /// How many tokens a FAR case hides in training and evaluation.

@@ -10,12 +10,13 @@
 
 namespace flowfar::io {
 
-/// "FAR", "FAR from text", "FlowMo" or "KL autoencoder"; "" for anything else.
+/// "FAR", "FAR from text", "FlowMo", "MaskGiT" or "KL autoencoder"; "" for anything else.
 [[nodiscard]] inline std::string_view model_kind(const WeightsFile& file) {
     constexpr std::pair<std::string_view, std::string_view> signs[] = {
         {"FAR from text", "context_embed.weight"},  // has what FAR has, too
         {"FAR", "diffloss.net.input_proj.weight"},
         {"FlowMo", "encoder.txt_in.weight"},
+        {"MaskGiT", "head_dense.weight"},
         {"KL autoencoder", "post_quant_conv.weight"},
     };
     for (const auto& [kind, tensor] : signs) {

@@ -5,13 +5,11 @@
 #include <optional>
 #include <vector>
 
+#include "flowfar/core/derived/classes.hpp"
 #include "flowfar/far/level_schedule.hpp"
 #include "flowfar/far/token_mask.hpp"
 
 namespace flowfar {
-
-/// The label that stands for no class: the learned null condition of guidance.
-inline constexpr Index no_class = -1;
 
 /// How labels become latents. What is absent is as the configuration says (`FarSampling`).
 struct FarSampleOptions {

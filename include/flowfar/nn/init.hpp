@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include "flowfar/core/philox.hpp"
 #include "flowfar/nn/parameter.hpp"
@@ -38,6 +39,28 @@ void normal(P& parameter, double deviation, std::uint64_t seed) {
     using Pl = Plain<typename P::Backend>;
     const auto n = Pl::normal(parameter.extents(), dtype_of<typename P::Element>, seed, 0);
     detail::fill(parameter, Pl::unary({UnaryOp::affine, deviation, 0.0}, n));
+}
+
+/// Fills a parameter with N(0, deviation²), cut at two deviations: draws beyond them are repeated.
+template <AnyTensor P>
+void truncated_normal(P& parameter, double deviation, std::uint64_t seed) {
+    using T = typename P::Element;
+    Random random(seed);
+    std::vector<T> values(static_cast<std::size_t>(parameter.extents().count()));
+    for (T& value : values) {
+        double draw = random.normal();
+        while (std::abs(draw) > 2.0) {
+            draw = random.normal();
+        }
+        value = static_cast<T>(static_cast<float>(deviation * draw));
+    }
+    detail::fill(parameter, Plain<typename P::Backend>::from_host(values.data(), parameter.extents(), dtype_of<T>));
+}
+/// A linear layer with such a weight and bias 0.
+template <class Layer>
+void truncated_normal_linear(Layer& layer, double deviation, std::uint64_t seed) {
+    truncated_normal(layer.weight, deviation, seed);
+    constant(layer.bias, 0.0);
 }
 
 /// Xavier uniform (Glorot & Bengio 2010): U(±sqrt(6 / (fan_in + fan_out))) for a weight [out, in].

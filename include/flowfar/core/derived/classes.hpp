@@ -8,6 +8,9 @@
 
 namespace flowfar {
 
+/// The label that stands for no class: the learned null condition of guidance.
+inline constexpr Index no_class = -1;
+
 /// Rows of zeros with a 1 at each label: labels [n] → [n, classes]. `Rows` is the tensor type with a static number of
 /// classes. Throws `Error` for labels that are no class.
 ///
@@ -39,6 +42,29 @@ template <AnyTensor X>
     const auto right = one_hot<X>(labels);
     const auto zero = WithShape<X, Shape<>>::full({}, 0.0);  // not 0 · log p, which is no number where p is 0
     return sum(where(right, log_p, zero)) * (-1.0 / static_cast<double>(labels.size()));
+}
+
+/// Each row's cross-entropy with label smoothing ε (Szegedy et al. 2016): scores [n, classes] → [n, 1], with the target
+/// 1 − ε + ε/classes at the label and ε/classes elsewhere.
+template <AnyTensor X>
+[[nodiscard]] auto smoothed_cross_entropy(const X& scores, std::span<const Index> labels, double smoothing) {
+    static_assert(X::Shape::rank == 2, "smoothed_cross_entropy: the scores are [n, classes]");
+    const auto n = static_cast<Index>(labels.size());
+    const Index classes = scores.extent(1);
+    require(n == scores.extent(0) && n > 0, "smoothed_cross_entropy: ", n, " labels for scores ", scores.extents());
+    require(smoothing >= 0.0 && smoothing <= 1.0, "smoothed_cross_entropy: expected a smoothing in [0, 1], found ",
+            smoothing);
+    std::vector<Index> places;
+    for (Index i = 0; i < n; ++i) {
+        const Index label = labels[static_cast<std::size_t>(i)];
+        require(label >= 0 && label < classes, "smoothed_cross_entropy: label ", i, " is ", label, ", expected 0 to ",
+                classes - 1);
+        places.push_back(i * classes + label);
+    }
+    const auto log_p = log_softmax(scores);
+    using Places = Tensor<typename X::Backend, Shape<dyn>, Index>;
+    const auto right = gather_rows(reshape<dyn, 1>(log_p, n * classes), Places::from_host(places, {n}));
+    return right * (smoothing - 1.0) - WithShape<X, Shape<dyn, 1>>(mean<1>(log_p)) * smoothing;
 }
 
 /// The index of the largest element of each row: x […, n] → […]. The first of equal ones; NaN counts as the largest.
