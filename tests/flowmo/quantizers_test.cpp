@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/checkpoints/flowmo.hpp"
-#include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/flowmo/code_tokenizer.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/quantize/bsq.hpp"

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/checkpoints/feature_statistics.hpp"
-#include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/tensors/npy.hpp"

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 
 #include "fuzz_target.hpp"
 

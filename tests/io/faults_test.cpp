@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/philox.hpp"

@@ -1,4 +1,4 @@
-#include "flowfar/checkpoints/latent_cache.hpp"
+#include "flowfar/checkpoints/codes/latent_cache.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/tiles.hpp"
 

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/tensors/torch_writer.hpp"
 #include "flowfar/io/tensors/weights.hpp"

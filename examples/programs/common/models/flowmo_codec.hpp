@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/checkpoints/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/tiles.hpp"
 

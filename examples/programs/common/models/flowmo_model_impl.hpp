@@ -7,9 +7,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/checkpoints/flowmo.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
-#include "flowfar/checkpoints/token_file.hpp"
 #include "flowfar/flowmo/model.hpp"
 #include "flowfar/flowmo/tiled.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"

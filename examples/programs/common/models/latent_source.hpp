@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "flowfar/checkpoints/latent_cache.hpp"
+#include "flowfar/checkpoints/codes/latent_cache.hpp"
 
 #include "common/cli/progress.hpp"
 #include "common/models/latent_tokenizer.hpp"
