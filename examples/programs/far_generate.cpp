@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "flowfar/io/images/image.hpp"
-#include "flowfar/text/utf8.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/far_options.hpp"
@@ -145,12 +144,6 @@ Index class_of(const std::string& word, const FarFile& file) {
             near.empty() ? (file.classes.empty() ? ", whose file has no names; give numbers" : "")
                          : text("; did you mean ", near, "?"));
     return no_class;
-}
-
-/// What a sheet has room for.
-std::string shortened(const std::string& name) {
-    constexpr std::size_t most = 28;
-    return name.size() <= most ? name : repaired_utf8(name.substr(0, most - 3)) + "...";
 }
 
 /// All prompts, or the classes asked for.

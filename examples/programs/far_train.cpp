@@ -1,8 +1,9 @@
-// Trains a FAR on a folder or tar of labeled images; see --help.
+// Trains a FAR on a folder or tar of images with labels or captions; see --help.
 
 #include <memory>
 #include <optional>
 
+#include "flowfar/io/data/captions.hpp"
 #include "flowfar/io/images/image.hpp"
 
 #include "common/cli/cli.hpp"
@@ -10,6 +11,8 @@
 #include "common/draw/training_curves.hpp"
 #include "common/files/file_key.hpp"
 #include "common/models/latent_source.hpp"
+#include "common/text/caption_source.hpp"
+#include "common/text/far_text_training.hpp"
 #include "common/training/far_training.hpp"
 #include "common/training/training_run.hpp"
 
@@ -19,12 +22,12 @@ using namespace flowfar;
 using namespace flowfar::program;
 
 struct Arguments : TrainingArguments {
-    std::string tokenizer, cache, mask_policy = "truncated_normal";
+    std::string tokenizer, cache, mask_policy = "truncated_normal", language, text_cache;
     Index multiplier = 4;
     double label_drop = 0.1, dropout = 0.1, weight_decay = 0.02;
     std::optional<double> guidance;
     bool masked = false, level_per_sample = false, frequency_weights = false, simplified = true,
-         checkpoint_blocks = false;
+         checkpoint_blocks = false, captions = false, drop_decoder = true;
 
     Arguments() {
         config = "FarTiny";
@@ -32,13 +35,38 @@ struct Arguments : TrainingArguments {
         evaluate_count = 256;
         validation = 256;
     }
+    /// Throws UsageError for options that do not fit together.
+    void check(const Spec& spec) const {
+        TrainingArguments::check();
+        const std::vector<std::string> with_text = TextConfigs::names();
+        if (captions != (std::ranges::find(with_text, config) != with_text.end())) {
+            throw UsageError(captions ? text("--captions: expected --config of a model from text: ",
+                                             program::detail::joined(with_text))
+                                      : text("--config ", config, ": expected --captions for a model from text"));
+        }
+        for (const char* const option : {"language", "cache-text", "drop-decoder"}) {
+            if (!captions && spec.given(option)) {
+                throw UsageError(text("--", option, ": expected --captions beside it"));
+            }
+        }
+        for (const char* const option : {"masked", "dropout", "checkpoint-blocks"}) {
+            if (captions && spec.given(option)) {
+                throw UsageError(text("--", option, ": no option of models from text, which always hide tokens, and ",
+                                      "have neither dropout nor recomputed blocks"));
+            }
+        }
+    }
 };
 
 Spec make_spec(Arguments& a) {
     Spec spec("far_train",
               "Trains a FAR, which generates images of classes from low to high frequency. The classes are "
-              "the data's class folders.");
-    add_run_options(spec, a, FarConfigs::names());
+              "the data's class folders. With --captions it trains a FAR from text.");
+    std::vector<std::string> configurations = FarConfigs::names();
+    for (std::string& name : TextConfigs::names()) {
+        configurations.push_back(std::move(name));
+    }
+    add_run_options(spec, a, configurations);
     spec.flag("masked", a.masked, "train with hidden tokens");
     add_data_options(spec, a);
     spec.option("tokenizer", a.tokenizer,
@@ -47,6 +75,15 @@ Spec make_spec(Arguments& a) {
     spec.option("cache-latents", a.cache,
                 "keep the autoencoder's results in this file, made if it is missing; photos are cropped in the middle")
         .placeholder("FILE");
+    spec.flag("captions", a.captions,
+              "the images have captions: a tar with KEY.txt for KEY.jpg (WebDataset), or a folder with captions.txt, "
+              "whose lines are an image's name, a tab and its caption");
+    spec.option("language", a.language, "with --captions: folder of the language model, as far_generate takes it")
+        .placeholder("DIR");
+    spec.option("cache-text", a.text_cache,
+                "keep what the language model makes of the captions in this folder, 1.8 MB each; it is made before the "
+                "first step, and continued if that was interrupted")
+        .placeholder("DIR");
     add_optimizer_options(spec, a, "AdamW (beta 0.9, 0.95); published: 1e-4 per 256 images of the batch");
     spec.option("weight-decay", a.weight_decay, "weight decay of matrices outside the diffusion MLP").at_least(0);
     spec.option("dropout", a.dropout, "share of the transformer's activations dropped").range(0, 0.99);
@@ -62,12 +99,18 @@ Spec make_spec(Arguments& a) {
               "--no-filter at every level");
     spec.option("mask-policy", a.mask_policy, "how many tokens --masked hides: as the released code or as the paper")
         .choices({"truncated_normal", "linear"});
+    spec.flag("drop-decoder", a.drop_decoder,
+              "hide prompts from the decoder, too; --no-drop-decoder: from the encoder alone, as the released code");
     add_report_options(spec, a, "validations (loss), loss.png and samples.png");
     spec.option("guidance", a.guidance, "guidance of the samples in samples.png; default: 3, FarTiny 1.5")
         .range(-100, 100);
     spec.example(
         "photos.tar -o run --train-steps 20000 --batch 64 --lr 1e-3 --decay cosine --warmup 200",
         "trains FarTiny on the classes of an archive; Ctrl-C saves, and the same command with --resume continues");
+    spec.example(
+        "pairs.tar -o run --captions --config FarText256 --tokenizer kl16.ckpt --language Qwen2-1.5B "
+        "--cache-text features --cache-latents latents.safetensors",
+        "trains the published text-to-image model on images with captions");
     return spec;
 }
 
@@ -87,7 +130,8 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     o.loss.frequency_weights = a.frequency_weights;
     o.loss.simplified = a.simplified;
     o.loss.mask = a.mask_policy == "linear" ? FarMaskPolicy::linear : FarMaskPolicy::truncated_normal;
-    o.loss.run = {{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
+    o.loss.prompt_drop = a.drop_decoder ? PromptDrop::everywhere : PromptDrop::encoder_only;
+    o.loss.run = a.captions ? FarRunOptions{} : FarRunOptions{{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
     o.seed = a.seed;
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;
@@ -95,14 +139,22 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
 
 class Run final : public TrainingRun {
    public:
-    Run(const Arguments& a, Device device, const io::ImageDataset& data)
-        : TrainingRun(a, device, data), a_(a), model_(make_far(a.config, a.masked, {device})) {
+    /// `data` has a label for each image: its class, or the number of its caption.
+    Run(const Arguments& a, Device device, const io::ImageDataset& data, std::vector<std::string> captions = {})
+        : TrainingRun(a, device, data), a_(a), names_(a.captions ? std::move(captions) : data.class_names()) {
+        model_ = make_model();
         const FarFacts& facts = model_->facts();
         tokenizer_ = make_tokenizer(facts.channels, facts.height, facts.width, a.tokenizer, device);
         data.require_labels();
-        names_ = data.class_names();
-        require(static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(), " classes, but ",
-                facts.name, " knows ", facts.classes);
+        require(a.captions || static_cast<Index>(names_.size()) <= facts.classes, a.data, ": ", names_.size(),
+                " classes, but ", facts.name, " knows ", facts.classes);
+        require(!a.captions || tokenizer_->facts().fixed_scale, a.config, ": latents of unknown scale");
+        if (a.captions) {
+            captions_.emplace(a.config, a.language, names_, ModelKind{device});
+            options_["drop-decoder"] = text(a.drop_decoder);
+            options_["mask-policy"] = a.mask_policy;
+            options_.insert(captions_->key.begin(), captions_->key.end());
+        }
         options_["masked"] = text(a.masked);
         options_["weight-decay"] = exact(a.weight_decay);
         options_["dropout"] = exact(a.dropout);
@@ -119,11 +171,26 @@ class Run final : public TrainingRun {
     }
 
    private:
+    [[nodiscard]] std::unique_ptr<AnyFar> make_model() {
+        if (!a_.captions) {
+            return make_far(a_.config, a_.masked, {device_});
+        }
+        std::unique_ptr<AnyFarText> model = make_far_text(a_.config, {device_});
+        attach_.push_back([model = model.get()](const auto& prompts) { model->attach(prompts); });
+        return model;
+    }
     void make_training(bool resumed) override {
-        training_ = make_far_training(a_.config, a_.masked, device_, settings_of(a_, resumed));
+        const FarTrainingSettings settings = settings_of(a_, resumed);
+        if (a_.captions) {
+            std::unique_ptr<AnyFarTextTraining> training = make_far_text_training(a_.config, device_, settings);
+            attach_.push_back([training = training.get()](const auto& prompts) { training->attach(prompts); });
+            training_ = std::move(training);
+        } else {
+            training_ = make_far_training(a_.config, a_.masked, device_, settings);
+        }
         training_->lend_to(*model_);
         if (a_.ema_every > 0) {
-            raw_ = make_far(a_.config, a_.masked, {device_});
+            raw_ = make_model();
             training_->lend_to(*raw_, Weights::raw);
         }
     }
@@ -140,6 +207,9 @@ class Run final : public TrainingRun {
     }
     Index parameter_count() const override { return model_->facts().parameter_count; }
     void begin(Progress& progress) override {
+        if (a_.captions && !attach_prompts()) {
+            return;
+        }
         const io::LoaderOptions options =
             loader_options(tokenizer_->facts().image_height, tokenizer_->facts().image_width, progress);
         if (!tokenizer_->facts().fixed_scale) {
@@ -169,6 +239,17 @@ class Run final : public TrainingRun {
             held.start = 0;
             held_back_ = LatentSource(*tokenizer_, split_.validation, held).next();
         }
+    }
+    /// Gives the captions' contexts to all models. False if a signal came before they were ready.
+    bool attach_prompts() {
+        const auto prompts = captions_->source(a_.text_cache, [this] { return interrupted(); });
+        captions_.reset();  // and the language model, if the contexts are in the cache
+        for (const auto& attach : attach_) {
+            if (prompts) {
+                attach(prompts);
+            }
+        }
+        return prompts != nullptr;
     }
     Index skipped() const override { return source_ ? source_->skipped() : 0; }
 
@@ -210,6 +291,16 @@ class Run final : public TrainingRun {
         progress.note(note);
     }
 
+    /// The first ten classes; or the captions of ten images, which are held back if there are any.
+    [[nodiscard]] std::vector<Index> shown_labels() const {
+        const io::ImageDataset& shown = split_.validation.size() > 0 ? split_.validation : split_.train;
+        std::vector<Index> out;
+        const Index most = a_.captions ? shown.size() : static_cast<Index>(names_.size());
+        for (Index i = 0; i < std::min<Index>(most, 10); ++i) {
+            out.push_back(a_.captions ? shown.label(i) : i);
+        }
+        return out;
+    }
     void draw_samples(Amount amount, Progress& progress) override {
         const std::string name = text(a_.config, ", step ", training_->step_count());
         FarSampleOptions options;
@@ -222,16 +313,18 @@ class Run final : public TrainingRun {
         }
         const std::size_t columns = amount == Amount::few ? 2 : 8;
         std::vector<Index> labels;
-        const std::size_t rows = std::min<std::size_t>(names_.size(), 10);
-        for (std::size_t i = 0; i < rows * columns; ++i) {
-            labels.push_back(static_cast<Index>(i / columns));
+        std::vector<std::string> rows;
+        for (const Index label : shown_labels()) {
+            labels.insert(labels.end(), columns, label);
+            const std::string& row = names_[static_cast<std::size_t>(label)];
+            rows.push_back(a_.captions ? shortened(row) : row);
         }
         try {
             const Generated generated = generate_images(*model_, *tokenizer_, labels, options, false,
                                                         [this](Index, const FarEstimate&) { return !interrupted(); });
             leave_if_interrupted();  // the images are unfinished
-            io::write_png(out_ / "samples.png", render(class_sheet(name, names_, generated.images, columns,
-                                                                   shown_scale(tokenizer_->facts()))));
+            io::write_png(out_ / "samples.png",
+                          render(class_sheet(name, rows, generated.images, columns, shown_scale(tokenizer_->facts()))));
         } catch (const Error& error) {  // a model at the beginning of its training may diverge
             progress.note(printable(text("step ", training_->step_count(), ": no samples: ", error.what())));
         }
@@ -245,15 +338,19 @@ class Run final : public TrainingRun {
 
     void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
         auto all = metadata;
-        all["classes"] = escaped_lines(names_);
-        all["latent_scale"] = exact(scale_);
+        if (!a_.captions) {
+            all["classes"] = escaped_lines(names_);
+            all["latent_scale"] = exact(scale_);
+        }
         model_->save(path, a_.model_dtype(), all);
     }
 
     const Arguments& a_;
     std::unique_ptr<AnyFar> model_, raw_;  // the averaged and the raw weights, shared with the training
     std::unique_ptr<AnyTokenizer> tokenizer_;
-    std::vector<std::string> names_;
+    std::vector<std::string> names_;  // of classes; or captions
+    std::optional<CaptionReader> captions_;
+    std::vector<std::function<void(const std::shared_ptr<PromptSource>&)>> attach_;  // to what needs the contexts
     std::unique_ptr<AnyFarTraining> training_;
     std::optional<LatentSource> source_;
     LatentBatch held_back_;
@@ -266,8 +363,12 @@ int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
     return run_program(argc, argv, spec, [&] {
-        arguments.check();
+        arguments.check(spec);
         const Computing computing = arguments.compute.apply();
+        if (arguments.captions) {
+            io::CaptionedImages data = io::read_captioned(arguments.data);
+            return Run(arguments, computing.device, data.images, std::move(data.captions))();
+        }
         return Run(arguments, computing.device, io::ImageDataset(arguments.data))();
     });
 }

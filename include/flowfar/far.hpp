@@ -8,6 +8,7 @@
 #include "flowfar/far/sample.hpp"
 #include "flowfar/far/text/loss.hpp"
 #include "flowfar/far/text/model.hpp"
+#include "flowfar/far/text/train.hpp"
 #include "flowfar/far/tokenizer.hpp"
 #include "flowfar/far/train.hpp"
 #include "flowfar/far/vae/model.hpp"

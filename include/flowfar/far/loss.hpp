@@ -14,6 +14,12 @@ namespace flowfar {
 /// Which policy decides how many tokens a masked model does not see in training (far/token_mask.hpp).
 enum class FarMaskPolicy : std::uint8_t { truncated_normal, linear };
 
+/// Where a dropped prompt is replaced by the null context in the training of FAR from text.
+enum class PromptDrop : std::uint8_t {
+    everywhere,   ///< in both networks, as sampling with guidance has it
+    encoder_only  ///< as the released code: its decoder never learns the null context
+};
+
 /// Settings of the training loss; the defaults are the published ones.
 struct FarLossOptions {
     Index multiplier = 4;            ///< copies of every token, each with its own diffusion step and noise
@@ -24,6 +30,7 @@ struct FarLossOptions {
     /// at the next level, so sampling must visit every level.
     bool simplified = true;
     FarMaskPolicy mask = FarMaskPolicy::truncated_normal;
+    PromptDrop prompt_drop = PromptDrop::everywhere;
     FarRunOptions run{{0.1, 0.1, 0}, false};  ///< the dropout seed comes from the draws
 };
 

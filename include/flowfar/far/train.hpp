@@ -37,31 +37,38 @@ struct FarTrainReport {
     }
 };
 
-/// Trains a FAR of configuration C on backend B: model, average, optimizer and step counter. Every random draw is a
-/// function of (seed, step), so a trainer restored at step n continues as the first would have.
-///
-///     FarTrainer<FarTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
-///     const double loss = trainer.step(latents, labels).loss;
-template <class C, class B, class T = float>
-class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
+/// What trainers of FAR's models have in common, whatever these are told to generate: model, average, optimizer and
+/// step counter. Every random draw is a function of (seed, step), so a trainer restored at step n continues as the
+/// first would have. `M` is the model of configuration C on the tape, `PlainM` the one on the plain backend.
+template <class C, class M, class PlainM>
+class FarTrainerFrame : public Trainer<M, PlainM> {
    public:
-    static_assert(!is_autodiff<B>, "FarTrainer: name the plain backend; the trainer adds the tape itself");
-    using Base = Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>>;
+    using Base = Trainer<M, PlainM>;
+    using typename Base::A;
     using typename Base::Model;
     using typename Base::PlainModel;
+    using B = Plain<A>;
     using Latents = typename PlainModel::Latents;
     using Noise = typename PlainModel::Head::Rows;
     using typename Base::Numbers;
     using Pending = PendingReport<B, FarTrainReport>;
 
+    [[nodiscard]] const FarTrainOptions& options() const { return options_; }
+
+    /// Matrices outside the diffusion MLP, tables and positions included; no vectors, no biases.
+    [[nodiscard]] static bool has_weight_decay(const ParameterRef<A>& p) {
+        return p.extents().rank() > 1 && !p.name.ends_with(".bias") && !p.name.starts_with("diffloss.");
+    }
+
+   protected:
     /// Starts from the parameters that `prepare(model)` sets: `initialize`, or a loader.
     template <class Prepare>
-    FarTrainer(FarTrainOptions options, Prepare&& prepare)
+    FarTrainerFrame(FarTrainOptions options, Prepare&& prepare)
         : Base(std::forward<Prepare>(prepare)), options_(std::move(options)) {
         require(options_.loss.label_drop >= 0.0 && options_.loss.label_drop <= 1.0,
                 "FarTrainer: label_drop must lie in [0, 1], found ", options_.loss.label_drop);
-        std::vector<ParameterRef<Autodiff<B>>> decayed;
-        std::vector<ParameterRef<Autodiff<B>>> others;
+        std::vector<ParameterRef<A>> decayed;
+        std::vector<ParameterRef<A>> others;
         for (const auto& p : this->trained()) {
             (has_weight_decay(p) ? decayed : others).push_back(p);
         }
@@ -74,6 +81,50 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
         }
     }
 
+    /// Adds the gradients of `loss(latents, draws, noise, options)` with the draws of the current step.
+    template <class Loss>
+    void queue_gradients(const Latents& latents, Numbers& numbers, Loss&& loss) {
+        const FarLossOptions& o = options_.loss;
+        const auto draws = FarDraws::make<C>(latents.extent(0), o, this->model().head.process.steps(),
+                                             fold(options_.seed, static_cast<std::uint64_t>(this->step_count())));
+        const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
+        const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
+        const auto found = loss(typename Model::Latents(A::constant(latents.handle())), draws,
+                                typename Model::Head::Rows(A::constant(noise.handle())), o);
+        backward(found.total);
+        for (const auto& part : {found.total, found.mse, found.vb}) {
+            numbers.add(value_of<A>(part.handle()));
+        }
+    }
+    /// One optimizer step with the gradients that `add(numbers)` adds up.
+    template <class Add>
+    [[nodiscard]] Pending queue_step_of(Add&& add) {
+        Numbers numbers;
+        add(numbers);
+        return this->template end_step<FarTrainReport>(options_, std::move(numbers));
+    }
+
+   private:
+    FarTrainOptions options_;
+};
+
+/// Trains a FAR of configuration C on backend B.
+///
+///     FarTrainer<FarTiny, Cpu> trainer({}, [](auto& model) { model.initialize(1); });
+///     const double loss = trainer.step(latents, labels).loss;
+template <class C, class B, class T = float>
+class FarTrainer : public FarTrainerFrame<C, Far<C, Autodiff<B>, T>, Far<C, B, T>> {
+   public:
+    static_assert(!is_autodiff<B>, "FarTrainer: name the plain backend; the trainer adds the tape itself");
+    using Base = FarTrainerFrame<C, Far<C, Autodiff<B>, T>, Far<C, B, T>>;
+    using typename Base::Latents;
+    using typename Base::Numbers;
+    using typename Base::Pending;
+
+    /// Starts from the parameters that `prepare(model)` sets: `initialize`, or a loader.
+    template <class Prepare>
+    FarTrainer(FarTrainOptions options, Prepare&& prepare) : Base(std::move(options), std::forward<Prepare>(prepare)) {}
+
     /// One optimizer step on latents [batch, channels, height, width] of unit variance with one label each (0 … classes
     /// − 1 or `no_class`).
     FarTrainReport step(const Latents& latents, std::span<const Index> labels) {
@@ -82,42 +133,24 @@ class FarTrainer : public Trainer<Far<C, Autodiff<B>, T>, Far<C, B, T>> {
     /// `step` without waiting for the device: ask for the report when later work has been queued. A gradient that is
     /// not finite is an error of `get` then, and leaves parameters and moments as they were.
     [[nodiscard]] Pending queue_step(const Latents& latents, std::span<const Index> labels) {
-        Numbers numbers;
-        queue_gradients(latents, labels, numbers);
-        return this->template end_step<FarTrainReport>(options_, std::move(numbers));
+        return this->queue_step_of([&](Numbers& numbers) { add(latents, labels, numbers); });
     }
 
     /// Adds the gradients of one batch with the draws of the current step.
     FarTrainReport accumulate(const Latents& latents, std::span<const Index> labels) {
         Numbers numbers;
-        queue_gradients(latents, labels, numbers);
+        add(latents, labels, numbers);
         numbers.fetch();
         return FarTrainReport::of(numbers.values());
     }
 
-    [[nodiscard]] const FarTrainOptions& options() const { return options_; }
-
-    /// Matrices outside the diffusion MLP, tables and positions included; no vectors, no biases.
-    [[nodiscard]] static bool has_weight_decay(const ParameterRef<Autodiff<B>>& p) {
-        return p.extents().rank() > 1 && !p.name.ends_with(".bias") && !p.name.starts_with("diffloss.");
-    }
-
    private:
-    void queue_gradients(const Latents& latents, std::span<const Index> labels, Numbers& numbers) {
-        const FarLossOptions& o = options_.loss;
-        const auto draws = FarDraws::make<C>(latents.extent(0), o, this->model().head.process.steps(),
-                                             fold(options_.seed, static_cast<std::uint64_t>(this->step_count())));
-        const Index rows = o.multiplier * latents.extent(0) * Model::tokens;
-        const Noise noise = Noise::normal({rows, Model::token_dim}, draws.noise_seed);
-        const auto loss = far_loss(this->model(), typename Model::Latents(Autodiff<B>::constant(latents.handle())),
-                                   labels, draws, typename Model::Head::Rows(Autodiff<B>::constant(noise.handle())), o);
-        backward(loss.total);
-        for (const auto& part : {loss.total, loss.mse, loss.vb}) {
-            numbers.add(value_of<Autodiff<B>>(part.handle()));
-        }
+    void add(const Latents& latents, std::span<const Index> labels, Numbers& numbers) {
+        this->queue_gradients(latents, numbers,
+                              [&](const auto& x, const auto& draws, const auto& noise, const auto& o) {
+                                  return far_loss(this->model(), x, labels, draws, noise, o);
+                              });
     }
-
-    FarTrainOptions options_;
 };
 
 }  // namespace flowfar

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flowfar/core/images/image_tensor.hpp"
+#include "flowfar/text/utf8.hpp"
 
 #include "common/draw/contact_sheet.hpp"
 #include "common/models/far_model.hpp"
@@ -67,6 +68,12 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
         }
     }
     return out;
+}
+
+/// What a sheet has room for of a class's name or a prompt.
+[[nodiscard]] inline std::string shortened(const std::string& name) {
+    constexpr std::size_t most = 28;
+    return name.size() <= most ? name : repaired_utf8(name.substr(0, most - 3)) + "...";
 }
 
 /// A sheet with one row per class: `images[row · columns + column]`.

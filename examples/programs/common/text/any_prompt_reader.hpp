@@ -22,6 +22,9 @@ struct PromptReport {
 /// that is expected; a context is kept until the call after its use.
 class AnyPromptReader : public PromptSource {
    public:
+    /// Extents of a context.
+    [[nodiscard]] virtual Index tokens() const = 0;
+    [[nodiscard]] virtual Index width() const = 0;
     /// From here on, label i stands for prompt i. Throws `Error` for a text that is no UTF-8.
     virtual PromptReport take(std::vector<std::string> prompts) = 0;
     /// Announces all labels that will be asked for.

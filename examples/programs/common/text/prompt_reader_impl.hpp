@@ -29,6 +29,8 @@ class PromptReaderOn final : public AnyPromptReader {
                 " tokens, but the language model has ", C::Reader::vocabulary);
         check_qwen2<Reader>(language);
     }
+    Index tokens() const override { return C::context_tokens; }
+    Index width() const override { return C::context_width; }
     PromptReport take(std::vector<std::string> prompts) override {
         PromptReport report;
         report.length = C::context_tokens;

@@ -5,25 +5,19 @@
 
 namespace flowfar {
 
-/// Where a dropped prompt is replaced by the null context in training.
-enum class PromptDrop : std::uint8_t {
-    everywhere,   ///< in both networks, as sampling with guidance has it
-    encoder_only  ///< as the released code: its decoder never learns the null context
-};
-
 /// FarText's loss of latents [batch, channels, height, width] with one context each. The model has no dropout, so that
 /// of `options.run` nothing is used.
 template <class Model>
 [[nodiscard]] FarLoss<Model> far_text_loss(const Model& model, const typename Model::Latents& latents,
                                            const typename Model::Context& context, const FarDraws& draws,
-                                           const typename Model::Head::Rows& noise, const FarLossOptions& options = {},
-                                           PromptDrop drop = PromptDrop::everywhere) {
+                                           const typename Model::Head::Rows& noise,
+                                           const FarLossOptions& options = {}) {
     require(context.extent(0) == latents.extent(0) && static_cast<Index>(draws.keep.size()) == latents.extent(0),
             "far_text_loss: ", context.extent(0), " contexts and ", draws.keep.size(), " drops for ", latents.extent(0),
             " latents");
     require(!options.run.checkpoint_blocks, "far_text_loss: blocks cannot be recomputed");
     const auto kept = model.embed(context, draws.keep);
-    const auto decoder = drop == PromptDrop::everywhere ? kept : model.embed(context);
+    const auto decoder = options.prompt_drop == PromptDrop::everywhere ? kept : model.embed(context);
     return far_loss_with(
         model, latents, draws, noise, options, [&](const auto& x, const TokenMask* mask, const FarRunOptions& /*run*/) {
             return model.decode(model.encode(model.encoder_keys(kept), x, mask), model.decoder_keys(decoder), mask);

@@ -132,7 +132,7 @@ class ImageDataset {
         return label;
     }
     /// Whether every image has a class.
-    [[nodiscard]] bool has_labels() const { return source_->unlabeled.empty(); }
+    [[nodiscard]] bool has_labels() const { return numbered_ || source_->unlabeled.empty(); }
     /// Throws `Error` unless every image has a class.
     void require_labels() const {
         require(has_labels(), source_->root.string(), ": some images are in class folders and some are not, such as ",
@@ -145,7 +145,9 @@ class ImageDataset {
             present.insert(item.label);
         }
         std::string out = text(size(), size() == 1 ? " image" : " images");
-        if (has_labels()) {
+        if (numbered_) {
+            out += ", each a class of its own";
+        } else if (has_labels()) {
             out += text(" in ", present.size(), present.size() == 1 ? " class" : " classes");
         } else {
             out += ", some in folders and some not: no classes";
@@ -204,8 +206,19 @@ class ImageDataset {
         ImageDataset out;
         out.source_ = source_;
         out.orientation_ = orientation_;
+        out.numbered_ = numbered_;
         for (const Index index : indices) {
             out.items_.push_back(item(index));
+        }
+        return out;
+    }
+
+    /// The same images, each labeled by its place in this view: for what belongs to single images, such as captions.
+    [[nodiscard]] ImageDataset numbered() const {
+        ImageDataset out = *this;
+        out.numbered_ = true;
+        for (Index i = 0; i < size(); ++i) {
+            out.items_[static_cast<std::size_t>(i)].label = i;
         }
         return out;
     }
@@ -359,6 +372,7 @@ class ImageDataset {
     std::shared_ptr<const detail::ImageSource> source_;
     std::vector<Item> items_;
     Orientation orientation_ = Orientation::upright;
+    bool numbered_ = false;  // labels are images' own
 };
 
 struct ImageDataset::Split {
