@@ -5,9 +5,11 @@
 
 #include "common/cli/flowmo_options.hpp"
 #include "common/cli/printable.hpp"
+#include "common/files/file_key.hpp"
 #include "common/files/outputs.hpp"
 #include "common/files/photo_list.hpp"
 #include "common/models/flowmo_codec.hpp"
+#include "common/models/token_shards.hpp"
 
 namespace {
 
@@ -18,7 +20,7 @@ namespace fs = std::filesystem;
 struct Arguments {
     std::vector<std::string> images;
     std::string out, model, fit = "crop";
-    std::optional<Index> overlap;
+    std::optional<Index> overlap, shard_size;
     bool check = false;
     SamplingArguments sampling;
 };
@@ -37,10 +39,17 @@ Spec make_spec(Arguments& a) {
                 "tiles of the model's size")
         .choices({"crop", "tile"});
     add_overlap_option(spec, a.overlap);
+    spec.option("shard-size", a.shard_size,
+                "make a training set of one folder or tar of class folders: files of so many images with their labels, "
+                "for token_train. The same command continues where it was stopped, and may run several times side by "
+                "side")
+        .range(1, 1 << 24);
     spec.flag("check", a.check,
               "reconstruct from the tokens, as the options under Sampling say, and print PSNR and SSIM");
     add_sampling_options(spec, a.sampling);
     spec.example("photo.jpg -o photo.tokens --model model.safetensors --fit tile", "a large photo, tile by tile");
+    spec.example("photos.tar -o tokens --model model.safetensors --shard-size 4096",
+                 "a training set for token_train, with the share of the codebook that it uses");
     spec.example("photos -o tokens --model model.safetensors", "all photos of a folder into the folder tokens");
     return spec;
 }
@@ -59,8 +68,27 @@ std::vector<fs::path> destinations(const Arguments& a, const PhotoList& photos) 
     return files_in(a.out, names, ".tokens");
 }
 
-void run(const Arguments& a) {
+/// A training set instead of token files.
+int make_set(const Arguments& a) {
+    if (a.overlap || a.fit != "crop" || a.check) {
+        throw UsageError("--shard-size: expected neither --fit tile, --overlap nor --check beside it");
+    }
+    if (a.images.size() != 1) {
+        throw UsageError(text("--shard-size: expected one folder or tar, found ", a.images.size()));
+    }
+    check_output_folder(a.out);
+    const Computing computing = a.sampling.compute.apply();
+    const io::ImageDataset data(a.images.front());
+    data.require_labels();
+    const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
+    return tokenize_set(*model, data, a.out, *a.shard_size, file_key(a.model));
+}
+
+int run(const Arguments& a) {
     const FlowMoDecodeOptions options = a.sampling.options();
+    if (a.shard_size) {
+        return make_set(a);
+    }
     const Computing computing = a.sampling.compute.apply();
     if (a.overlap && a.fit != "tile") {
         throw UsageError("--overlap is for photos with --fit tile");
@@ -104,6 +132,7 @@ void run(const Arguments& a) {
         std::fflush(stdout);
         ++path;
     }
+    return 0;
 }
 
 }  // namespace
@@ -111,5 +140,5 @@ void run(const Arguments& a) {
 int main(int argc, char** argv) {
     Arguments arguments;
     Spec spec = make_spec(arguments);
-    return run_program(argc, argv, spec, [&] { run(arguments); });
+    return run_program(argc, argv, spec, [&] { return run(arguments); });
 }

@@ -5,6 +5,7 @@
 
 #include "flowfar/checkpoints/codes/latent_cache.hpp"
 #include "flowfar/checkpoints/codes/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_set.hpp"
 #include "flowfar/checkpoints/far.hpp"
 #include "flowfar/checkpoints/far_text.hpp"
 #include "flowfar/checkpoints/flowmo.hpp"

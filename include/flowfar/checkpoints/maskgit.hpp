@@ -60,16 +60,6 @@ template <class... Presets>
     return found;
 }
 
-/// "2 2 2": the levels of a codeword's values.
-template <class Codebook>
-[[nodiscard]] std::string levels_text() {
-    std::string out;
-    for (const Index levels : Codebook::levels) {
-        out += text(out.empty() ? "" : " ", levels);
-    }
-    return out;
-}
-
 }  // namespace detail
 
 /// The library's configuration of this size by name, or "".
@@ -93,7 +83,7 @@ void check_maskgit_weights(const Weights& weights) {
              C::name, " was expected (", maskgit_size_of<C>(), ")",
              preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);
     }
-    const std::string expected = detail::levels_text<typename C::Codebook>();
+    const std::string expected = C::Codebook::levels_text();
     for (const auto& [name, value] : weights.file().notes()) {
         require(name != "levels" || value == expected, weights.where(), ": this model's codewords have the levels ",
                 value, ", but those of ", C::name, " have ", expected);
@@ -108,7 +98,7 @@ template <class C, class B, class T>
 struct CheckpointTraits<MaskGit<C, B, T>> {
     static void check(const io::Weights& weights) { io::check_maskgit_weights<C>(weights); }
     [[nodiscard]] static std::map<std::string, std::string> facts() {
-        return {{"configuration", std::string(C::name)}, {"levels", io::detail::levels_text<typename C::Codebook>()}};
+        return {{"configuration", std::string(C::name)}, {"levels", C::Codebook::levels_text()}};
     }
 };
 

@@ -33,6 +33,15 @@ struct Codebook {
     /// Bits that an index takes.
     static constexpr Index bits = std::bit_width(static_cast<std::uint64_t>(size - 1));
 
+    /// "8 8 4": what tells codebooks apart.
+    [[nodiscard]] static std::string levels_text() {
+        std::string out;
+        for (const Index count : levels) {
+            out += text(out.empty() ? "" : " ", count);
+        }
+        return out;
+    }
+
     /// Factor of value g's digit in an index.
     [[nodiscard]] static constexpr Index stride(Index g) {
         Index product = 1;

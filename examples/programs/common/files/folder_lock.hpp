@@ -1,6 +1,6 @@
 #pragma once
 
-// One run per folder of results.
+// One run per folder of results, one process per file.
 
 #include <algorithm>
 #include <array>
@@ -17,20 +17,18 @@
 
 namespace flowfar::program {
 
-/// Holds a folder's file "lock", or one of another name, while it lives. The operating system drops the lock of a
-/// process that dies, so a file that was left behind refuses nobody.
-class FolderLock {
+/// Holds a lock file while it lives, or not: `held` says which. The operating system drops the lock of a process that
+/// dies, so a file that was left behind refuses nobody.
+class FileLock {
    public:
-    /// Throws `Error` that names process and host if another run holds the folder.
-    explicit FolderLock(const std::filesystem::path& folder, const std::string& name = "lock") : path_(folder / name) {
+    explicit FileLock(std::filesystem::path path) : path_(std::move(path)) {
         for (;;) {
             file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
             require(file_ >= 0, path_.string(), ": cannot be made");
             if (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-                const std::string holder = content();
-                ::close(file_);
-                fail(folder.string(), ": another run writes here (", holder.empty() ? "unknown" : holder,
-                     "); wait for its end or choose another folder");
+                holder_ = content();
+                ::close(std::exchange(file_, -1));
+                return;
             }
             struct stat own{};
             struct stat named{};
@@ -46,12 +44,18 @@ class FolderLock {
             return;  // the lock holds all the same
         }
     }
-    FolderLock(const FolderLock&) = delete;
-    FolderLock& operator=(const FolderLock&) = delete;
-    ~FolderLock() {
-        ::unlink(path_.c_str());
-        ::close(file_);
+    FileLock(const FileLock&) = delete;
+    FileLock& operator=(const FileLock&) = delete;
+    ~FileLock() {
+        if (held()) {
+            ::unlink(path_.c_str());
+            ::close(file_);
+        }
     }
+
+    [[nodiscard]] bool held() const { return file_ >= 0; }
+    /// Process and host that hold it instead; empty if they did not say.
+    [[nodiscard]] const std::string& holder() const { return holder_; }
 
    private:
     [[nodiscard]] std::string content() const {
@@ -61,7 +65,21 @@ class FolderLock {
     }
 
     std::filesystem::path path_;
+    std::string holder_;
     int file_ = -1;
+};
+
+/// Holds a folder's file "lock", or one of another name, while it lives.
+class FolderLock {
+   public:
+    /// Throws `Error` that names process and host if another run holds the folder.
+    explicit FolderLock(const std::filesystem::path& folder, const std::string& name = "lock") : lock_(folder / name) {
+        require(lock_.held(), folder.string(), ": another run writes here (",
+                lock_.holder().empty() ? "unknown" : lock_.holder(), "); wait for its end or choose another folder");
+    }
+
+   private:
+    FileLock lock_;
 };
 
 }  // namespace flowfar::program

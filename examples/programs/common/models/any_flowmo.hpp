@@ -29,6 +29,8 @@ struct FlowMoFacts {
     Index code_length = 0, per_token = 0, bits = 0;
     std::uint64_t hash = 0;  // as in token files
     Index parameter_count = 0;
+    Index codewords = 0;  // indices are below this
+    std::string levels;   // of a codeword's values (Codebook::levels_text)
 
     [[nodiscard]] Index bits_per_image() const { return code_length * per_token * bits; }
 };

@@ -36,7 +36,9 @@ class FlowMoOn final : public AnyFlowMo {
                   Model::Config::codewords_per_token,
                   Model::Config::codebook_bits,
                   io::configuration_hash<C>(),
-                  0};
+                  0,
+                  Model::Quantizer::Codebook::size,
+                  Model::Quantizer::Codebook::levels_text()};
         for (const auto& p : flowfar::parameters(model_)) {
             facts_.parameter_count += p.extents().count();
         }

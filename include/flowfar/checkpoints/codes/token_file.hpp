@@ -88,6 +88,36 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     return (length * per_token * bits + 7) / 8;
 }
 
+/// Per image the indices in order, `bits` bits each, lowest bit first, padded to whole bytes.
+[[nodiscard]] inline std::vector<std::byte> pack_indices(const Tokens& t) {
+    const auto indices = static_cast<std::size_t>(t.length * t.per_token);
+    const auto per_image = static_cast<std::size_t>(payload_per_image(static_cast<std::uint64_t>(t.length),
+                                                                      static_cast<std::uint64_t>(t.per_token),
+                                                                      static_cast<std::uint64_t>(t.bits)));
+    std::vector<std::byte> out(static_cast<std::size_t>(t.batch) * per_image);
+    for (std::size_t image = 0; image < static_cast<std::size_t>(t.batch); ++image) {
+        std::size_t bit = 8 * image * per_image;
+        for (std::size_t i = 0; i < indices; ++i) {
+            for (Index b = 0; b < t.bits; ++b, ++bit) {
+                const std::uint32_t value = (t.indices[image * indices + i] >> b) & 1U;
+                out[bit / 8] |= static_cast<std::byte>(value << (bit % 8));
+            }
+        }
+    }
+    return out;
+}
+/// Appends the `count` indices of one packed image.
+inline void unpack_indices(std::span<const std::byte> packed, std::size_t count, Index bits,
+                           std::vector<std::uint32_t>& out) {
+    const std::size_t first = out.size();
+    const auto each = static_cast<std::size_t>(bits);
+    out.resize(first + count);
+    for (std::size_t i = 0; i < count * each; ++i) {
+        const auto value = (static_cast<std::uint32_t>(packed[i / 8]) >> (i % 8)) & 1U;
+        out[first + i / each] |= value << (i % each);
+    }
+}
+
 }  // namespace detail
 
 /// Packs tokens into the stream described at TokenFile: 576 payload bytes per FlowMo-Lo image, 1,792 per Hi image.
@@ -118,18 +148,8 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
     if (file.overlap > 0) {
         detail::append_little(out, static_cast<std::uint64_t>(file.overlap), 4);
     }
-    const auto indices = static_cast<std::size_t>(t.length * t.per_token);
-    for (std::size_t image = 0; image < static_cast<std::size_t>(t.batch); ++image) {
-        std::vector<std::byte> packed(static_cast<std::size_t>(per_image));
-        std::size_t bit = 0;
-        for (std::size_t i = 0; i < indices; ++i) {
-            for (Index b = 0; b < t.bits; ++b, ++bit) {
-                const std::uint32_t value = (t.indices[image * indices + i] >> b) & 1U;
-                packed[bit / 8] |= static_cast<std::byte>(value << (bit % 8));
-            }
-        }
-        out.insert(out.end(), packed.begin(), packed.end());
-    }
+    const std::vector<std::byte> packed = detail::pack_indices(t);
+    out.insert(out.end(), packed.begin(), packed.end());
     detail::append_little(out, crc32(out), 4);
     return out;
 }
@@ -187,15 +207,11 @@ inline void append_little(std::vector<std::byte>& out, std::uint64_t value, int 
                   static_cast<Index>(per_token),
                   static_cast<Index>(bits),
                   {}};
-    out.tokens.indices.resize(static_cast<std::size_t>(batch * codewords));
+    out.tokens.indices.reserve(static_cast<std::size_t>(batch * codewords));
     const auto per_image = static_cast<std::size_t>((image_bits + 7) / 8);
     for (std::size_t image = 0; image < static_cast<std::size_t>(batch); ++image) {
-        const auto packed = data.subspan(header + image * per_image, per_image);
-        for (std::size_t i = 0; i < static_cast<std::size_t>(image_bits); ++i) {
-            const auto value = (static_cast<std::uint32_t>(packed[i / 8]) >> (i % 8)) & 1U;
-            const std::size_t index = image * static_cast<std::size_t>(codewords) + i / static_cast<std::size_t>(bits);
-            out.tokens.indices[index] |= value << (i % static_cast<std::size_t>(bits));
-        }
+        detail::unpack_indices(data.subspan(header + image * per_image, per_image), static_cast<std::size_t>(codewords),
+                               static_cast<Index>(bits), out.tokens.indices);
     }
     return out;
 }
