@@ -31,7 +31,7 @@ nvcc --version 2>/dev/null | tail -n 1
 
 note "build"
 # FLOWFAR_CUDA_ARCHITECTURES=90a-real, say, builds for one device only ("native" would leave out what needs 90a).
-cmake --preset cuda "-DFLOWFAR_PROGRAM_CONFIGS=FlowMoTiny;FlowMoNano" "-DFLOWFAR_PROGRAM_FAR_CONFIGS=FarTiny;FarNano" \
+cmake --preset cuda "-DFLOWFAR_PROGRAM_CONFIGS=FlowMoTiny;FlowMoNano" "-DFLOWFAR_PROGRAM_FAR_CONFIGS=FarTiny;FarNano" "-DFLOWFAR_PROGRAM_TOKEN_CONFIGS=MaskGitNano" \
     ${FLOWFAR_CUDA_ARCHITECTURES:+-DCMAKE_CUDA_ARCHITECTURES=$FLOWFAR_CUDA_ARCHITECTURES} \
     >"$logs/configure.log" 2>&1 || { tail -n 20 "$logs/configure.log"; exit 1; }
 cmake --build build/cuda --target cuda_tests bench_gpu flowmo_demo far_generate >"$logs/build.log" 2>&1 || { tail -n 40 "$logs/build.log"; exit 1; }

@@ -19,6 +19,7 @@
 #include "common/cli/progress.hpp"
 #include "common/draw/bounded_sheet.hpp"
 #include "common/draw/far_images.hpp"
+#include "common/files/class_plan.hpp"
 #include "common/files/default_model.hpp"
 #include "common/files/file_key.hpp"
 #include "common/files/image_folder.hpp"
@@ -119,58 +120,15 @@ Spec make_spec(Arguments& a) {
     return spec;
 }
 
-/// The labels to generate, image by image, and the classes' names.
-struct Plan {
-    std::vector<Index> labels;
-    std::vector<std::string> names;  // one per class asked for
-};
-
-/// The number of a class that is given by number or name. Throws Error for others.
-Index class_of(const std::string& word, const FarFile& file) {
-    const FarFacts& facts = file.model->facts();
-    Index number = no_class;
-    const auto [end, status] = std::from_chars(word.data(), word.data() + word.size(), number);
-    if (status == std::errc() && end == word.data() + word.size()) {
-        require(number >= no_class && number < facts.classes, "--classes: ", number, ", expected 0 to ",
-                facts.classes - 1, " or ", no_class, " for no class");
-        return number;
-    }
-    const auto found = std::ranges::find(file.classes, word);
-    if (found != file.classes.end()) {
-        return found - file.classes.begin();
-    }
-    const std::string near = nearest_word(word, file.classes);
-    require(word == "any", "--classes: \"", word, "\" is no class of this model",
-            near.empty() ? (file.classes.empty() ? ", whose file has no names; give numbers" : "")
-                         : text("; did you mean ", near, "?"));
-    return no_class;
-}
-
 /// All prompts, or the classes asked for.
-Plan plan_of(const Arguments& a, const FarFile& file, Index count, bool from_text) {
-    const FarFacts& facts = file.model->facts();
-    std::vector<Index> classes;
-    for (const std::string& word : a.classes) {
-        classes.push_back(class_of(word, file));
-    }
-    const Index shown = from_text ? facts.classes : std::min<Index>(10, facts.classes);
-    for (Index i = 0; a.classes.empty() && i < shown; ++i) {
-        classes.push_back(i);
-    }
-    Plan out;
-    for (const Index label : classes) {
-        out.labels.insert(out.labels.end(), static_cast<std::size_t>(count), label);
-        const auto at = static_cast<std::size_t>(label);
-        out.names.push_back(label == no_class          ? "any"
-                            : at < file.classes.size() ? shortened(file.classes[at])
-                                                       : text(label));
-    }
-    return out;
+ClassPlan plan_of(const Arguments& a, const FarFile& file, Index count, bool from_text) {
+    const Index classes = file.model->facts().classes;
+    return class_plan(a.classes, file.classes, classes, from_text ? classes : 10, count);
 }
 
 /// What the images depend on, but for their numbers.
-Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const Plan& plan, Index count,
-               bool from_text) {
+Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& options, const ClassPlan& plan,
+               Index count, bool from_text) {
     const auto stated = [](const auto& value) {  // what the configuration says goes with its name
         if constexpr (requires { value.has_value(); }) {
             return value ? Json(*value) : Json("default");
@@ -204,39 +162,6 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     }
     return out;
 }
-
-/// The images of a run: numbers [begin, end) of a plan, without those that lie in the folder already.
-struct Work {
-    const Plan& plan;
-    const std::optional<ImageFolder>& folder;
-    Index begin, end;
-
-    [[nodiscard]] bool there(Index i) const {
-        return folder && folder->holds(i, plan.labels[static_cast<std::size_t>(i)]);
-    }
-    /// The numbers of one pass: consecutive ones that are still to be made, from `first` on.
-    [[nodiscard]] std::pair<Index, Index> next(Index first, Index limit) const {
-        while (first < end && there(first)) {
-            ++first;
-        }
-        Index last = first;
-        while (last < end && last - first < limit && !there(last)) {
-            ++last;
-        }
-        return {first, last};
-    }
-    /// The labels of all images that are still to be made.
-    [[nodiscard]] std::vector<Index> labels() const {
-        std::vector<Index> out;
-        for (Index i = begin; i < end; ++i) {
-            const Index label = plan.labels[static_cast<std::size_t>(i)];
-            if ((out.empty() || out.back() != label) && !there(i)) {
-                out.push_back(label);
-            }
-        }
-        return out;
-    }
-};
 
 /// The first image of each class with what the transformer saw, for --progressive.
 struct FirstOfClass {
@@ -278,7 +203,7 @@ int generate(const Arguments& a, const Spec& spec) {
     }
     const FarFile file = from_text ? std::move(of_text.far) : load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
-    const Plan plan = plan_of(a, file, each, from_text);
+    const ClassPlan plan = plan_of(a, file, each, from_text);
     FarSampleOptions options = a.options(facts.level_count());
     if (options.levels.empty()) {
         options.levels = facts.levels;
@@ -294,7 +219,7 @@ int generate(const Arguments& a, const Spec& spec) {
     if (!a.folder.empty()) {
         folder.emplace(a.folder, made_with(a, file, options, plan, each, from_text), prompts, each, part_of_run.name());
     }
-    const Work work{plan, folder, first_row * each, end_row * each};
+    const ImageWork work{plan, folder, first_row * each, end_row * each};
     if (of_text.reader) {
         of_text.reader->expect(work.labels());
         if (a.release_language) {

@@ -14,7 +14,7 @@
 #include "common/text/caption_source.hpp"
 #include "common/text/far_text_training.hpp"
 #include "common/training/far_training.hpp"
-#include "common/training/training_run.hpp"
+#include "common/training/image_training_run.hpp"
 
 namespace {
 
@@ -137,11 +137,11 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     return settings;
 }
 
-class Run final : public TrainingRun {
+class Run final : public ImageTrainingRun {
    public:
     /// `data` has a label for each image: its class, or the number of its caption.
     Run(const Arguments& a, Device device, const io::ImageDataset& data, std::vector<std::string> captions = {})
-        : TrainingRun(a, device, data), a_(a), names_(a.captions ? std::move(captions) : data.class_names()) {
+        : ImageTrainingRun(a, device, data), a_(a), names_(a.captions ? std::move(captions) : data.class_names()) {
         model_ = make_model();
         const FarFacts& facts = model_->facts();
         tokenizer_ = make_tokenizer(facts.channels, facts.height, facts.width, a.tokenizer, device);

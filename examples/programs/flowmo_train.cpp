@@ -11,7 +11,7 @@
 #include "common/measures/flowmo_reports.hpp"
 #include "common/training/flowmo_training.hpp"
 #include "common/training/perceptual.hpp"
-#include "common/training/training_run.hpp"
+#include "common/training/image_training_run.hpp"
 
 namespace {
 
@@ -101,10 +101,10 @@ FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
     return settings;
 }
 
-class Run final : public TrainingRun {
+class Run final : public ImageTrainingRun {
    public:
     Run(const Arguments& a, Device device, const io::ImageDataset& data)
-        : TrainingRun(a, device, data), a_(a), model_(make_flowmo(a.config, {device})) {
+        : ImageTrainingRun(a, device, data), a_(a), model_(make_flowmo(a.config, {device})) {
         options_["accumulate"] = text(a.accumulate);
         options_["freeze-after"] = text(a.freeze_after);
         options_["fixed-norms"] = text(a.fixed_norms);

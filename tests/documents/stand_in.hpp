@@ -31,6 +31,13 @@ struct StandInB : FarB {
     static constexpr Index head_depth = 1;
     static constexpr FarSampling sampling{.diffusion_steps = 4};
 };
+/// StandInLo's tokens of 1000 classes, as MaskGit172M.
+struct StandInGit : MaskGit172M {
+    static constexpr Index hidden = 32;
+    static constexpr Index heads = 2;
+    static constexpr Index depth = 1;
+    static constexpr MaskGitSampling sampling{.steps = 4};
+};
 /// 16 channels at a sixteenth of the size, as Kl16.
 struct StandInKl16 : Kl16 {
     static constexpr Index width = 8;
@@ -67,6 +74,7 @@ struct StandInQwen : Qwen1B5 {
 #define Kl16 StandInKl16
 #define FarText256 StandInText
 #define Qwen1B5 StandInQwen
+#define MaskGit172M StandInGit
 
 /// Writes the files that the documents read into the current folder.
 inline void make_stand_ins() {
@@ -78,6 +86,7 @@ inline void make_stand_ins() {
     ff::io::write_image("photo.jpg", photo);
     const auto flowmo = ff::FlowMo<ff::FlowMoLo, ff::Cpu>::random(1);
     ff::io::save_torch_parameters(flowmo, "flowmo_lo.pth", ff::DType::f32, "model_ema_state_dict");
+    ff::save(ff::MaskGit<ff::MaskGit172M, ff::Cpu>::random(6), "tokens_lo.safetensors");
     const auto far = ff::Far<ff::FarB, ff::Cpu>::random(2);
     ff::io::save_torch_parameters(far, "checkpoint-last.pth", ff::DType::f32, "model_ema");
     const auto vae = ff::Vae<ff::Kl16, ff::Cpu>::random(3);

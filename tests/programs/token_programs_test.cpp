@@ -38,6 +38,21 @@ struct Fixture {
         require(tokenized.code == 0, "the test's tokens: ", tokenized.err);
     }
     [[nodiscard]] std::string at(const std::string& name) const { return (folder / name).string(); }
+    /// Trained once, for a few steps.
+    [[nodiscard]] std::string generator() const {
+        if (!fs::exists(at("run/model.safetensors"))) {
+            const Outcome made = train("run", {});
+            require(made.code == 0, "the test's generator: ", made.err);
+        }
+        return at("run/model.safetensors");
+    }
+    [[nodiscard]] Outcome train(const std::string& out, const std::vector<std::string>& more,
+                                const std::string& steps = "4") const {
+        return run("token_train",
+                   std::vector<std::string>{tokens, "-o", at(out), "--config", "MaskGitNano", "--train-steps", steps,
+                                            "--batch", "4", "--validation", "3", "--log-every", "1"} +
+                       more);
+    }
     [[nodiscard]] Outcome tokenize(const std::string& out, const std::string& size = "4") const {
         return run("flowmo_tokenize", {photos, "-o", out, "--model", tokenizer, "--shard-size", size});
     }
@@ -110,4 +125,86 @@ TEST_CASE("two processes side by side make a set together") {
         const std::vector<Index> one = {image};
         CHECK(together.read(one).tokens == alone.read(one).tokens);
     }
+}
+
+TEST_CASE("a generator is trained on tokens; interrupted, it goes on with the same bits") {
+    const Fixture& f = fixture();
+    const std::string model = f.generator();
+    const Outcome with_pictures = f.train("whole", {"--tokenizer", f.tokenizer});
+    CAPTURE(with_pictures.err);
+    REQUIRE(with_pictures.code == 0);
+    CHECK(has(with_pictures.out, "MaskGitNano: "));
+    CHECK(has(with_pictures.out, "7 images to train on, 3 held back"));
+    CHECK(has(with_pictures.out, "10 images' tokens by FlowMoNano, 2 classes: "));
+    CHECK(has(io::read_text(f.at("whole/log.jsonl")), "\"validation_loss\""));
+    CHECK(fs::exists(f.at("whole/loss.png")));
+    CHECK(fs::exists(f.at("whole/samples.png")));
+    CHECK_FALSE(fs::exists(f.at("run/samples.png")));
+    CHECK(io::read_text(f.at("whole/model.safetensors")) == io::read_text(model));
+
+    CHECK(f.train("parts", {}, "2").code == 0);
+    CHECK(f.train("parts", {"--resume"}).code == 0);
+    CHECK(io::read_text(f.at("parts/model.safetensors")) == io::read_text(model));
+    const Outcome other = f.train("parts", {"--resume", "--smoothing", "0.2"});
+    CHECK(other.code == 1);
+    CHECK(has(other.err, "--smoothing: saved 0.1, now 0.2"));
+}
+
+TEST_CASE("a generator's tokens become pictures") {
+    const Fixture& f = fixture();
+    const std::vector<std::string> command = {"--model",        f.generator(), "--tokenizer", f.tokenizer,
+                                              "--decode-steps", "2",           "--steps",     "4"};
+    const Outcome sheet =
+        run("token_generate", command + std::vector<std::string>{"-o", f.at("all.png"), "--count", "2"});
+    CAPTURE(sheet.err);
+    REQUIRE(sheet.code == 0);
+    CHECK(has(sheet.out, "all.png: 4 images in "));
+    CHECK(io::read_image(f.at("all.png")).width > 2 * 64);
+
+    // Image i depends on the seed and i alone, whatever is made with it.
+    const std::vector<std::string> into = {"--folder", f.at("pictures"), "--classes", "even,odd", "--count", "2"};
+    REQUIRE(run("token_generate", command + into).code == 0);
+    const std::string third = f.at("pictures/class_1/2.png");
+    const std::string before = io::read_text(third);
+    fs::remove(third);
+    const Outcome again = run("token_generate", command + into);
+    CHECK(has(again.out, "1 images made"));
+    CHECK(io::read_text(third) == before);
+    const Outcome changed = run("token_generate", command + into + std::vector<std::string>{"--guidance", "2"});
+    CHECK(changed.code == 1);
+    CHECK(has(changed.err, "guidance was \"default\", now 2"));
+}
+
+TEST_CASE("what does not fit together is named before any work") {
+    const Fixture& f = fixture();
+    const std::string model = f.generator();
+    const auto generate = [&](const std::vector<std::string>& more) {
+        return run("token_generate", std::vector<std::string>{"--model", model, "-o", f.at("none.png")} + more);
+    };
+    const std::vector<std::string> with_tokenizer = {"--tokenizer", f.tokenizer};
+    const Outcome steps = generate(with_tokenizer + std::vector<std::string>{"--steps", "17"});
+    CHECK(steps.code == 1);
+    CHECK(has(steps.err, "17 sampling steps, expected 1 to 16"));
+    CHECK(has(generate(with_tokenizer + std::vector<std::string>{"--classes", "10"}).err, "expected 0 to 9"));
+    CHECK(has(generate(with_tokenizer + std::vector<std::string>{"--classes", "evne"}).err, "did you mean even?"));
+    CHECK(has(generate({"--tokenizer", model}).err, "this is a MaskGiT file, FlowMo expected"));
+    const Outcome swapped =
+        run("token_generate", {"--model", f.tokenizer, "--tokenizer", f.tokenizer, "-o", f.at("none.png")});
+    CHECK(has(swapped.err, "this is a FlowMo file, MaskGiT expected"));
+    CHECK_FALSE(fs::exists(f.at("none.png")));
+
+    const Outcome photos = run("token_train", {f.photos, "-o", f.at("no"), "--config", "MaskGitNano"});
+    CHECK(photos.code == 1);
+    CHECK(has(photos.err, "no shards of tokens"));
+    // Tokens of another size than the configuration's.
+    const io::TokenSetFacts facts{"Other", 1, 8, 2, 9, 512, "8 8 8", "", "", 1, 1, {"only"}};
+    fs::create_directories(f.at("other"));
+    io::write_token_shard(f.at("other"), facts, 0, {1, 8, 2, 9, std::vector<std::uint32_t>(16)}, std::vector<Index>{0});
+    const Outcome other =
+        run("token_train", {f.at("other"), "-o", f.at("no"), "--config", "MaskGitNano", "--validation", "0"});
+    CHECK(other.code == 1);
+    CHECK(has(other.err,
+              "tokens of Other are 8 of 2 codewords with levels 8 8 8, but MaskGitNano generates 8 of 2 with "
+              "levels 2 2 2 2 2 2 2 2 2"));
+    CHECK_FALSE(fs::exists(f.at("no")));
 }

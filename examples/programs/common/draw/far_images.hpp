@@ -12,7 +12,7 @@
 #include "flowfar/core/images/image_tensor.hpp"
 #include "flowfar/text/utf8.hpp"
 
-#include "common/draw/contact_sheet.hpp"
+#include "common/draw/class_sheet.hpp"
 #include "common/models/far_model.hpp"
 #include "common/models/latent_tokenizer.hpp"
 
@@ -70,28 +70,6 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
     return out;
 }
 
-/// What a sheet has room for of a class's name or a prompt.
-[[nodiscard]] inline std::string shortened(const std::string& name) {
-    constexpr std::size_t most = 28;
-    return name.size() <= most ? name : repaired_utf8(name.substr(0, most - 3)) + "...";
-}
-
-/// A sheet with one row per class: `images[row · columns + column]`.
-[[nodiscard]] inline ContactSheet class_sheet(const std::string& title, const std::vector<std::string>& names,
-                                              std::span<const Image> images, std::size_t columns, int scale) {
-    ContactSheet sheet;
-    sheet.title = title;
-    sheet.scale = scale;
-    sheet.gap = 4;
-    for (std::size_t i = 0; i < images.size(); ++i) {
-        if (i % columns == 0) {
-            sheet.rows.push_back({i / columns < names.size() ? names[i / columns] : std::string(), {}});
-        }
-        sheet.rows.back().cells.push_back({images[i], ""});
-    }
-    return sheet;
-}
-
 /// A sheet with one row per level and one column per image; the last row is the result.
 [[nodiscard]] inline ContactSheet level_sheet(const std::string& title, const std::vector<std::string>& names,
                                               const std::vector<Index>& levels, const Generated& generated, int scale) {
@@ -116,7 +94,7 @@ using FarImageCallback = std::function<bool(Index first, const FarEstimate&)>;
 
 /// Pixels per pixel at which small images are worth looking at.
 [[nodiscard]] inline int shown_scale(const AnyTokenizer::Facts& facts) {
-    return std::max(1, 64 / std::max(facts.image_height, facts.image_width));
+    return shown_scale(facts.image_height, facts.image_width);
 }
 
 }  // namespace flowfar::program

@@ -25,15 +25,16 @@ namespace flowfar::program {
 ///     each
 class ImageFolder {
    public:
-    /// `count` images of each label; `part` tells runs apart that fill the folder together. Throws `Error` if another
+    /// `count` images of each label; `part` tells runs apart that fill the folder together, `record_name` is the file
+    /// that keeps the options. Throws `Error` if another
     /// run of this part writes there, or if the images there were made with other options.
     ImageFolder(const std::filesystem::path& folder, const Json& made_with, PromptList prompts, Index count,
-                const std::string& part)
+                const std::string& part, const std::string& record_name = "far_generate.json")
         : folder_(made(folder)),
           lock_(folder, part.empty() ? "lock" : "lock_" + part),
           prompts_(std::move(prompts)),
           count_(count) {
-        const std::filesystem::path record = folder / "far_generate.json";
+        const std::filesystem::path record = folder / record_name;
         if (std::filesystem::exists(record)) {
             const Json found = Json::parse(io::read_text(record), nullptr, false);
             require(found.is_object(), record.string(),

@@ -12,14 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "flowfar/io/data/dataset.hpp"
 #include "flowfar/io/tensors/safetensors.hpp"
 #include "flowfar/optim/ema.hpp"
 #include "flowfar/optim/rate_schedule.hpp"
 
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
-#include "common/training/data_key.hpp"
 
 namespace flowfar::program {
 
@@ -69,11 +67,13 @@ struct TrainingArguments {
 
 using TrainingOptions = std::map<std::string, std::string>;
 
-inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<std::string>& configs) {
+/// `data` describes the data.
+inline void add_run_options(
+    Spec& spec, TrainingArguments& a, const std::vector<std::string>& configs,
+    const std::string& data = "images: a folder of class folders, a flat folder, or a tar of either") {
     spec.section("Run");
     spec.option("config", a.config, "configuration; fixes the image size").choices(configs);
-    spec.positional("DATA", a.data, "images: a folder of class folders, a flat folder, or a tar of either")
-        .alias("--data");
+    spec.positional("DATA", a.data, data).alias("--data");
     spec.option("out", a.out, "folder for state.safetensors, model.safetensors, log.jsonl, loss.png, samples.png")
         .alias("-o")
         .placeholder("DIR")
@@ -86,12 +86,15 @@ inline void add_run_options(Spec& spec, TrainingArguments& a, const std::vector<
     spec.option("seed", a.seed, "seed of parameters, data order, noise and the choice of held-back images");
     add_compute_options(spec, a.compute, Use::training);
 }
+inline void add_split_options(Spec& spec, TrainingArguments& a) {
+    spec.option("validation", a.validation, "images held back by a deterministic split; 0: none").at_least(0);
+    spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
+}
 inline void add_data_options(Spec& spec, TrainingArguments& a) {
     spec.section("Data");
     spec.option("resize", a.resize, "short side of the photos before the random crop; 0: the crop's size").at_least(0);
     spec.flag("flip", a.flip, "mirror every second image, by chance");
-    spec.option("validation", a.validation, "images held back by a deterministic split; 0: none").at_least(0);
-    spec.option("split-seed", a.split_seed, "seed of the choice of held-back images, where it is not --seed");
+    add_split_options(spec, a);
 }
 /// `betas` describes the optimizer, such as "Adam (beta 0.9, 0.95)".
 inline void add_optimizer_options(Spec& spec, TrainingArguments& a, const std::string& optimizer) {
@@ -128,14 +131,12 @@ inline void add_report_options(Spec& spec, TrainingArguments& a, const std::stri
     return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
-/// What a resumed run must have in common with the saved one: everything that the next losses depend on. Programs add
-/// their own.
-[[nodiscard]] inline TrainingOptions options_of(const TrainingArguments& a, const io::ImageDataset& data) {
+/// What a resumed run must have in common with the saved one: everything that the next losses depend on. `data` tells
+/// the data apart. Programs add their own.
+[[nodiscard]] inline TrainingOptions options_of(const TrainingArguments& a, const std::string& data) {
     TrainingOptions out = {{"config", a.config},
-                           {"data", data_key(data)},
+                           {"data", data},
                            {"seed", text(a.seed)},
-                           {"resize", text(a.resize)},
-                           {"flip", text(a.flip)},
                            {"precision", a.compute.precision},
                            {"validation", text(a.validation)},
                            {"batch", text(a.batch)},

@@ -1,7 +1,7 @@
 #pragma once
 
 // The course of a training program: start or resume, steps with progress and log, evaluations and saves at intervals,
-// an orderly end after Ctrl-C. FlowMo's and FAR's programs fill in what differs.
+// an orderly end after Ctrl-C. The programs fill in what differs.
 
 #include <algorithm>
 #include <chrono>
@@ -13,9 +13,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "flowfar/io/data/dataset.hpp"
-#include "flowfar/io/data/loader.hpp"
 
 #include "common/cli/interrupt.hpp"
 #include "common/cli/jsonl.hpp"
@@ -37,13 +34,18 @@ using PendingNumbers = std::function<StepNumbers()>;
 
 class TrainingRun {
    public:
-    TrainingRun(const TrainingArguments& arguments, Device device, const io::ImageDataset& data)
+    /// What --data holds: in words, how many images to train on and how many held back, and what tells it apart.
+    struct Data {
+        std::string found;
+        Index train = 0, held_back = 0;
+        std::string key;
+    };
+    TrainingRun(const TrainingArguments& arguments, Device device, Data data)
         : common_(arguments),
           device_(device),
           out_(arguments.out),
-          found_(data.summary()),
-          split_(split(data, arguments)),
-          options_(options_of(arguments, data)) {}
+          data_(std::move(data)),
+          options_(options_of(arguments, data_.key)) {}
     TrainingRun(const TrainingRun&) = delete;
     TrainingRun& operator=(const TrainingRun&) = delete;
     virtual ~TrainingRun() = default;
@@ -60,7 +62,7 @@ class TrainingRun {
         interrupt_ = &interrupt;
         Progress progress("train", common_.steps, first);
         begin(progress);
-        if (first > 0 && evaluation_due(first) && split_.validation.size() > 0 && !validated(first)) {
+        if (first > 0 && evaluation_due(first) && data_.held_back > 0 && !validated(first)) {
             evaluate(log, progress);  // a signal ended the one that this step asks for
         }
         try {
@@ -124,30 +126,10 @@ class TrainingRun {
     /// Ends the run after the step at hand, as if it had been the last.
     void stop() { stopped_ = true; }
 
-    /// The stream of training images for a model that wants height x width pixels.
-    [[nodiscard]] io::LoaderOptions loader_options(int height, int width, Progress& progress) {
-        io::LoaderOptions o;
-        o.batch = common_.batch;
-        o.size = height;
-        o.width = width;
-        o.resize = common_.resize;
-        o.random_crop = true;
-        o.flip = common_.flip;
-        o.drop_last = false;
-        o.seed = common_.seed;
-        o.start = static_cast<std::uint64_t>(training().step_count());
-        o.cache_bytes = std::uint64_t{1} << 30;
-        o.on_skip = [&progress](const io::SkippedImage& image) {
-            progress.note(printable(text("skipped ", image.name, ": ", image.reason)));
-        };
-        return o;
-    }
-
     const TrainingArguments& common_;
     const Device device_;
     const std::filesystem::path out_;
-    const std::string found_;  // what --data holds, for people
-    const io::ImageDataset::Split split_;
+    const Data data_;
     TrainingOptions options_;
 
    private:
@@ -155,12 +137,6 @@ class TrainingRun {
     bool stopped_ = false, leaving_ = false;
     Index shown_step_ = -1;  // of samples.png and loss.png
     const InterruptGuard* interrupt_ = nullptr;
-
-    static io::ImageDataset::Split split(const io::ImageDataset& data, const TrainingArguments& a) {
-        require(a.validation < data.size(), a.data, ": --validation ", a.validation, " leaves none of the ",
-                data.size(), " images for training");
-        return data.split(a.validation, a.choice());
-    }
 
     void start() {
         std::filesystem::create_directories(out_);
@@ -256,8 +232,8 @@ class TrainingRun {
         }
         log.write(line);
         std::printf("%s; %lld images to train on, %lld held back\n", description().c_str(),
-                    static_cast<long long>(split_.train.size()), static_cast<long long>(split_.validation.size()));
-        std::printf("%s: %s\n", common_.data.c_str(), found_.c_str());
+                    static_cast<long long>(data_.train), static_cast<long long>(data_.held_back));
+        std::printf("%s: %s\n", common_.data.c_str(), data_.found.c_str());
         std::fflush(stdout);
     }
 
