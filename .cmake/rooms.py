@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent / "include" / "flowfar"
 WIDTH, ROW, HEIGHT = 1060, 92, 46
 # Where a room stands from left to right, in sixths; a room without a place here shares out what is left.
 COLUMNS = {
-    "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 2.5, "flowmo": 3.6, "maskgit": 4.6, "optim": 3.3, "perceptual": 1.5,
+    "front": 3, "checkpoints": 0.8, "samplers_cuda": 5.1, "far": 0.6, "mar": 1.6, "raster": 2.6, "var": 3.6, "autoregressive": 2.6,
+    "flowmo": 4.4, "maskgit": 5.4, "optim": 3.3, "perceptual": 1.5,
     "diffusion": 2.2, "nn": 3.3, "quantize": 4.4, "autodiff": 3.1, "backend/cpu": 4.3, "backend/cuda": 5.4,
     "backend": 4.0, "frequency": 2.7, "metrics": 1.6, "io": 0.5, "text": 0.4, "core": 3,
 }
@@ -21,6 +22,7 @@ NOTES = {
     "front": "flowfar.hpp tensor.hpp … flowmo.hpp far.hpp io.hpp include everything below",
     "checkpoints": "load, save, token files",
     "samplers_cuda": "CUDA graphs",
+    "autoregressive": "sampling loop, head, trainer",
     "backend/cpu": "ops → kernels → runtime",
     "backend/cuda": "ops → kernels → runtime",
     "backend": "concept, reference",

@@ -7,7 +7,7 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/config.hpp"
-#include "flowfar/far/denoising_mlp.hpp"
+#include "flowfar/autoregressive/head/denoising_mlp.hpp"
 #include "flowfar/far/vae/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/nn/vit_block.hpp"

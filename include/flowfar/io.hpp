@@ -12,6 +12,8 @@
 #include "flowfar/checkpoints/load.hpp"
 #include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/maskgit.hpp"
+#include "flowfar/checkpoints/paradigms/causal.hpp"
+#include "flowfar/checkpoints/paradigms/mar.hpp"
 #include "flowfar/checkpoints/qwen2.hpp"
 #include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/checkpoints/vae.hpp"

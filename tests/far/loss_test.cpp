@@ -152,7 +152,8 @@ TEST_CASE("wrong input is named") {
     const auto run = [&](const std::vector<Index>& given) {
         return far_loss(model, input.latents, given, input.draws, input.noise, input.options);
     };
-    CHECK_THROWS_WITH_AS(static_cast<void>(run({1, 10, 0})), "Small: label 10, expected 0 to 9", Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(run({1, 10, 0})), "Small: label 10, expected 0 to 9 or -1 for no class",
+                         Error);
     CHECK_THROWS_AS(static_cast<void>(run({1, 2})), Error);
     input.draws.levels[1] = 3;
     CHECK_THROWS_WITH_AS(static_cast<void>(run({1, 2, 0})), "far_loss: level 3, expected 0 to 2", Error);

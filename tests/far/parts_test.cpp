@@ -119,9 +119,9 @@ TEST_CASE("levels, hidden counts, guidance, temperature") {
     CHECK(hidden_after(256, 0, 11) == 253);
     CHECK(hidden_after(256, 10, 11) == 0);
     CHECK(hidden_after(64, 31, 64) == 45);
-    CHECK(guidance_at(FarGuidance::linear, 3.0, 0, 10) == 1.0);
-    CHECK(guidance_at(FarGuidance::linear, 3.0, 5, 10) == 2.0);
-    CHECK(guidance_at(FarGuidance::constant, 3.0, 0, 10) == 3.0);
+    CHECK(guidance_at(FarGuidance::linear, 3.0, {0, 10}) == 1.0);
+    CHECK(guidance_at(FarGuidance::linear, 3.0, {5, 10}) == 2.0);
+    CHECK(guidance_at(FarGuidance::constant, 3.0, {0, 10}) == 3.0);
     CHECK(temperature_at(FarTemperature::published, 1.0, false, 9, 10) == doctest::Approx(1.0));
     CHECK(temperature_at(FarTemperature::published, 1.0, true, 0, 10) == doctest::Approx(0.85));
     for (int k = 0; k < 10; ++k) {  // the released sampler without hidden tokens ignores the temperature

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "flowfar/far/diffusion_head.hpp"
+#include "flowfar/autoregressive/head/diffusion_head.hpp"
 
 #include "golden.hpp"
 #include "golden_backend.hpp"

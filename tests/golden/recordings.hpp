@@ -15,7 +15,10 @@
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/vae/config.hpp"
 #include "flowfar/flowmo/config.hpp"
+#include "flowfar/mar/config.hpp"
 #include "flowfar/maskgit/config.hpp"
+#include "flowfar/raster/config.hpp"
+#include "flowfar/var/config.hpp"
 
 #include "golden.hpp"
 
@@ -184,6 +187,13 @@ using FarTransformersAlone = Recordings<  // encoder and decoder: record_own.py
     Recording<"far_oblong", RecordedFar<Latent<3, 4, 6, 2>, 2, Blocks<24, 2, 3>, Blocks<16, 1, 2>, Denoiser<1, 8>, true, 250>>>;
 using FarFullSizes = Recordings<
     Recording<"far_base_full", FarB>>;
+using MarModels = Recordings<  // this and the next with sampling, training and CASE_grads
+    Recording<"mar_tiny", MarTiny>>;
+using RasterModels = Recordings<
+    Recording<"raster_tiny", RasterTiny>>;
+using VarModels = Recordings<
+    Recording<"var_residual_tiny", VarTiny>,
+    Recording<"var_direct_tiny", Direct<VarTiny>>>;
 using FarHeads = Recordings<
     Recording<"diffloss_tiny", RecordedHead<16, 48, Denoiser<3, 64>>>>;
 using FarAutoencoders = Recordings<

@@ -55,6 +55,7 @@ void write_far(const io::Path& path) {
         tensor("encoder_blocks.0.mlp.fc1.weight", {size.encoder_mlp, size.hidden});
         tensor("decoder_blocks.0.mlp.fc1.weight", {size.decoder_mlp, size.decoder_hidden});
         tensor("diffloss.net.input_proj.weight", {size.head_width, size.token_dim});
+        tensor("diffloss.net.index_cond_embed.weight", {size.head_width, 1});
         for (Index i = 0; i < size.head_depth; ++i) {
             tensor(text("diffloss.net.res_blocks.", i, ".in_ln.weight"), {size.head_width});
         }

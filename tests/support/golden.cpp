@@ -169,6 +169,17 @@ std::vector<double> Golden::numbers(const std::string& field) const {
 std::string Golden::word(const std::string& field) const {
     return nlohmann::json::parse(metadata("config")).at(field).get<std::string>();
 }
+std::vector<std::vector<std::string>> Golden::lists(const std::string& field) const {
+    std::vector<std::vector<std::string>> out;
+    const nlohmann::json config = nlohmann::json::parse(metadata("config"));
+    for (const auto& list : config.at(field)) {
+        out.emplace_back();
+        for (const auto& value : list) {
+            out.back().push_back(value.is_string() ? value.get<std::string>() : value.dump());
+        }
+    }
+    return out;
+}
 bool Golden::has(const std::string& name) const {
     return std::ranges::find(tensors(), name) != tensors().end();
 }

@@ -84,6 +84,8 @@ class Golden {
     [[nodiscard]] double number(const std::string& field) const;
     [[nodiscard]] std::vector<double> numbers(const std::string& field) const;
     [[nodiscard]] std::string word(const std::string& field) const;
+    /// A member that is a list of lists, their values as text.
+    [[nodiscard]] std::vector<std::vector<std::string>> lists(const std::string& field) const;
     /// Whether there is a tensor of this name.
     [[nodiscard]] bool has(const std::string& name) const;
 

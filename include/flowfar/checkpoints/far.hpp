@@ -14,8 +14,8 @@
 
 namespace flowfar::io {
 
-/// What the tensors of a FAR model show of its configuration. (They show neither the numbers of attention heads nor how
-/// the tokens are arranged in rows.)
+/// What the tensors of a FAR or MAR show of its configuration. (They show neither the numbers of attention heads nor
+/// how the tokens are arranged in rows.)
 struct FarSize {
     Index classes = 0;
     Index tokens = 0;
@@ -35,7 +35,7 @@ struct FarSize {
 
 template <class C>
 [[nodiscard]] constexpr FarSize far_size_of() {
-    using Config = CheckedFarConfig<C>;
+    using Config = CheckedMaskedConfig<C>;
     return {C::classes,       Config::tokens,      Config::token_dim,      C::buffer,
             C::hidden,        Config::encoder_mlp, Config::decoder_hidden, Config::decoder_mlp,
             C::encoder_depth, C::decoder_depth,    C::head_width,          C::head_depth};
@@ -112,22 +112,31 @@ template <class... Presets>
     return detail::far_preset<FarB, FarL, FarL1024, FarH, FarTiny, FarNano, FarTinyCode>(size);
 }
 
+namespace detail {
+
+/// Throws `Error` if the file shows another size than C's; the text names the preset to use. Files that show no size
+/// pass: loading them names what is missing.
+template <class C, class... Presets>
+void check_masked_size(const Weights& weights) {
+    const FarSize found = far_size_of(weights);
+    if (found.hidden == 0 || found.encoder_depth == 0 || found.head_depth == 0 || found == far_size_of<C>()) {
+        return;
+    }
+    const std::string_view preset = far_preset<Presets...>(found);
+    fail(weights.where(), ": this model is ", preset.empty() ? "no preset" : preset, " (", found, "), but ", C::name,
+         " was expected (", far_size_of<C>(), ")",
+         preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);
+}
+
+}  // namespace detail
+
 /// Throws `Error` if the file holds a FAR model of another size than C, or one that was trained with hidden tokens
 /// where C has none (or the reverse); the text names the preset to use. Other kinds of models are errors,
 /// too; unknown files pass: loading them names what is missing.
 template <class C>
 void check_far_weights(const Weights& weights) {
     require_kind(weights, "FAR");
-    const FarSize found = far_size_of(weights);
-    if (found.hidden == 0 || found.encoder_depth == 0 || found.head_depth == 0) {
-        return;
-    }
-    if (found != far_size_of<C>()) {
-        const std::string_view preset = far_preset_of(found);
-        fail(weights.where(), ": this model is ", preset.empty() ? "no preset" : preset, " (", found, "), but ",
-             C::name, " was expected (", far_size_of<C>(), ")",
-             preset.empty() ? "; derive a configuration with these sizes" : "; use the preset ", preset);
-    }
+    detail::check_masked_size<C, FarB, FarL, FarL1024, FarH, FarTiny, FarNano, FarTinyCode>(weights);
     const std::optional<bool> masked = far_masked(weights.file());
     if (masked.has_value() && *masked != C::masked) {
         fail(weights.where(), ": this model was trained with", *masked ? "" : "out", " hidden tokens; use the preset ",

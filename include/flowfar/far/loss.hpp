@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "flowfar/autoregressive/loss.hpp"
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/far/model.hpp"
 
@@ -20,10 +21,8 @@ enum class PromptDrop : std::uint8_t {
     encoder_only  ///< as the released code: its decoder never learns the null context
 };
 
-/// Settings of the training loss; the defaults are the published ones.
-struct FarLossOptions {
-    Index multiplier = 4;            ///< copies of every token, each with its own diffusion step and noise
-    double label_drop = 0.1;         ///< probability of the null condition
+/// Settings of FAR's training loss; the defaults are the published ones.
+struct FarLossOptions : TokenLossOptions {
     bool level_per_sample = false;   ///< one level per sample instead of one per batch; a configuration may demand it
     bool frequency_weights = false;  ///< weigh samples by 1 + sin(π/2 · (level + 1) / levels)
     /// Distribution modeling simplification: the target is the unfiltered latent. Without it, the target is the latent
@@ -31,7 +30,6 @@ struct FarLossOptions {
     bool simplified = true;
     FarMaskPolicy mask = FarMaskPolicy::truncated_normal;
     PromptDrop prompt_drop = PromptDrop::everywhere;
-    FarRunOptions run{{0.1, 0.1, 0}, false};  ///< the dropout seed comes from the draws
 };
 
 /// Weight of a sample at a level: 1 + sin(π/2 · (level + 1) / levels), 2 for the highest frequencies.
@@ -40,13 +38,9 @@ struct FarLossOptions {
 }
 
 /// The random quantities of one loss evaluation.
-struct FarDraws {
+struct FarDraws : TokenDraws {
     PoolVector<Index> levels;       ///< [batch]
-    PoolVector<Index> keep;         ///< [batch], 0 drops the label
-    PoolVector<Index> steps;        ///< [multiplier · batch · tokens], diffusion steps
     std::optional<TokenMask> mask;  ///< hidden tokens; none if the configuration is not masked
-    std::uint64_t noise_seed = 0;   ///< ε is the N(0, 1) stream of this seed
-    std::uint64_t dropout_seed = 0;
 
     /// Draws for a batch: a pure function of `seed`.
     template <class C>
@@ -55,6 +49,7 @@ struct FarDraws {
         constexpr Index tokens = CheckedFarConfig<C>::tokens;
         constexpr Index level_count = CheckedFarConfig<C>::levels;
         FarDraws out;
+        out.draw(batch, tokens, options, diffusion_steps, seed);
         Random random(fold(seed, "levels"));
         const auto draw_level = [&] {
             return static_cast<Index>(random.below(static_cast<std::uint64_t>(level_count)));
@@ -62,10 +57,6 @@ struct FarDraws {
         const Index shared = draw_level();
         for (Index i = 0; i < batch; ++i) {
             out.levels.push_back(options.level_per_sample || C::level_per_sample ? draw_level() : shared);
-        }
-        Random labels(fold(seed, "labels"));
-        for (Index i = 0; i < batch; ++i) {
-            out.keep.push_back(labels.uniform() < options.label_drop ? 0 : 1);
         }
         if constexpr (C::masked) {
             Random masks(fold(seed, "mask"));
@@ -75,33 +66,14 @@ struct FarDraws {
             const Index hidden = options.mask == FarMaskPolicy::linear
                                      ? LinearMask{}.hidden(tokens, level, level_count, masks)
                                      : truncated_normal.hidden(tokens, level, level_count, masks);
-            PoolVector<Index> orders;
-            for (Index i = 0; i < batch; ++i) {
-                const std::vector<Index> order = masks.permutation(tokens);
-                orders.insert(orders.end(), order.begin(), order.end());
-            }
-            out.mask.emplace(orders, tokens, hidden);
+            out.mask.emplace(TokenMask::random(batch, tokens, hidden, masks));
         }
-        Random steps(fold(seed, "steps"));
-        out.steps.resize(static_cast<std::size_t>(options.multiplier * batch * tokens));
-        for (Index& step : out.steps) {
-            step = static_cast<Index>(steps.below(static_cast<std::uint64_t>(diffusion_steps)));
-        }
-        out.noise_seed = fold(seed, "noise");
-        out.dropout_seed = fold(seed, "dropout");
         return out;
     }
 };
 
-/// The training loss and its parts: means over all rows; `total` is weighted.
 template <class Model>
-struct FarLoss {
-    using Scalar = Tensor<typename Model::Backend, Shape<>, typename Model::Element>;
-    Scalar total;
-    Scalar mse;
-    Scalar vb;
-    typename Model::Conditions z;
-};
+using FarLoss = TokenLoss<Model>;
 
 /// FAR's loss of latents [batch, channels, height, width], given the draws and the noise [multiplier·batch·tokens,
 /// token_dim]. `see(tokens, mask, run)` is z of low-passed tokens.
@@ -118,8 +90,7 @@ template <class Model, class See>
     const Index rows = batch * Model::tokens;
     require(static_cast<Index>(draws.levels.size()) == batch, "far_loss: ", draws.levels.size(), " levels for ", batch,
             " latents");
-    require(options.multiplier >= 1 && static_cast<Index>(draws.steps.size()) == options.multiplier * rows,
-            "far_loss: ", draws.steps.size(), " diffusion steps for ", options.multiplier, " times ", rows, " tokens");
+    detail::check_row_steps(draws, options.multiplier, rows, "far_loss");
     PoolVector<Index> next;
     PoolVector<T> row_levels;
     PoolVector<T> weights;
@@ -136,12 +107,9 @@ template <class Model, class See>
     const auto target = options.simplified ? latents : low_pass_each<Filter>(latents, std::span<const Index>(next));
 
     FarLoss<Model> out;
-    FarRunOptions run = options.run;
-    run.dropout.seed = draws.dropout_seed;
-    out.z = see(Model::patchify(input), draws.mask ? &*draws.mask : nullptr, run);
-    const auto loss =
-        model.head.loss(Model::flatten(Model::patchify(target)), Model::flatten(out.z),
-                        Scalars::from_host(row_levels, {rows, 1}), draws.steps, noise, options.multiplier);
+    out.z = see(Model::patchify(input), draws.mask ? &*draws.mask : nullptr, detail::drawn_run(options, draws));
+    const auto loss = detail::row_losses(model, Model::patchify(target), out.z,
+                                         Scalars::from_host(row_levels, {rows, 1}), draws, noise, options.multiplier);
     out.mse = mean(loss.mse);
     out.vb = mean(loss.vb);
     if (options.frequency_weights) {
@@ -159,18 +127,9 @@ template <class Model>
 [[nodiscard]] FarLoss<Model> far_loss(const Model& model, const typename Model::Latents& latents,
                                       std::span<const Index> labels, const FarDraws& draws,
                                       const typename Model::Head::Rows& noise, const FarLossOptions& options = {}) {
-    using C = typename Model::Config;
-    require(static_cast<Index>(labels.size()) == latents.extent(0) && draws.keep.size() == labels.size(),
-            "far_loss: ", labels.size(), " labels and ", draws.keep.size(), " label draws for ", latents.extent(0),
-            " latents");
-    PoolVector<Index> seen;
-    for (std::size_t i = 0; i < labels.size(); ++i) {
-        require(labels[i] == no_class || (labels[i] >= 0 && labels[i] < C::classes), C::name, ": label ", labels[i],
-                ", expected 0 to ", C::classes - 1);
-        seen.push_back(draws.keep[i] != 0 ? labels[i] : no_class);
-    }
+    const auto seen = detail::seen_labels<Model>(labels, latents.extent(0), draws, "far_loss");
     return far_loss_with(model, latents, draws, noise, options,
-                         [&](const auto& x, const TokenMask* mask, const FarRunOptions& run) {
+                         [&](const auto& x, const TokenMask* mask, const BlockRun& run) {
                              return model.conditions(x, std::span<const Index>(seen), mask, run);
                          });
 }

@@ -3,43 +3,25 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "flowfar/autoregressive/sample.hpp"
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/ops.hpp"
-#include "flowfar/diffusion/ddpm.hpp"
-#include "flowfar/diffusion/respacing.hpp"
-#include "flowfar/diffusion/time_schedule.hpp"
 #include "flowfar/far/coherence.hpp"
 #include "flowfar/far/config.hpp"
 #include "flowfar/far/sample_options.hpp"
 
 namespace flowfar {
 
-/// The random numbers of a sampling run, counter-based: sample i's depend on (seed, i) alone, so neither the batch
-/// size nor the number of threads changes them.
+/// The random numbers of FAR's runs: those of all paradigms, and the noise of cells.
 template <class Model>
-class FarSampleDraws {
+class FarSampleDraws : public TokenSampleDraws<Model> {
    public:
-    using Rows = typename Model::Head::Rows;
+    using typename TokenSampleDraws<Model>::Rows;
+    using TokenSampleDraws<Model>::TokenSampleDraws;
 
-    FarSampleDraws(std::uint64_t seed, std::uint64_t first_sample, Index batch) {
-        for (Index i = 0; i < batch; ++i) {
-            seeds_.push_back(fold(fold(seed, "far"), first_sample + static_cast<std::uint64_t>(i)));
-        }
-    }
-    /// N(0, 1) [batch·tokens, token_dim] of a draw (0: start, i: i-th diffusion step) at autoregressive step k.
-    [[nodiscard]] Rows noise(int k, int draw) const {
-        using B = typename Model::Backend;
-        constexpr Index values = Model::tokens * Model::token_dim;
-        PoolVector<typename B::Handle> parts;
-        for (const std::uint64_t seed : seeds_) {
-            const auto offset = static_cast<std::uint64_t>(draw) * static_cast<std::uint64_t>(values);
-            parts.push_back(B::normal({Model::tokens, Model::token_dim}, dtype_of<typename Model::Element>,
-                                      fold(seed, static_cast<std::uint64_t>(k)), offset));
-        }
-        return Rows(B::concat(std::span<const typename B::Handle>(parts), 0));
-    }
     /// Noise that the tokens of a cell share (far/coherence.hpp), N(0, 1) [batch·tokens, token_dim], of a draw at
     /// autoregressive step k. Cells are `size` × `size` tokens, and their grid begins at a place of each draw's own.
     [[nodiscard]] Rows cell_noise(int k, int draw, Index size) const {
@@ -49,7 +31,7 @@ class FarSampleDraws {
         const Index down = (Config::rows + size - 1) / size + 1;  // one more: the first one may be cut
         const Index across = (Config::columns + size - 1) / size + 1;
         PoolVector<typename B::Handle> parts;
-        for (const std::uint64_t seed : seeds_) {
+        for (const std::uint64_t seed : this->seeds_) {
             const std::uint64_t stream =
                 fold(fold(fold(seed, "cells"), static_cast<std::uint64_t>(k)), static_cast<std::uint64_t>(draw));
             const auto cells = B::normal({down, 1, across, 1, values}, dtype_of<typename Model::Element>, stream, 0);
@@ -67,134 +49,105 @@ class FarSampleDraws {
         }
         return Rows(B::concat(std::span<const typename B::Handle>(parts), 0));
     }
-    /// The order in which each sample's tokens stay hidden, [batch, tokens]: earlier entries longer.
-    [[nodiscard]] std::vector<Index> orders() const {
-        std::vector<Index> out;
-        for (const std::uint64_t seed : seeds_) {
-            const std::vector<Index> order = Random(fold(seed, "order")).permutation(Model::tokens);
-            out.insert(out.end(), order.begin(), order.end());
-        }
-        return out;
-    }
-
-   private:
-    std::vector<std::uint64_t> seeds_;
 };
 
-/// Generates latents with FAR: arXiv 2503.05305, algorithm of section 3, with hidden tokens if the configuration says
-/// so. What does not change is computed once: class positions or the prompts' keys and values per run, embeddings of
-/// diffusion steps per schedule, projections of z and of the level per autoregressive step. Nothing is computed for the
-/// null condition while the guidance is 1, as it is in the first step of the linear schedule. Several threads may share
-/// a const sampler.
-template <class Model>
-class FarSampler {
+/// FAR as a paradigm (autoregressive/sample.hpp): arXiv 2503.05305, algorithm of section 3, with hidden tokens if the
+/// configuration says so. All tokens are drawn in every step, at rising levels, and the next input is the result
+/// low-passed.
+template <class M>
+class FarParadigm {
    public:
-    using B = typename Model::Backend;
+    using Model = M;
+    using Draws = FarSampleDraws<Model>;
     using C = typename Model::Config;
     using T = typename Model::Element;
     using Tokens = typename Model::Tokens;
     using Latents = typename Model::Latents;
-    using Conditioning = typename Model::Conditioning;
-    using Head = typename Model::Head;
-    using Step = FarStep<Model>;
-    /// Called after each autoregressive step; returning false stops with the current estimate.
-    using Callback = std::function<bool(const Step&)>;
+    using Rows = typename Model::Head::Rows;
 
-    /// Throws `Error` for impossible options, before any work is done.
-    FarSampler(const Model& model, FarSampleOptions options) : model_(&model), options_(std::move(options)) {
-        if (options_.levels.empty()) {
-            options_.levels = default_levels<C>();
+    explicit FarParadigm(TokenSampleOptions& options) {
+        detail::refuse_mar_options(options, "FAR");
+        if (options.levels.empty()) {
+            options.levels = default_levels<C>();
         }
-        check_far_levels(options_.levels, C::level_limit, C::masked);
-        if (!options_.steps) {
-            options_.steps = DiffusionSteps::constant(C::sampling.diffusion_steps);
-        }
-        options_.guidance = options_.guidance.value_or(C::sampling.guidance);
-        options_.guidance_schedule = options_.guidance_schedule.value_or(C::sampling.guidance_schedule);
-        options_.temperature_schedule = options_.temperature_schedule.value_or(C::sampling.temperature_schedule);
-        options_.limit = options_.limit.value_or(C::sampling.limit);
-        check_guidance(*options_.guidance);
-        ddpm::check_step_options({.temperature = options_.temperature, .clip = *options_.limit});
-        prepare_coherence();
-        for (int k = 0; k < count(); ++k) {
-            prepare_step(k);
-        }
+        levels_ = options.levels;
+        check_far_levels(levels_, C::level_limit, C::masked);
+        filter_between_ = options.filter_between;
+        prepare_coherence(options.coherence);
     }
+    [[nodiscard]] int steps() const { return static_cast<int>(levels_.size()); }
 
-    /// One latent [channels, height, width] per label (0 … classes − 1, or `no_class`) or per prompt's context.
-    [[nodiscard]] Latents operator()(typename Model::Request request, const Callback& callback = {}) const {
-        const FarSampleDraws<Model> draws(options_.seed, options_.first_sample, Model::count(request));
-        return run(request, draws, callback);
-    }
-
-    /// Generates with given random numbers: an object like `FarSampleDraws`.
-    template <class Draws>
-    [[nodiscard]] Latents run(typename Model::Request request, const Draws& draws,
-                              const Callback& callback = {}) const {
-        return run(request, draws, callback,
-                   [this](const auto&... arguments) { return model_->head.sample(arguments...); });
-    }
-    /// Generates with another way to take the head's diffusion steps: `chain` has the arguments of its `sample`.
-    template <class Draws, class Chain>
-    [[nodiscard]] Latents run(typename Model::Request request, const Draws& draws, const Callback& callback,
-                              Chain&& chain) const {
-        const Index batch = Model::count(request);
-        require(batch >= 1, "sample: expected at least one label or prompt");
-        const Conditioning given = model_->conditioning(request);
-        const std::vector<Index> orders = C::masked ? draws.orders() : std::vector<Index>{};
-        std::optional<TokenMask> mask;
-        if constexpr (C::masked) {
-            mask.emplace(orders, Model::tokens, Model::tokens);
-        }
-        Tokens input = Tokens::zeros(batch);
-        Latents estimate;
-        const int n = count();
-        for (int k = 0; k < n; ++k) {
-            const double guidance = guidance_at(*options_.guidance_schedule, *options_.guidance, k, n);
-            const double temperature =
-                temperature_at(*options_.temperature_schedule, options_.temperature, C::masked, k, n);
-            const Prepared& prepared = prepared_[schedule_of_[static_cast<std::size_t>(k)]];
-            const Index level = options_.levels[static_cast<std::size_t>(k)];
-            const typename Head::Rows rows = chain(
-                condition(given, input, mask, level, guidance), prepared.head, guidance,
-                ddpm::StepOptions{.temperature = temperature, .clip = *options_.limit},
-                [&](int draw) { return noise(draws, k, draw); }, options_.stop);
-            if (!rows.defined()) {
-                return estimate.defined() ? estimate : Latents::zeros(batch);
+    class Run {
+       public:
+        template <class D>
+        Run(const FarParadigm& far, const Model& model, typename Model::Request request, const D& draws,
+            bool /*guided*/)
+            : far_(far), model_(model), given_(model.conditioning(request)) {
+            const Index batch = Model::count(request);
+            if constexpr (C::masked) {
+                orders_ = draws.orders();
+                mask_.emplace(orders_, Model::tokens, Model::tokens);
             }
-            estimate = Model::unpatchify(reshape<typename Tokens::Shape>(rows, batch));
-            const Step step{k + 1,    n,           level, prepared.head.process.steps(),
-                            guidance, temperature, input, mask ? &*mask : nullptr,
-                            estimate};
-            if (callback && !callback(step)) {
-                return estimate;
+            input_ = Tokens::zeros(batch);
+            estimate_ = Latents::zeros(batch);
+        }
+        [[nodiscard]] Index drawn(int /*k*/) const { return Model::tokens; }
+        [[nodiscard]] Share share(int k) const { return {k, far_.steps()}; }
+        [[nodiscard]] auto conditions(int /*k*/, bool two) const {
+            const Tokens x = two ? Tokens(concat<0>(input_, input_)) : input_;
+            std::optional<TokenMask> doubled;
+            if (mask_ && two) {
+                doubled = mask_->doubled();
             }
-            if (k + 1 < n) {
-                input = next_input(estimate, k, orders, mask);
+            const TokenMask* const hidden = doubled ? &*doubled : mask();
+            return Model::flatten(model_.conditions(two ? given_.both : given_.with, x, hidden));
+        }
+        [[nodiscard]] auto index(int k) const {
+            return Model::Head::Scalars::full({1, 1}, static_cast<double>(level(k)));
+        }
+        template <class D>
+        [[nodiscard]] Rows noise(const D& draws, int k, int draw) const {
+            return far_.noise(draws, k, draw);
+        }
+        void accept(int /*k*/, const Rows& rows) {
+            estimate_ = Model::unpatchify(reshape<typename Tokens::Shape>(rows, input_.extent(0)));
+        }
+        /// The result of step k low-passed, with fewer tokens hidden than before.
+        void advance(int k) {
+            // With hidden tokens the published sampler of classes leaves the first result, of which few tokens
+            // survive, unfiltered.
+            const bool filter = far_.filter_between_ && (C::sampling.filter_first || !C::masked || k > 0);
+            input_ = Model::patchify(filter ? C::Filter::apply(estimate_, level(k + 1)) : estimate_);
+            if constexpr (C::masked) {
+                mask_.emplace(orders_, Model::tokens, hidden_after(Model::tokens, k, far_.steps()));
+                input_ = mask_->visible_only(input_);
             }
         }
-        return estimate;
-    }
+        [[nodiscard]] Index level(int k) const { return far_.levels_[static_cast<std::size_t>(k)]; }
+        [[nodiscard]] const Tokens& input() const { return input_; }
+        [[nodiscard]] const TokenMask* mask() const { return mask_ ? &*mask_ : nullptr; }
+        [[nodiscard]] const Latents& estimate() const { return estimate_; }
 
-    [[nodiscard]] const FarSampleOptions& options() const { return options_; }
-
-   private:
-    struct Prepared {
-        std::vector<Index> kept;
-        typename Head::Prepared head;
+       private:
+        const FarParadigm& far_;
+        const Model& model_;
+        typename Model::Conditioning given_;
+        std::vector<Index> orders_;
+        std::optional<TokenMask> mask_;
+        Tokens input_;
+        Latents estimate_;
     };
 
-    [[nodiscard]] int count() const { return static_cast<int>(options_.levels.size()); }
-
+   private:
     /// The share of the cells in each step's noise: the options', or from the configuration's table; 0 where a cell
     /// would be one token.
-    void prepare_coherence() {
-        const std::size_t steps = options_.levels.size();
-        shares_ = coherent_shares(options_.coherence.value_or(std::vector<double>{}), steps);
+    void prepare_coherence(const std::optional<std::vector<double>>& given) {
+        const std::size_t steps = levels_.size();
+        shares_ = coherent_shares(given.value_or(std::vector<double>{}), steps);
         for (std::size_t k = 0; k + 1 < steps; ++k) {
-            const Index next = options_.levels[k + 1];
+            const Index next = levels_[k + 1];
             cells_.push_back(coherent_cell(next, std::min(C::rows, C::columns)));
-            if (!options_.coherence) {
+            if (!given) {
                 shares_[k] = coherent_share(C::sampling.coherence, next);
             }
             if (cells_.back() == 1) {
@@ -203,9 +156,8 @@ class FarSampler {
         }
     }
     /// The noise of a draw at step k, N(0, 1) [batch·tokens, token_dim], coherent where the step asks for it.
-    template <class Draws>
-    [[nodiscard]] typename Head::Rows noise(const Draws& draws, int k, int draw) const {
-        using Rows = typename Head::Rows;
+    template <class D>
+    [[nodiscard]] Rows noise(const D& draws, int k, int draw) const {
         const Rows own = draws.noise(k, draw);
         const double share = shares_[static_cast<std::size_t>(k)];
         if (share == 0.0) {
@@ -219,61 +171,14 @@ class FarSampler {
         }
     }
 
-    /// Remembers which prepared schedule step k uses; equal schedules share one.
-    void prepare_step(int k) {
-        std::vector<Index> kept = options_.steps->kept(k, count(), model_->head.process.steps());
-        std::size_t at = 0;
-        while (at < prepared_.size() && prepared_[at].kept != kept) {
-            ++at;
-        }
-        if (at == prepared_.size()) {
-            const DdpmSchedule spaced = respace(model_->head.process, std::span<const Index>(kept));
-            prepared_.push_back({std::move(kept), model_->head.prepare(spaced)});
-        }
-        schedule_of_.push_back(at);
-    }
-    /// What the diffusion head needs to know: conditional rows, and null rows if they matter.
-    [[nodiscard]] typename Head::Hidden condition(const Conditioning& given, const Tokens& input,
-                                                  const std::optional<TokenMask>& mask, Index level,
-                                                  double guidance) const {
-        const bool two = guidance != 1.0;
-        const Tokens x = two ? Tokens(concat<0>(input, input)) : input;
-        std::optional<TokenMask> doubled;
-        if (mask && two) {
-            doubled = mask->doubled();
-        }
-        const TokenMask* const hidden = doubled ? &*doubled : (mask ? &*mask : nullptr);
-        const auto z = model_->conditions(two ? given.both : given.with, x, hidden);
-        const auto scalar = Head::Scalars::full({1, 1}, static_cast<double>(level));
-        return model_->head.net.condition(Model::flatten(z), scalar);
-    }
-    /// The next step's input: the result of step k low-passed, with fewer tokens hidden than before.
-    [[nodiscard]] Tokens next_input(const Latents& estimate, int k, const std::vector<Index>& orders,
-                                    std::optional<TokenMask>& mask) const {
-        // With hidden tokens the published sampler of classes leaves the first result, of which few tokens survive,
-        // unfiltered.
-        const bool filter = options_.filter_between && (C::sampling.filter_first || !C::masked || k > 0);
-        const Index next = options_.levels[static_cast<std::size_t>(k) + 1];
-        const Tokens x = Model::patchify(filter ? C::Filter::apply(estimate, next) : estimate);
-        if constexpr (C::masked) {
-            mask.emplace(orders, Model::tokens, hidden_after(Model::tokens, k, count()));
-            std::vector<T> visible;
-            for (const Index flag : mask->flags()) {
-                visible.push_back(flag != 0 ? T(0) : T(1));
-            }
-            return x *
-                   Tensor<B, Shape<dyn, Model::tokens, 1>, T>::from_host(visible, {mask->batch(), Model::tokens, 1});
-        } else {
-            return x;
-        }
-    }
-
-    const Model* model_;
-    FarSampleOptions options_;
+    std::vector<Index> levels_;
+    bool filter_between_ = true;
     std::vector<double> shares_;  // of the cells' noise, per autoregressive step
     std::vector<Index> cells_;    // tokens per side of a cell, per step but the last
-    std::vector<Prepared> prepared_;
-    std::vector<std::size_t> schedule_of_;  // per autoregressive step, a position in prepared_
 };
+
+/// Generates latents with FAR or FarText.
+template <class Model>
+using FarSampler = TokenSampler<FarParadigm<Model>>;
 
 }  // namespace flowfar

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"
 
 namespace flowfar {
@@ -42,5 +43,36 @@ template <AnyTensor X>
     constexpr Index width = X::Shape::at(1) * X::Shape::at(3);
     return reshape<dyn, dyn, width>(permute<0, 2, 1, 3>(x), x.extent(0), x.extent(2));
 }
+
+/// Keys and values of the tokens that an attention has seen, [batch, heads, tokens, size] each, with room for those to
+/// come: what a causal transformer need not compute again. X is the type of both, on a plain backend.
+template <AnyTensor X>
+class KeyCache {
+   public:
+    using B = typename X::Backend;
+
+    /// Room for `capacity` tokens in each of `batch` sequences.
+    KeyCache(Index batch, Index capacity)
+        : keys_(B::empty({batch, X::Shape::at(1), capacity, X::Shape::at(3)}, dtype_of<typename X::Element>)),
+          values_(B::empty({batch, X::Shape::at(1), capacity, X::Shape::at(3)}, dtype_of<typename X::Element>)) {}
+
+    /// Adds those of the next tokens. Throws `Error` if there is no room.
+    void append(const X& key, const X& value) {
+        const Index end = tokens_ + key.extent(2);
+        require(end <= keys_.extent(2), "KeyCache: ", end, " tokens, but room for ", keys_.extent(2));
+        B::assign(B::slice(keys_.handle(), 2, tokens_, end), key.handle());
+        B::assign(B::slice(values_.handle(), 2, tokens_, end), value.handle());
+        tokens_ = end;
+    }
+    /// Those of all tokens so far: views.
+    [[nodiscard]] X keys() const { return X(slice<2>(keys_, 0, tokens_)); }
+    [[nodiscard]] X values() const { return X(slice<2>(values_, 0, tokens_)); }
+    [[nodiscard]] Index tokens() const { return tokens_; }
+
+   private:
+    X keys_;
+    X values_;
+    Index tokens_ = 0;
+};
 
 }  // namespace flowfar

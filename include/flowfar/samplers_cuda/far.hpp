@@ -23,12 +23,12 @@ class DiffusionGraphs {
 
     explicit DiffusionGraphs(const Head& head) : head_(head) {}
 
-    /// As the head's `sample`.
+    /// As the head's `sample`. Deterministic solvers take few steps, which are not recorded.
     template <class Noise>
     [[nodiscard]] Rows sample(const Hidden& condition, const typename Head::Prepared& prepared, double guidance,
                               const ddpm::StepOptions& options, Noise&& noise, const std::function<bool()>& stop = {}) {
         const int steps = prepared.process.steps();
-        if (options.temperature == 0.0 || steps < worth_recording) {
+        if (prepared.solver != DiffusionSolver::ancestral || options.temperature == 0.0 || steps < worth_recording) {
             return head_.sample(condition, prepared, guidance, options, noise, stop);
         }
         const bool two = guidance != 1.0;
@@ -115,24 +115,21 @@ class DiffusionGraphs {
     std::array<std::optional<Recorded>, 2> recorded_;  ///< without and with guidance
 };
 
-/// FAR's sampler on `Cuda` with the diffusion steps as CUDA graphs: the same bits as FarSampler. Keep it to generate
-/// several batches. The model must outlive it, and its parameters are read where they are now.
-template <class C, class T = float>
-class FarGraphSampler {
+/// A sampler (autoregressive/sample.hpp) of a model on `Cuda` with the diffusion steps as CUDA graphs: the same bits.
+/// Keep it to generate several batches. The model must outlive it, and its parameters are read where they are now.
+template <class Sampler>
+class TokenGraphSampler {
    public:
-    using Model = Far<C, Cuda, T>;
-    using Sampler = FarSampler<Model>;
+    using Model = typename Sampler::Model;
     using Latents = typename Model::Latents;
     using Callback = typename Sampler::Callback;
 
-    FarGraphSampler(const Model& model, FarSampleOptions options)
+    TokenGraphSampler(const Model& model, TokenSampleOptions options)
         : sampler_(model, std::move(options)), chain_(model.head) {}
 
-    /// One latent per label, as FarSampler.
-    [[nodiscard]] Latents operator()(std::span<const Index> labels, const Callback& callback = {}) {
-        const FarSampleOptions& o = sampler_.options();
-        const FarSampleDraws<Model> draws(o.seed, o.first_sample, static_cast<Index>(labels.size()));
-        return sampler_.run(labels, draws, callback,
+    /// One latent per label or prompt, as the sampler.
+    [[nodiscard]] Latents operator()(typename Model::Request request, const Callback& callback = {}) {
+        return sampler_.run(request, sampler_.draws(Model::count(request)), callback,
                             [this](const auto&... arguments) { return chain_.sample(arguments...); });
     }
 
@@ -140,5 +137,8 @@ class FarGraphSampler {
     Sampler sampler_;
     DiffusionGraphs<typename Model::Head> chain_;
 };
+
+template <class C, class T = float>
+using FarGraphSampler = TokenGraphSampler<FarSampler<Far<C, Cuda, T>>>;
 
 }  // namespace flowfar

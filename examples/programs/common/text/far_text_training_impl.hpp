@@ -25,8 +25,8 @@ class FarTextTrainingOn final : public TrainingWith<AnyFarTextTraining, FarTextT
         const auto batch = static_cast<Index>(labels.size());
         using Config = CheckedFarConfig<C>;
         const auto images = Trainer::Latents::from_host(latents, {batch, C::channels, Config::height, Config::width});
-        const auto context = from_floats<typename Trainer::Context>(this->prompts_->contexts(labels),
-                                                                    {batch, C::context_tokens, C::context_width});
+        const auto context = from_floats<typename Trainer::PlainModel::Context>(
+            this->prompts_->contexts(labels), {batch, C::context_tokens, C::context_width});
         return [pending = this->trainer_.queue_step(images, context)]() mutable { return pending.get(); };
     }
     void lend_to(AnyFar& model, Weights which) override { Base::share(model.parameters(), which); }

@@ -16,7 +16,9 @@ enum class Resize : std::uint8_t {
     bilinear,              ///< half-pixel centers, two neighbors (torch: align_corners=False)
     bilinear_antialiased,  ///< the same, stretched when shrinking (torch: antialias=True; Pillow)
     bilinear_corner,       ///< TensorFlow 1: sample i lies at i · in / out, two neighbors
-    bicubic_antialiased    ///< a = −0.5, stretched when shrinking (torch: antialias=True; Pillow)
+    bicubic_antialiased,   ///< a = −0.5, stretched when shrinking (torch: antialias=True; Pillow)
+    bicubic,               ///< a = −0.75, four neighbors, edges clamped (torch: align_corners=False)
+    area                   ///< the mean of what a pixel covers (torch: adaptive average pooling)
 };
 
 /// The matrix [out, in] of one axis, row-major.
@@ -30,6 +32,10 @@ enum class Resize : std::uint8_t {
             return corner_bilinear_weights(in, out);
         case Resize::bicubic_antialiased:
             return bicubic_weights(in, out, Antialias::on, -0.5);
+        case Resize::bicubic:
+            return bicubic_weights(in, out, Antialias::off, -0.75);
+        case Resize::area:
+            return area_weights(in, out);
     }
     fail("resize: no method ", static_cast<int>(method));
 }

@@ -19,7 +19,7 @@ template <class Model>
     const auto kept = model.embed(context, draws.keep);
     const auto decoder = options.prompt_drop == PromptDrop::everywhere ? kept : model.embed(context);
     return far_loss_with(
-        model, latents, draws, noise, options, [&](const auto& x, const TokenMask* mask, const FarRunOptions& /*run*/) {
+        model, latents, draws, noise, options, [&](const auto& x, const TokenMask* mask, const BlockRun& /*run*/) {
             return model.decode(model.encode(model.encoder_keys(kept), x, mask), model.decoder_keys(decoder), mask);
         });
 }

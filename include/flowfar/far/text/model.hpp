@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "flowfar/far/frame.hpp"
+#include "flowfar/autoregressive/masked_frame.hpp"
 #include "flowfar/far/sample.hpp"
 #include "flowfar/far/text/config.hpp"
 #include "flowfar/nn/cross_block.hpp"
@@ -16,9 +16,10 @@ namespace flowfar {
 /// What the text model runs on.
 template <class C, class B, class T>
 using FarCrossFrame =
-    FarFrame<C, B, T, CrossBlock<B, C::hidden, C::heads, C::head_size, C::hidden, T, CheckedFarConfig<C>::encoder_mlp>,
-             CrossBlock<B, CheckedFarConfig<C>::decoder_hidden, CheckedFarConfig<C>::decoder_heads, C::head_size,
-                        C::hidden, T, CheckedFarConfig<C>::decoder_mlp>>;
+    MaskedFrame<C, B, T,
+                CrossBlock<B, C::hidden, C::heads, C::head_size, C::hidden, T, CheckedFarConfig<C>::encoder_mlp>,
+                CrossBlock<B, CheckedFarConfig<C>::decoder_hidden, CheckedFarConfig<C>::decoder_heads, C::head_size,
+                           C::hidden, T, CheckedFarConfig<C>::decoder_mlp>>;
 
 /// FAR from text (arXiv 2503.05305, section 5.3): as `Far`, but every block looks at the language model's hidden states
 /// of a prompt. A learned context stands for no prompt. Padding of a context takes part, as in the published model.
@@ -32,7 +33,10 @@ class FarText : public FarCrossFrame<C, B, T> {
     static_assert(C::buffer == 0, "FarText: a context takes the place of the class, so there is no buffer");
 
    public:
+    using Config = CheckedFarConfig<C>;
     using Frame = FarCrossFrame<C, B, T>;
+    static constexpr bool masked = C::masked;
+    static constexpr std::string_view stream = "far";  ///< of the samples' random numbers
     using Frame::hidden;
     using typename Frame::Conditions;
     using typename Frame::Latents;
@@ -44,7 +48,7 @@ class FarText : public FarCrossFrame<C, B, T> {
     using DecoderKeys = typename Frame::DecoderBlock::Keys;
     using Step = FarStep<FarText>;
     /// Called after each autoregressive step; returning false stops with the current estimate.
-    using Callback = std::function<bool(const Step&)>;
+    using Callback = TokenCallback<FarText>;
 
     Linear<B, C::context_width, hidden, T> context_embed;
     using NullContext = Tensor<B, Shape<1, C::context_tokens, hidden>, T>;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <vector>
 
 #include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 #include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/ops.hpp"
 #include "flowfar/core/philox.hpp"
 
 namespace flowfar {
@@ -32,6 +34,16 @@ class TokenMask {
                 flags_[static_cast<std::size_t>(sample * tokens + token)] = i < hidden ? 1 : 0;
             }
         }
+    }
+
+    /// Hides `hidden` tokens of every sample, by an order of its own.
+    [[nodiscard]] static TokenMask random(Index batch, Index tokens, Index hidden, Random& random) {
+        PoolVector<Index> orders;
+        for (Index i = 0; i < batch; ++i) {
+            const std::vector<Index> order = random.permutation(tokens);
+            orders.insert(orders.end(), order.begin(), order.end());
+        }
+        return {orders, tokens, hidden};
     }
 
     [[nodiscard]] Index batch() const { return batch_; }
@@ -60,6 +72,16 @@ class TokenMask {
             rows.push_back(flag != 0 ? none : next++);
         }
         return rows;
+    }
+    /// Tokens [batch, tokens, C] with zeros where they are hidden.
+    template <AnyTensor X>
+    [[nodiscard]] X visible_only(const X& x) const {
+        using T = typename X::Element;
+        std::vector<T> visible;
+        for (const Index flag : flags_) {
+            visible.push_back(flag != 0 ? T(0) : T(1));
+        }
+        return x * WithShape<X, Shape<dyn, dyn, 1>>::from_host(visible, {batch_, tokens_, 1});
     }
     /// This mask for the batch twice over (conditional and null rows of guidance).
     [[nodiscard]] TokenMask doubled() const {

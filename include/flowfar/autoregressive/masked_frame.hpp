@@ -4,33 +4,30 @@
 #include <span>
 #include <vector>
 
-#include "flowfar/core/ops.hpp"
-#include "flowfar/far/config.hpp"
-#include "flowfar/far/diffusion_head.hpp"
-#include "flowfar/far/token_mask.hpp"
+#include "flowfar/autoregressive/head/diffusion_head.hpp"
+#include "flowfar/autoregressive/token_grid.hpp"
+#include "flowfar/autoregressive/token_mask.hpp"
 #include "flowfar/nn/blocks.hpp"
 #include "flowfar/nn/linear.hpp"
 #include "flowfar/nn/norm.hpp"
 
 namespace flowfar {
 
-/// What FAR's models have in common, whatever tells them what to generate: an encoder that sees the visible tokens of a
-/// latent, a decoder that sees all positions, and the diffusion head. The blocks are the model's.
+/// What FAR's and MAR's models have in common, whatever tells them what to generate: an encoder that sees the visible
+/// tokens of a latent, a decoder that sees all positions, and the diffusion head. The blocks are the model's.
 template <class C, class B, class T, class EncoderBlock, class DecoderBlockType>
-class FarFrame {
+class MaskedFrame : public TokenGrid<CheckedMaskedConfig<C>, B, T> {
    public:
-    using Config = CheckedFarConfig<C>;
-    using Backend = B;
-    using Element = T;
+    using Config = CheckedMaskedConfig<C>;
+    using Grid = TokenGrid<Config, B, T>;
+    using Grid::token_dim;
+    using Grid::tokens;
+    using typename Grid::Tokens;
     using Block = EncoderBlock;
     using DecoderBlock = DecoderBlockType;
     static constexpr Index hidden = C::hidden;
     static constexpr Index decoder_hidden = Config::decoder_hidden;
-    static constexpr Index tokens = Config::tokens;
-    static constexpr Index token_dim = Config::token_dim;
 
-    using Latents = Tensor<B, Shape<dyn, C::channels, Config::height, Config::width>, T>;
-    using Tokens = Tensor<B, Shape<dyn, tokens, token_dim>, T>;
     using Embedded = Tensor<B, Shape<dyn, tokens, hidden>, T>;
     using Conditions = Tensor<B, Shape<dyn, tokens, decoder_hidden>, T>;  ///< z
     using Sequence = Tensor<B, Shape<dyn, dyn, hidden>, T>;
@@ -53,30 +50,11 @@ class FarFrame {
     Linear<B, hidden, decoder_hidden, T> decoder_embed;
     std::vector<DecoderBlock> decoder_blocks = make_blocks<DecoderBlock>(C::decoder_depth);
     LayerNorm<B, decoder_hidden, T> decoder_norm;
-    Head head{C::head_depth};
+    Head head{C::head_depth, C::indexed};
 
     /// The token positions at the encoder's input, before any are hidden.
     [[nodiscard]] Embedded embed_tokens(const Tokens& x) const {
         return z_proj_ln(z_proj(x) + slice<1, C::buffer, Config::positions>(encoder_positions));
-    }
-
-    /// [batch, channels, height, width] → [batch, tokens, channels·p²]; within a token: channel, row, column.
-    [[nodiscard]] static Tokens patchify(const Latents& x) {
-        constexpr Index p = C::patch;
-        const Index batch = x.extent(0);
-        const auto six = reshape<dyn, C::channels, Config::rows, p, Config::columns, p>(x, batch);
-        return reshape<dyn, tokens, token_dim>(permute<0, 2, 4, 1, 3, 5>(six), batch);
-    }
-    [[nodiscard]] static Latents unpatchify(const Tokens& x) {
-        constexpr Index p = C::patch;
-        const Index batch = x.extent(0);
-        const auto six = reshape<dyn, Config::rows, Config::columns, C::channels, p, p>(x, batch);
-        return reshape<typename Latents::Shape>(permute<0, 3, 1, 4, 2, 5>(six), batch);
-    }
-    /// [batch, tokens, C] → [batch·tokens, C]: rows ordered (sample, token).
-    template <AnyTensor X>
-    [[nodiscard]] static auto flatten(const X& x) {
-        return reshape<dyn, X::Shape::at(2)>(x, x.extent(0) * tokens);
     }
 
    protected:
@@ -155,7 +133,7 @@ class FarFrame {
         return Integers::from_host(rows, {static_cast<Index>(rows.size())});
     }
     [[nodiscard]] static Sequence keep_visible(const Embedded& x, const TokenMask& mask) {
-        return reshape<dyn, dyn, hidden>(gather_rows(flatten(x), rows_tensor(mask.kept_rows())), mask.batch(),
+        return reshape<dyn, dyn, hidden>(gather_rows(Grid::flatten(x), rows_tensor(mask.kept_rows())), mask.batch(),
                                          mask.visible());
     }
     /// Puts the mask token where tokens were hidden: [batch, buffer + visible, decoder_hidden] → [batch, positions,

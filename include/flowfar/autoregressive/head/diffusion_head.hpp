@@ -3,11 +3,11 @@
 #include <functional>
 #include <utility>
 
+#include "flowfar/autoregressive/head/denoising_mlp.hpp"
 #include "flowfar/core/memory_pool.hpp"
-#include "flowfar/diffusion/ddpm.hpp"
 #include "flowfar/diffusion/respacing.hpp"
+#include "flowfar/diffusion/solver.hpp"
 #include "flowfar/diffusion/time_schedule.hpp"
-#include "flowfar/far/denoising_mlp.hpp"
 
 namespace flowfar {
 
@@ -39,13 +39,16 @@ struct DiffusionHead {
         return ddpm::loss(process, steps, x_start, noise, net(x, y));
     }
 
-    /// A noise process with fewer steps and the network's embedding of each: reusable for any number of rows.
+    /// A noise process with fewer steps, how they are taken, and the network's embedding of each: reusable for any
+    /// number of rows.
     struct Prepared {
         DdpmSchedule process;
         Hidden times;  // [steps, width]
+        DiffusionSolver solver = DiffusionSolver::ancestral;
     };
-    [[nodiscard]] Prepared prepare(const DdpmSchedule& spaced) const {
-        return {spaced, net.times(step_numbers(spaced.timestep_map))};
+    [[nodiscard]] Prepared prepare(const DdpmSchedule& spaced,
+                                   DiffusionSolver solver = DiffusionSolver::ancestral) const {
+        return {spaced, net.times(step_numbers(spaced.timestep_map)), solver};
     }
 
     /// The guided output: ε [rows, channels], the same for both halves, and v [2·rows, channels], each half its own.
@@ -81,10 +84,11 @@ struct DiffusionHead {
                                   Rows(slice<1, Channels, 2 * Channels>(out)), noise, clip);
     }
 
-    /// Ancestral sampling of one token per row. `condition` is `net.condition(z, level)` of all rows; with a guidance
-    /// other than 1, of the conditional rows and then of the null rows. With guidance 1 null rows would never matter,
-    /// so there are none. `noise(draw)` gives [rows, channels]: draw 0 is the start, draw i ≥ 1 belongs to the i-th
-    /// step; the last step draws nothing. Where `stop` returns true before a step, the result is undefined.
+    /// Sampling of one token per row, as `prepared` says. `condition` is `net.condition(z, level)` of all rows; with a
+    /// guidance other than 1, of the conditional rows and then of the null rows. With guidance 1 null rows would never
+    /// matter, so there are none. `noise(draw)` gives [rows, channels]: draw 0 is the start, draw i ≥ 1 belongs to the
+    /// i-th step; the last step draws nothing, and deterministic solvers draw the start alone. Where `stop` returns
+    /// true before a step, the result is undefined.
     template <class Noise>
     [[nodiscard]] Rows sample(const Hidden& condition, const Prepared& prepared, double guidance,
                               const ddpm::StepOptions& options, Noise&& noise,
@@ -96,11 +100,16 @@ struct DiffusionHead {
                 condition.extent(0), " conditions");
         const int steps = prepared.process.steps();
         Rows x = noise(0);
+        ddpm::SolverRun<Rows> solver(prepared.process, prepared.solver, options.clip);
         for (int t = steps - 1; t >= 0; --t) {
             if (stop && stop()) {
                 return {};
             }
             const Hidden y = condition + slice<0>(prepared.times, t, t + 1);
+            if (prepared.solver != DiffusionSolver::ancestral) {
+                x = solver.step(t, x, two ? guided(x, y, guidance).epsilon : Rows(slice<1, 0, Channels>(net(x, y))));
+                continue;
+            }
             const bool noisy = t > 0 && options.temperature != 0.0;
             x = step(x, y, guidance, ddpm::step_numbers(prepared.process, t, options.temperature),
                      noisy ? Rows(noise(steps - t)) : Rows(), options.clip);

@@ -1,0 +1,97 @@
+/// Deterministic solvers in the diffusion head and in FAR's sampler.
+
+#include <cmath>
+#include <doctest/doctest.h>
+#include <vector>
+
+#include "flowfar/backend/cpu/cpu.hpp"
+#include "flowfar/backend/reference.hpp"
+#include "flowfar/far/model.hpp"
+
+#include "approx.hpp"
+
+using namespace flowfar;
+using flowfar::testing::difference_of;
+
+namespace {
+
+/// Fills a module with small random numbers: a fresh head predicts 0.
+template <class Module>
+void randomize(Module& module, double scale) {
+    using B = typename Module::Backend;
+    module.initialize(1);
+    for_each_parameter(module, [&](const auto& p) {
+        const auto fresh = B::normal(p.extents(), p.dtype(), fold(2, p.name), 0);
+        B::assign(p.value(), B::unary({UnaryOp::affine, scale, 0.0}, fresh));
+    });
+}
+
+}  // namespace
+
+TEST_CASE("with more steps the solvers come to one answer, DPM-Solver++ sooner; guided and not") {
+    using Head = DiffusionHead<Reference, 3, 4, 16, double>;
+    Head head(2);
+    randomize(head, 0.25);
+    constexpr Index rows = 5;
+    const auto z = Head::Conditions::normal({2 * rows, 4}, 3);
+    const auto level = Head::Scalars::full({1, 1}, 2.0);
+    const auto start = Head::Rows::normal({rows, 3}, 4);
+    const int limit = ddpm::solvable_steps(head.process);
+    for (const double guidance : {1.0, 1.8}) {
+        const auto condition = head.net.condition(guidance == 1.0 ? Head::Conditions(slice<0>(z, 0, rows)) : z, level);
+        const auto sample = [&](DiffusionSolver solver, Index steps) {
+            const auto kept = solver == DiffusionSolver::ddim ? spaced_steps(limit, {steps})
+                                                              : ddpm::even_snr_steps(head.process, limit, steps);
+            const auto prepared = head.prepare(respace(head.process, kept), solver);
+            return head
+                .sample(condition, prepared, guidance, {.temperature = 0.9, .clip = 1.5},
+                        [&](int draw) {
+                            CHECK(draw == 0);
+
+                            return start;
+                        })
+                .to_host();
+        };
+        const std::vector<double> answer = sample(DiffusionSolver::ddim, limit);
+        const auto error = [&](DiffusionSolver solver, Index steps) {
+            const std::vector<double> found = sample(solver, steps);
+            double sum = 0.0;
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                sum += (found[i] - answer[i]) * (found[i] - answer[i]);
+            }
+            return std::sqrt(sum / static_cast<double>(found.size()));
+        };
+        CAPTURE(guidance);
+        CHECK(error(DiffusionSolver::ddim, 128) < 0.5 * error(DiffusionSolver::ddim, 32));
+        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.5 * error(DiffusionSolver::dpm2m, 16));
+        CHECK(error(DiffusionSolver::dpm2m, 16) < error(DiffusionSolver::ddim, 16));
+        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.01);
+    }
+}
+
+TEST_CASE("FAR with few steps, a number for each level") {
+    Far<FarNano, Cpu> model;
+    randomize(model, 0.1);
+    for (const DiffusionSolver solver : {DiffusionSolver::ddim, DiffusionSolver::dpm2m}) {
+        FarSampleOptions options{.levels = {0, 2, 5}, .guidance = 2.0, .coherence = std::vector<double>{}};
+        options.steps = DiffusionSteps::list({4, 6, 16});
+        options.solver = solver;
+        std::vector<int> steps;
+        const auto latents = model.generate({1, 7}, options, [&](const auto& step) {
+            steps.push_back(step.diffusion_steps);
+            return true;
+        });
+        CHECK(steps == std::vector<int>{4, 6, 16});
+        for (const float value : latents.to_host()) {
+            CHECK(std::isfinite(value));
+        }
+        CHECK(latents.to_host() == model.generate({1, 7}, options).to_host());
+        options.temperature = 0.5;  // of noise that they do not draw
+        CHECK(latents.to_host() == model.generate({1, 7}, options).to_host());
+        options.steps = 997;
+        CHECK_THROWS_WITH_AS(static_cast<void>(model.generate({1}, options)),
+                             "diffusion steps: 997 at autoregressive step 0, expected 1 to 996", Error);
+        options.steps = DiffusionSteps::spaced("ddim10");
+        CHECK_NOTHROW(static_cast<void>(model.generate({1}, options)));
+    }
+}
