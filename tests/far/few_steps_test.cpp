@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <doctest/doctest.h>
+#include <string>
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
@@ -15,23 +16,26 @@ using flowfar::testing::difference_of;
 
 namespace {
 
-/// Fills a module with small random numbers: a fresh head predicts 0.
+/// Fills a module with small random numbers, as a fresh head predicts 0. The embedding of the time keeps its own: with
+/// others, neighboring steps would have nothing to do with each other.
 template <class Module>
 void randomize(Module& module, double scale) {
     using B = typename Module::Backend;
     module.initialize(1);
     for_each_parameter(module, [&](const auto& p) {
         const auto fresh = B::normal(p.extents(), p.dtype(), fold(2, p.name), 0);
-        B::assign(p.value(), B::unary({UnaryOp::affine, scale, 0.0}, fresh));
+        if (p.name.find("time_embed") == std::string::npos) {
+            B::assign(p.value(), B::unary({UnaryOp::affine, scale, 0.0}, fresh));
+        }
     });
 }
 
 }  // namespace
 
-TEST_CASE("with more steps the solvers come to one answer, DPM-Solver++ sooner; guided and not") {
+TEST_CASE("with more steps the solvers come to one answer; guided and not") {
     using Head = DiffusionHead<Reference, 3, 4, 16, double>;
     Head head(2);
-    randomize(head, 0.25);
+    randomize(head, 0.1);
     constexpr Index rows = 5;
     const auto z = Head::Conditions::normal({2 * rows, 4}, 3);
     const auto level = Head::Scalars::full({1, 1}, 2.0);
@@ -44,7 +48,7 @@ TEST_CASE("with more steps the solvers come to one answer, DPM-Solver++ sooner; 
                                                               : ddpm::even_snr_steps(head.process, limit, steps);
             const auto prepared = head.prepare(respace(head.process, kept), solver);
             return head
-                .sample(condition, prepared, guidance, {.temperature = 0.9, .clip = 1.5},
+                .sample(condition, prepared, guidance, {.temperature = 0.9},
                         [&](int draw) {
                             CHECK(draw == 0);
 
@@ -52,20 +56,23 @@ TEST_CASE("with more steps the solvers come to one answer, DPM-Solver++ sooner; 
                         })
                 .to_host();
         };
-        const std::vector<double> answer = sample(DiffusionSolver::ddim, limit);
+        const std::vector<double> answer = sample(DiffusionSolver::dpm2m, limit);
         const auto error = [&](DiffusionSolver solver, Index steps) {
             const std::vector<double> found = sample(solver, steps);
             double sum = 0.0;
+            double all = 0.0;
             for (std::size_t i = 0; i < found.size(); ++i) {
                 sum += (found[i] - answer[i]) * (found[i] - answer[i]);
+                all += answer[i] * answer[i];
             }
-            return std::sqrt(sum / static_cast<double>(found.size()));
+            return std::sqrt(sum / all);
         };
         CAPTURE(guidance);
-        CHECK(error(DiffusionSolver::ddim, 128) < 0.5 * error(DiffusionSolver::ddim, 32));
-        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.5 * error(DiffusionSolver::dpm2m, 16));
-        CHECK(error(DiffusionSolver::dpm2m, 16) < error(DiffusionSolver::ddim, 16));
-        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.01);
+        // DDIM's error falls with the first power of the steps, DPM-Solver++'s with the second.
+        CHECK(error(DiffusionSolver::ddim, limit) < 0.35 * error(DiffusionSolver::ddim, 256));
+        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.15 * error(DiffusionSolver::dpm2m, 16));
+        CHECK(error(DiffusionSolver::dpm2m, 64) < 0.005);
+        CHECK(error(DiffusionSolver::dpm2m, 16) < error(DiffusionSolver::ddim, 128));
     }
 }
 

@@ -126,7 +126,7 @@ TEST_CASE("what cannot be is refused") {
     CHECK_THROWS_WITH_AS(PlainTrainer(options, fresh), "FarTrainer: label_drop must lie in [0, 1], found 2", Error);
     PlainTrainer trainer({}, fresh);
     CHECK_THROWS_WITH_AS(static_cast<void>(trainer.step(batch(), std::vector<Index>{1, 2, 3, 10})),
-                         "FarNano: label 10, expected 0 to 9", Error);
+                         "FarNano: label 10, expected 0 to 9 or -1 for no class", Error);
     CHECK_THROWS_AS(static_cast<void>(trainer.step(batch(), std::vector<Index>{1, 2, 3})), Error);
     const Latents broken = batch() * std::numeric_limits<double>::quiet_NaN();
     CHECK_THROWS_WITH_AS(static_cast<void>(trainer.step(broken, labels)), doctest::Contains("not finite at step 0"),

@@ -12,7 +12,7 @@
 
 namespace flowfar {
 
-/// Which policy decides how many tokens a masked model does not see in training (far/token_mask.hpp).
+/// Which policy decides how many tokens a masked model does not see in training (autoregressive/token_mask.hpp).
 enum class FarMaskPolicy : std::uint8_t { truncated_normal, linear };
 
 /// Where a dropped prompt is replaced by the null context in the training of FAR from text.
