@@ -27,12 +27,6 @@ struct RecordedDraws {
     [[nodiscard]] std::vector<Index> orders() const { return order; }
 };
 
-/// Elements [step · count, (step + 1) · count) of a recorded sequence.
-std::vector<double> at_step(const std::vector<double>& all, int step, std::size_t count) {
-    const auto begin = all.begin() + static_cast<Index>(count) * step;
-    return {begin, begin + static_cast<Index>(count)};
-}
-
 template <class C>
 void check(const std::string& name, const std::string& parameters) {
     using Model = Far<C, Tested>;

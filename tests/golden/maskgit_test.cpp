@@ -91,13 +91,6 @@ struct RecordedUniforms {
     }
 };
 
-/// Elements [step · count, (step + 1) · count) of a recorded sequence.
-template <class Value>
-std::vector<Value> at_step(const std::vector<Value>& all, int step, std::size_t count) {
-    const auto begin = all.begin() + static_cast<Index>(count) * step;
-    return {begin, begin + static_cast<Index>(count)};
-}
-
 template <class C>
 void check_sampling(const std::string& name, const std::string& parameters) {
     using Model = MaskGit<C, Tested>;

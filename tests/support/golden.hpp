@@ -108,6 +108,13 @@ class Golden {
     std::shared_ptr<const io::SafetensorsFile> file_;
 };
 
+/// Elements [step · count, (step + 1) · count) of a recorded sequence.
+template <class Value>
+[[nodiscard]] std::vector<Value> at_step(const std::vector<Value>& all, int step, std::size_t count) {
+    const auto begin = all.begin() + static_cast<Index>(count) * step;
+    return {begin, begin + static_cast<Index>(count)};
+}
+
 /// ‖got − want‖ / ‖want‖; the plain ‖got‖ where want is zero throughout.
 [[nodiscard]] double relative_l2(std::span<const double> got, std::span<const double> want);
 

@@ -44,12 +44,6 @@ struct RecordedTokenDraws {
     return options;
 }
 
-/// Elements [step · count, (step + 1) · count) of a recorded sequence.
-[[nodiscard]] inline std::vector<double> at_step(const std::vector<double>& all, int step, std::size_t count) {
-    const auto begin = all.begin() + static_cast<Index>(count) * step;
-    return {begin, begin + static_cast<Index>(count)};
-}
-
 /// The recorded draws of one evaluation of the loss; its call 0 decides who loses the label, call 1 the diffusion steps
 /// of `tokens` tokens in each sample.
 template <class Draws>
