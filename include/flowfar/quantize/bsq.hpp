@@ -63,7 +63,7 @@ struct Bsq {
     [[nodiscard]] static std::vector<T> code(const Tokens& tokens) {
         std::vector<T> out = tokens.to_code<T>();
         for (T& value : out) {
-            value = value * static_cast<T>(1.0 / root);
+            value = convert<T>(convert<double>(value) / root);
         }
         return out;
     }

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "flowfar/core/dtype.hpp"
 #include "flowfar/core/error.hpp"
 #include "flowfar/quantize/tokens.hpp"
 
@@ -60,7 +61,8 @@ struct Codebook {
         const Index count = levels[static_cast<std::size_t>(g)];
         const Index half = count / 2;
         const Index d = digit(index, g);
-        return count == 2 ? static_cast<T>(2 * d - 1) : static_cast<T>(d - half) / static_cast<T>(half);
+        const double whole = static_cast<double>(count == 2 ? 2 * d - 1 : d - half);
+        return convert<T>(count == 2 ? whole : whole / static_cast<double>(half));
     }
 
     /// Throws unless every index of the tokens names a codeword; `where` begins the message.

@@ -61,7 +61,7 @@ struct Fsq {
             Index index = 0;
             for (Index g = 0; g < Codebook::values; ++g) {
                 const std::size_t at = first + static_cast<std::size_t>(g) * per_token;
-                const auto level = static_cast<double>(values[at]);
+                const auto level = convert<double>(values[at]);
                 require(std::isfinite(level), "tokens: value ", at, " of the code is ", level,
                         "; are the encoder's weights whole?");
                 index += (static_cast<Index>(level) + Codebook::levels[static_cast<std::size_t>(g)] / 2) *
@@ -89,7 +89,7 @@ struct Fsq {
         const Index per_token = code.extent(2) / Codebook::values;
         std::vector<T> out;
         for (const Index levels : Codebook::levels) {
-            out.insert(out.end(), static_cast<std::size_t>(per_token), static_cast<T>(number(levels)));
+            out.insert(out.end(), static_cast<std::size_t>(per_token), convert<T>(number(levels)));
         }
         return WithShape<X, Shape<X::Shape::at(2)>>::from_host(out, {code.extent(2)});
     }
