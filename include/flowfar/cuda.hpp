@@ -4,5 +4,6 @@
 /// headers need no CUDA; programs link flowfar::cuda_compiled, whose units nvcc compiles.
 
 #include "flowfar/backend/cuda/cuda.hpp"
+#include "flowfar/backend/cuda/kernel_choice.hpp"
 #include "flowfar/samplers_cuda/far.hpp"
 #include "flowfar/samplers_cuda/flowmo.hpp"

@@ -1,9 +1,10 @@
-// Attention's kernels, run by the emulator, against the reference backend.
+// Attention against the reference backend: every engine but the warpgroups'.
 #include "suites/attention.hpp"
 
 #include <array>
 #include <set>
 
+#include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/backend/cuda/ops/attention_engine.cuh"
 
 using namespace flowfar;
@@ -11,67 +12,45 @@ using namespace flowfar::testing;
 
 namespace {
 
-/// The reference backend with the device's attention. The emulated device reads the host's memory; what it writes lies
-/// in blocks that hold NaN before.
-struct Emulated : Reference {
-    [[nodiscard]] static Handle empty(const Extents& extents, DType dtype) {
-        const auto bytes = static_cast<std::size_t>(extents.count()) * size_of(dtype);
-        return {contiguous_layout(extents), dtype, cuda::allocate(bytes)};
-    }
-    [[nodiscard]] static Handle token_major(const Extents& extents, DType dtype) {
-        return Views<Emulated>::token_major(extents, dtype);  // in such a block, too
-    }
-    [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
-                                                           double scale, MaskKind mask) {
-        return cuda::attention<Emulated>(q, k, v, scale, mask);
-    }
-    [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,
-                                                                       const Handle& v,
-                                                                       const AttentionResult<Handle>& y,
-                                                                       const Handle& g, double scale, MaskKind mask) {
-        return cuda::attention_backward<Emulated>(q, k, v, y, g, scale, mask);
-    }
-};
-
 constexpr int depths[] = {32, 64, 80, 96, 128};
 
 }  // namespace
 
 TEST_CASE("cuda: attention") {
-    check_attention<Emulated>(DType::f32);
+    check_attention<Cuda>(DType::f32);
 }
 TEST_CASE("cuda: attention on bf16 tensors") {
-    check_attention<Emulated>(DType::bf16);
+    check_attention<Cuda>(DType::bf16);
 }
 TEST_CASE("cuda: attention on views") {
-    check_attention_views<Emulated>(DType::f32);
-    check_attention_views<Emulated>(DType::bf16);
+    check_attention_views<Cuda>(DType::f32);
+    check_attention_views<Cuda>(DType::bf16);
 }
 TEST_CASE("cuda: attention with extreme logits") {
-    check_attention_range<Emulated>();
+    check_attention_range<Cuda>();
 }
 TEST_CASE("cuda: attention with shared keys and with a bias") {
-    check_shared_and_biased_attention<Emulated>();
+    check_shared_and_biased_attention<Cuda>();
 }
 
-TEST_CASE("cuda: attention in double precision") {
-    Maker<Emulated> make(DType::f64, 510);
-    check_attention_of<Emulated>(make, "f64", make.uniform({1, 2, 7, 16}), make.uniform({1, 2, 9, 16}),
-                                 make.uniform({1, 2, 9, 16}));
+TEST_CASE("cuda: attention in double precision comes from the default definitions") {
+    Maker<Cuda> make(DType::f64, 510);
+    check_attention_of<Cuda>(make, "f64", make.uniform({1, 2, 7, 16}), make.uniform({1, 2, 9, 16}),
+                             make.uniform({1, 2, 9, 16}));
 }
 
 TEST_CASE("cuda: attention of every head size at lengths around the tiles") {
     constexpr std::array<Index, 6> lengths = {1, 31, 33, 65, 130, 128};
     for (const DType dtype : {DType::bf16, DType::f32}) {
-        Maker<Emulated> make(dtype, 511);
+        Maker<Cuda> make(dtype, 511);
         std::size_t next = 0;
         for (const Index depth : {32, 64, 72, 80, 96, 104, 128, 136}) {
             for (std::size_t i = 0; i < 3; ++i) {
                 const Index queries = lengths[next++ % lengths.size()];
                 const Index keys = lengths[(next + next / lengths.size()) % lengths.size()];
-                check_attention_of<Emulated>(make, "lengths", make.uniform({1, 2, queries, depth}, -1.5, 1.5),
-                                             make.uniform({1, 2, keys, depth}, -1.5, 1.5),
-                                             make.uniform({1, 2, keys, depth}));
+                check_attention_of<Cuda>(make, "lengths", make.uniform({1, 2, queries, depth}, -1.5, 1.5),
+                                         make.uniform({1, 2, keys, depth}, -1.5, 1.5),
+                                         make.uniform({1, 2, keys, depth}));
             }
         }
     }
@@ -79,7 +58,7 @@ TEST_CASE("cuda: attention of every head size at lengths around the tiles") {
 
 TEST_CASE("cuda: attention with scales of any sign") {
     for (const DType dtype : {DType::bf16, DType::f32}) {
-        Maker<Emulated> make(dtype, 512);
+        Maker<Cuda> make(dtype, 512);
         const auto q = make.uniform({1, 1, 70, 64}, -1.0, 1.0);
         const auto k = make.uniform({1, 1, 90, 64}, -1.0, 1.0);
         const auto v = make.uniform({1, 1, 90, 64});
@@ -87,7 +66,7 @@ TEST_CASE("cuda: attention with scales of any sign") {
         for (const double scale : {-0.5, 0.0, 1.0}) {
             for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
                 const double tolerance = 16.0 * approx::of(dtype, 154);
-                agree<Emulated>(
+                agree<Cuda>(
                     text("scale ", scale), make, tolerance,
                     [&](auto b, const auto& hq, const auto& hk, const auto& hv, const auto& hg) {
                         const auto y = b.attention(hq, hk, hv, scale, mask);
@@ -102,13 +81,13 @@ TEST_CASE("cuda: attention with scales of any sign") {
 
 TEST_CASE("cuda: attention's log-sum-exp") {
     for (const DType dtype : {DType::bf16, DType::f32}) {
-        Maker<Emulated> make(dtype, 513);
+        Maker<Cuda> make(dtype, 513);
         const auto q = make.uniform({2, 2, 66, 96}, -2.0, 2.0);
         const auto k = make.uniform({2, 2, 131, 96}, -2.0, 2.0);
         for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
-            const Handle found = Emulated::attention(q.tested, k.tested, k.tested, 0.3, mask).log_sum_exp;
+            const Handle found = Cuda::attention(q.tested, k.tested, k.tested, 0.3, mask).log_sum_exp;
             const Handle expected = Reference::attention(q.exact, k.exact, k.exact, 0.3, mask).log_sum_exp;
-            check_handles<Emulated>("log-sum-exp", {found}, {expected}, DType::f32, 1e-5, make.seed());
+            check_handles<Cuda>("log-sum-exp", {found}, {expected}, DType::f32, 1e-5, make.seed());
         }
     }
 }
@@ -116,18 +95,18 @@ TEST_CASE("cuda: attention's log-sum-exp") {
 TEST_CASE("cuda: a query that sees no key gives zeros and gets no gradient") {
     for (const DType dtype : {DType::bf16, DType::f32}) {
         for (const Index keys : {0, 3}) {
-            const Handle q = Reference::cast(Reference::normal({1, 2, 140, 32}, DType::f32, 1, 0), dtype);
-            const Handle k = Reference::cast(Reference::normal({1, 2, keys, 32}, DType::f32, 2, 0), dtype);
-            const auto y = Emulated::attention(q, k, k, 1.0, MaskKind::causal);
-            const auto d = Emulated::attention_backward(q, k, k, y, q, 1.0, MaskKind::causal);
+            const Handle q = Cuda::cast(Cuda::normal({1, 2, 140, 32}, DType::f32, 1, 0), dtype);
+            const Handle k = Cuda::cast(Cuda::normal({1, 2, keys, 32}, DType::f32, 2, 0), dtype);
+            const auto y = Cuda::attention(q, k, k, 1.0, MaskKind::causal);
+            const auto d = Cuda::attention_backward(q, k, k, y, q, 1.0, MaskKind::causal);
             for (const Handle& h : {y.output, d.query}) {
-                const auto hidden = values_of<Emulated>(Reference::slice(h, 2, 0, 140 - keys));
+                const auto hidden = values_of<Cuda>(Cuda::slice(h, 2, 0, 140 - keys));
                 CHECK((hidden == std::vector<double>(hidden.size(), 0.0)));
             }
-            for (const double value : values_of<Emulated>(Reference::slice(y.log_sum_exp, 2, 0, 140 - keys))) {
+            for (const double value : values_of<Cuda>(Cuda::slice(y.log_sum_exp, 2, 0, 140 - keys))) {
                 CHECK(value == -std::numeric_limits<double>::infinity());
             }
-            for (const double value : values_of<Emulated>(d.key)) {
+            for (const double value : values_of<Cuda>(d.key)) {
                 CHECK(std::isfinite(value));
             }
         }
@@ -137,31 +116,31 @@ TEST_CASE("cuda: a query that sees no key gives zeros and gets no gradient") {
 TEST_CASE("cuda: attention gives the same bits again and needs no buffer of queries × keys") {
     constexpr Index tokens = 300;
     constexpr Index depth = 64;
-    Maker<Emulated> make(DType::bf16, 514);
+    Maker<Cuda> make(DType::bf16, 514);
     const auto q = make.uniform({1, 2, tokens, depth}).tested;
     const auto k = make.uniform({1, 2, tokens, depth}).tested;
     const auto v = make.uniform({1, 2, tokens, depth}).tested;
     auto& memory = cuda::Memory::instance();
     const std::size_t before = memory.held();
     memory.reset_peak();
-    const auto y = Emulated::attention(q, k, v, 0.125, MaskKind::full);
+    const auto y = Cuda::attention(q, k, v, 0.125, MaskKind::full);
     const std::size_t output = 2 * tokens * depth * 2;
     const std::size_t statistic = 2 * tokens * 4;
     CHECK(memory.peak() - before == output + statistic);
-    const auto first = Emulated::attention_backward(q, k, v, y, v, 0.125, MaskKind::full);
+    const auto first = Cuda::attention_backward(q, k, v, y, v, 0.125, MaskKind::full);
     CHECK(memory.peak() - before <= 4 * output + 3 * statistic);
-    const auto second = Emulated::attention_backward(q, k, v, y, v, 0.125, MaskKind::full);
-    CHECK((values_of<Emulated>(first.query) == values_of<Emulated>(second.query)));
-    CHECK((values_of<Emulated>(first.key) == values_of<Emulated>(second.key)));
-    CHECK((values_of<Emulated>(first.value) == values_of<Emulated>(second.value)));
+    const auto second = Cuda::attention_backward(q, k, v, y, v, 0.125, MaskKind::full);
+    CHECK((values_of<Cuda>(first.query) == values_of<Cuda>(second.query)));
+    CHECK((values_of<Cuda>(first.key) == values_of<Cuda>(second.key)));
+    CHECK((values_of<Cuda>(first.value) == values_of<Cuda>(second.value)));
 }
 
 TEST_CASE("cuda: attention refuses operands that do not fit") {
-    const Handle q = Reference::full({1, 2, 3, 32}, DType::f32, 0.0);
-    const Handle k = Reference::full({1, 2, 3, 64}, DType::f32, 0.0);
-    CHECK_THROWS_AS(static_cast<void>(Emulated::attention(q, k, k, 1.0, MaskKind::full)), Error);
-    const Handle narrow = Reference::cast(q, DType::bf16);
-    CHECK_THROWS_AS(static_cast<void>(Emulated::attention(q, narrow, narrow, 1.0, MaskKind::full)), Error);
+    const Handle q = Cuda::full({1, 2, 3, 32}, DType::f32, 0.0);
+    const Handle k = Cuda::full({1, 2, 3, 64}, DType::f32, 0.0);
+    CHECK_THROWS_AS(static_cast<void>(Cuda::attention(q, k, k, 1.0, MaskKind::full)), Error);
+    const Handle narrow = Cuda::cast(q, DType::bf16);
+    CHECK_THROWS_AS(static_cast<void>(Cuda::attention(q, narrow, narrow, 1.0, MaskKind::full)), Error);
 }
 
 TEST_CASE("cuda: shapes of attention's tiles") {

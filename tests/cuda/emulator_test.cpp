@@ -230,7 +230,6 @@ TEST_CASE("emulator: a lazy stream works when it is waited for, a graph when it 
         const cuda::StreamScope scope(stream);
         REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
         cuda::launch(reverse<true>, 1, 64, 256, data.data());
-        CHECK_THROWS_AS(cuda::synchronize(), Error);
         fetch();
         REQUIRE(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
         CHECK((out == reversed));
@@ -239,6 +238,13 @@ TEST_CASE("emulator: a lazy stream works when it is waited for, a graph when it 
         CHECK((out == x));
         REQUIRE(cudaGraphLaunch(executable, stream) == cudaSuccess);
         CHECK((out == reversed));
+
+        cudaGraph_t nothing = nullptr;  // who waits for a recording makes it void
+        REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+        CHECK_THROWS_AS(cuda::synchronize(), Error);
+        CHECK(cudaStreamEndCapture(stream, &nothing) == cudaErrorStreamCaptureInvalidated);
+        CHECK(nothing == nullptr);
+        cudaGetLastError();
     }
     CHECK(cudaGraphExecDestroy(executable) == cudaSuccess);
     CHECK(cudaGraphDestroy(graph) == cudaSuccess);

@@ -10,7 +10,7 @@
 int main(int argc, char** argv) {
     if (!flowfar::Cuda::available()) {
         std::cout << "skipped: no CUDA device\n";
-        return 0;
+        return 77;
     }
     doctest::Context context(argc, argv);
     const int status = context.run();

@@ -24,7 +24,7 @@ TEST_CASE("cuda: rotary embedding") {
 TEST_CASE("cuda: norms of rows of every kind: in registers of a warp and of a block, and read again") {
     for (const DType dtype : {DType::f32, DType::bf16}) {
         Maker<Cuda> make(dtype, 411);
-        for (const Index columns : {8, 96, 256, 264, 768, 1024, 1032, 4096, 4104, 5001}) {
+        for (const Index columns : {8, 96, 256, 264, 768, 1024, 1032, 1536, 1544, 4096, 4104, 5001}) {
             const auto x = make.uniform({3, columns}, -2.0, 3.0);
             const auto scale = make.uniform({columns}, 0.5, 1.5);
             const double tolerance = 4.0 * approx::of(dtype, 3 * columns);

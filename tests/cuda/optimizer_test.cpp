@@ -64,7 +64,10 @@ TEST_CASE("cuda: steps of many tensors at once have the bits of single steps") {
             return out;
         };
         const auto zeros = [&] { return Cuda::full({size}, own, 0.0); };
-        const AdamOptions options{.learning_rate = 0.01 * static_cast<double>(1 + i), .step = 1 + i};
+        const AdamOptions options{.learning_rate = 0.01 * static_cast<double>(1 + i),
+                                  .weight_decay = i % 3 == 0 ? 0.0 : 0.3,
+                                  .decoupled = i % 4 != 0,
+                                  .step = 1 + i};
         together.push_back({copy(p), g, zeros(), zeros(), options});
         alone.push_back({p, g, zeros(), zeros(), options});
     }

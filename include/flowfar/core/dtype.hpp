@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "flowfar/config.hpp"
 #include "flowfar/core/error.hpp"
@@ -13,13 +14,14 @@ namespace flowfar {
 /// Signed extents, offsets and counts.
 using Index = std::int64_t;
 
-/// Brain floating point: the upper 16 bits of a float. Conversion rounds to nearest, ties to even; NaN stays NaN.
+/// Brain floating point: the upper 16 bits of a float. Conversion rounds to nearest, ties to even; NaN stays NaN, on a
+/// device the one whose fraction is all ones.
 /// It is a storage and operand type: arithmetic happens in float.
 struct bf16 {
     std::uint16_t bits = 0;
 
     bf16() = default;
-    FLOWFAR_HD explicit constexpr bf16(float value) : bits(round(std::bit_cast<std::uint32_t>(value))) {}
+    FLOWFAR_HD explicit constexpr bf16(float value) : bits(rounded(value)) {}
     FLOWFAR_HD explicit constexpr operator float() const {
         return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
     }
@@ -33,7 +35,15 @@ struct bf16 {
     }
 
    private:
-    FLOWFAR_HD static constexpr std::uint16_t round(std::uint32_t u) {
+    FLOWFAR_HD static constexpr std::uint16_t rounded(float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+        if (!std::is_constant_evaluated()) {  // one instruction for seven
+            std::uint16_t result = 0;
+            asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(result) : "f"(value));
+            return result;
+        }
+#endif
+        const auto u = std::bit_cast<std::uint32_t>(value);
         if ((u & 0x7FFFFFFFU) > 0x7F800000U) {
             return static_cast<std::uint16_t>((u >> 16) | 0x40U);  // quiet NaN; the addition below could carry into inf
         }

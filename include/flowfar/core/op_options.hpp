@@ -127,6 +127,28 @@ struct AttentionResult {
     H log_sum_exp;
 };
 
+/// One of the sequences that `joint_heads` projects: x [batch, tokens, width], weight [3·heads·D, width], bias
+/// [3·heads·D] or undefined, and the gains [D] of its queries' and keys' RMS norm.
+template <class H>
+struct HeadSource {
+    H x;
+    H weight;
+    H bias;
+    H query_gain;
+    H key_gain;
+};
+/// Queries and keys, normalized and turned, and values of all sequences one after another: [batch, heads, tokens, D].
+template <class H>
+struct JointHeads {
+    H query;
+    H key;
+    H value;
+};
+/// Whether a backend projects several sequences into one tensor and normalizes and turns the heads there
+/// (`joint_heads`).
+template <class B>
+inline constexpr bool joins_heads = requires { requires B::joins_heads; };
+
 template <class H>
 struct AttentionGradients {
     H query;

@@ -120,6 +120,18 @@ struct DoubleBlock {
         constexpr double scale = 8.0 / static_cast<double>(Hidden / HeadCount);
         const Index codes = code_in.extent(1);
         const Index all = codes + image_in.extent(1);
+        if constexpr (joins_heads<B> && Hidden / HeadCount <= 256) {
+            const auto normalized = [](const Sequence& x, const typename Side::Chunks& m) {
+                return Sequence(Side::normalize(x, m[0], m[1]).handle());
+            };
+            const auto h =
+                joint_heads<HeadCount>(code.attn, normalized(code_in, mc), image.attn, normalized(image_in, mi), table);
+            const Index begin = want.code ? 0 : codes;
+            const Index end = want.image ? all : codes;
+            const auto y = merge_heads(attention(slice<2>(h.query, begin, end), h.key, h.value, scale));
+            return {want.image ? image.finish(image_in, slice<1>(y, codes - begin, all - begin), mi) : image_in,
+                    want.code ? code.finish(code_in, slice<1>(y, 0, codes), mc) : code_in};
+        }
         const auto hi = image.heads(image_in, mi);
         const auto hc = code.heads(code_in, mc);
         const auto keys = rope(concat<2>(hc.key, hi.key), table.cos, table.sin);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "flowfar/core/ops.hpp"
 #include "flowfar/core/rearrange.hpp"
 
@@ -27,6 +29,26 @@ template <Index Count, AnyTensor X>
         return permute<0, 2, 1, 3>(reshape<dyn, dyn, Count, size>(one, batch, tokens));
     };
     return Heads<Split> { part.template operator()<0>(), part.template operator()<1>(), part.template operator()<2>() };
+}
+
+/// The operand of a backend's `joint_heads` that a sequence and its attention weights make.
+template <class Weights, AnyTensor X>
+[[nodiscard]] HeadSource<typename X::Handle> head_source(const Weights& weights, const X& x) {
+    return {x.operand("joint_heads"), weights.qkv.weight.operand("joint_heads"),
+            weights.qkv.bias.optional_operand("joint_heads"), weights.query_norm.scale.operand("joint_heads"),
+            weights.key_norm.scale.operand("joint_heads")};
+}
+/// Queries and keys, normalized and turned, and values of two sequences one after another, where a backend joins_heads.
+template <Index Count, class Weights, AnyTensor X, class Table>
+[[nodiscard]] auto joint_heads(const Weights& first_weights, const X& first, const Weights& second_weights,
+                               const X& second, const Table& table) {
+    using B = typename X::Backend;
+    using Split = WithShape<X, Shape<dyn, Count, dyn, Weights::head_size>>;
+    const std::array<HeadSource<typename B::Handle>, 2> sources{head_source(first_weights, first),
+                                                                head_source(second_weights, second)};
+    const auto found =
+        B::joint_heads(sources, table.cos.operand("joint_heads"), table.sin.operand("joint_heads"), Count);
+    return Heads<Split>{Split(found.query), Split(found.key), Split(found.value)};
 }
 
 /// [batch, tokens, heads·size] → [batch, heads, tokens, size], without copying.

@@ -33,6 +33,9 @@ struct MemoryUse {
 /// queued on the current stream and return before they are done; only `to_host` and `synchronize` wait, row selection
 /// by indices that were computed on the device, and `from_host` of more than 64 MiB that are not page-locked.
 ///
+/// A program works on one device: the one that is current (`cudaSetDevice`, by default number 0) when the backend is
+/// first used. Later uses make it the calling thread's current device; `CUDA_VISIBLE_DEVICES` chooses from outside.
+///
 /// This header declares only and needs no CUDA headers: any host compiler can build a model over `Cuda`. The
 /// CMake target flowfar::cuda_compiled has nvcc compile the operations; without it one unit of the program that nvcc
 /// compiles includes flowfar/backend/cuda/ops/all.cuh.
@@ -52,7 +55,8 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     static void synchronize();
 
     [[nodiscard]] static cuda::MemoryUse memory_use();
-    /// Tensors may use so many bytes; a request beyond throws Error and changes nothing.
+    /// Tensors may use so many bytes, and the backend takes no more of the device for them, what lies idle between them
+    /// included; a request beyond throws Error and changes nothing.
     static void set_memory_limit(std::size_t bytes);
     /// Sets the high-water mark to what is in use now.
     static void reset_high_water();
@@ -64,7 +68,8 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static Handle from_host(const void* data, const Extents& extents, DType dtype);
     /// Writes the elements in row-major order, in the handle's own element type. Waits for them.
     static void to_host(const Handle& h, void* data);
-    /// Queues a copy of the elements, in row-major order, to the host and returns at once.
+    /// Queues a copy of the elements, in row-major order, to the host and returns at once; Error while a graph is
+    /// recorded.
     [[nodiscard]] static std::shared_ptr<const cuda::Fetched> fetch(const Handle& h);
     [[nodiscard]] static Handle cast(const Handle& h, DType dtype);
     [[nodiscard]] static Handle contiguous(const Handle& h);
@@ -108,6 +113,12 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static NormGradients<Handle> rms_norm_backward(const Handle& x, const Handle& scale, const Handle& g,
                                                                  NormOptions options);
     [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation);
+    static constexpr bool joins_heads = true;
+    /// x Wᵀ + bias of each sequence, laid out (3, heads, D) and side by side along the tokens; of queries and keys RMS
+    /// norm and rotary embedding, cos and sin [all tokens, D/2]. D is even and at most 256; operands have one element
+    /// type.
+    [[nodiscard]] static JointHeads<Handle> joint_heads(std::span<const HeadSource<Handle>> sources, const Handle& cos,
+                                                        const Handle& sin, Index heads);
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
                                                            double scale, MaskKind mask);
     [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,

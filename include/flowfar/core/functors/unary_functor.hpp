@@ -30,6 +30,12 @@ FLOWFAR_HD inline T log_one_plus_exp(T x) {
     return (x > T(0) ? x : T(0)) + std::log1p(std::exp(-std::fabs(x)));
 }
 
+/// a b + c, rounded once. Compilers for devices choose kernel by kernel whether they fuse; where two kernels promise
+/// the same bits, this or `rounded_product` says it.
+template <class T>
+FLOWFAR_HD inline T fused_product(T a, T b, T c) {
+    return std::fma(a, b, c);
+}
 /// a b, rounded before anything is added to it: device code would otherwise fuse both.
 template <class T>
 FLOWFAR_HD inline T rounded_product(T a, T b) {

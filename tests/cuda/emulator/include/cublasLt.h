@@ -302,6 +302,10 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmul
     if (!product.valid() || !kept || c != out || c_layout != d) {
         return CUBLAS_STATUS_INVALID_VALUE;
     }
+    if (const auto& hears = cuda_emulation::device().on_launch) {
+        hears("product " + std::to_string(d->columns) + " x " + std::to_string(product.inner()) + " x " +
+              std::to_string(d->rows) + " x " + std::to_string(d->batches));
+    }
     cuda_emulation::device().submit(stream, [product] { product.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -7,6 +7,16 @@
 
 namespace flowfar {
 
+void cuda::choose_attention(AttentionKernels kernels) {
+    AttentionChoice::instance().choose(kernels);
+}
+cuda::AttentionKernels cuda::chosen_attention() {
+    return AttentionChoice::instance().chosen();
+}
+cuda::AttentionKernels cuda::attention_kernels_for(std::int64_t width) {
+    return AttentionChoice::instance().kernels_for(width);
+}
+
 AttentionResult<Handle> Cuda::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                         MaskKind mask) {
     if (cuda::rounds_operands(q.dtype)) {

@@ -4,8 +4,8 @@
 /// allocates the results. What is computed: backend/composite.hpp.
 
 #include "flowfar/backend/composite.hpp"
-#include "flowfar/backend/cuda/kernels/attention/attention_hopper.cuh"
 #include "flowfar/backend/cuda/kernels/attention/attention_scalar.cuh"
+#include "flowfar/backend/cuda/ops/attention_choice.cuh"
 #include "flowfar/core/shapes/attention_shape.hpp"
 
 namespace flowfar::cuda {
@@ -111,7 +111,8 @@ template <class B>
         start(arguments);
     };
     if (engine == AttentionEngine::tensor_core) {
-        const bool warpgroups = warpgroup_attention_fits(shape.width, scale);
+        const bool warpgroups =
+            scale >= 0.0 && AttentionChoice::instance().kernels_for(shape.width) == AttentionKernels::warpgroups;
         run.template operator()<bf16>([&](const auto& arguments) {
             warpgroups ? launch_attention_hopper(arguments, shape.batch) : launch_attention(arguments, shape.batch);
         });

@@ -51,6 +51,8 @@ void Cuda::to_host(const Handle& h, void* data) {
     cuda::Copy::to_host(contiguous(h), data);
 }
 std::shared_ptr<const cuda::Fetched> Cuda::fetch(const Handle& h) {
+    // A replay would write where the host no longer looks.
+    require(cuda::Recording::current() == nullptr, "cuda graph: fetch cannot be recorded; fetch after the replay");
     const Handle dense = contiguous(h);
     const std::byte* const from = dense.storage.get() + dense.layout.offset * Index(size_of(dense.dtype));
     return std::make_shared<cuda::FetchedBlock>(from, static_cast<std::size_t>(h.count()) * size_of(h.dtype));

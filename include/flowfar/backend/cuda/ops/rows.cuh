@@ -37,7 +37,7 @@ inline Handle softmax_gradient(const Handle& y, const Handle& g, SoftmaxKind kin
 inline Handle norm(const Handle& x, const Handle& scale, const Handle& shift, NormOptions options, NormKind kind) {
     const Handle out = Cuda::empty(x.extents(), x.dtype);
     visit_native(x.dtype, [&]<class T>() {
-        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense(shift), options, kind);
+        Norm::forward<T>(out, Cuda::dense_rows(x), Cuda::dense_rows(scale), Cuda::dense_rows(shift), options, kind);
     });
     return out;
 }
@@ -47,8 +47,8 @@ inline NormGradients<Handle> norm_gradient(const Handle& x, const Handle& scale,
                                     scale.defined() ? Cuda::empty(scale.extents(), x.dtype) : Handle{},
                                     shift.defined() ? Cuda::empty(shift.extents(), x.dtype) : Handle{}};
     visit_native(x.dtype, [&]<class T>() {
-        Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense(scale), Cuda::dense_rows(g),
-                          options, kind);
+        Norm::backward<T>(out.input, out.scale, out.shift, Cuda::dense_rows(x), Cuda::dense_rows(scale),
+                          Cuda::dense_rows(g), options, kind);
     });
     return out;
 }

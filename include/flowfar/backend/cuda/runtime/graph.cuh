@@ -9,30 +9,41 @@
 
 namespace flowfar::cuda {
 
-/// What a graph owns. While it is recorded, its arena serves the thread.
+/// What a graph owns. While it is recorded, its arena serves the thread, and the thread's work goes to a stream of its
+/// own: whatever other threads queue meanwhile is not recorded.
 class Graph::State {
    public:
-    State() { check(cudaStreamCreateWithFlags(&uploads_.side, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+    State() {
+        recording_.side = side_.get();
+        check(cudaEventCreateWithFlags(&replayed_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    }
     ~State() {
-        // A destructor has nobody to tell of errors, and after main the runtime may be gone.
+        // A destructor has nobody to tell of errors, and after main the runtime may be gone. Memory goes back to the
+        // streams where it was taken, which know nothing of a replay on another: that must be over.
+        static_cast<void>(cudaEventSynchronize(replayed_));
+        static_cast<void>(cudaEventDestroy(replayed_));
         if (executable_ != nullptr) {
             static_cast<void>(cudaGraphExecDestroy(executable_));
         }
-        uploads_.blocks.clear();
-        static_cast<void>(cudaStreamDestroy(uploads_.side));
+        recording_.blocks.clear();
     }
     State(const State&) = delete;
     State& operator=(const State&) = delete;
 
     void warm_up() {
         require(executable_ == nullptr, "cuda graph: recorded twice");
+        require(Recording::current() == nullptr, "cuda graph: recorded while another is");
         arena_scope_.emplace(arena_);
     }
     void begin() {
-        // Relaxed: other threads and the side stream may go on allocating and waiting.
-        check(cudaStreamBeginCapture(current_stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+        recording_.home = current_stream();
+        captured_.emplace();
+        recording_.captured = captured_->get();
+        // Relaxed: this thread goes on allocating and waiting on the side stream.
+        check(cudaStreamBeginCapture(recording_.captured, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
         capturing_ = true;
-        GraphUploads::current() = &uploads_;
+        stream_scope_.emplace(recording_.captured);
+        Recording::current() = &recording_;
     }
     void end() {
         const cudaGraph_t graph = stop();
@@ -49,25 +60,33 @@ class Graph::State {
     }
     void replay() const {
         require(executable_ != nullptr, "cuda graph: nothing was recorded");
-        check(cudaGraphLaunch(executable_, current_stream()), "cudaGraphLaunch");
+        const cudaStream_t stream = current_stream();
+        check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch");
+        check(cudaEventRecord(replayed_, stream), "cudaEventRecord");
     }
 
    private:
     /// Ends a recording that may be under way; null if it failed or there is none.
     cudaGraph_t stop() {
         cudaGraph_t graph = nullptr;
-        if (capturing_ && cudaStreamEndCapture(current_stream(), &graph) != cudaSuccess) {
+        if (capturing_ && cudaStreamEndCapture(recording_.captured, &graph) != cudaSuccess) {
             graph = nullptr;
         }
         capturing_ = false;
-        GraphUploads::current() = nullptr;
+        stream_scope_.reset();
+        Recording::current() = nullptr;
         arena_scope_.reset();
+        captured_.reset();
         return graph;
     }
 
     Arena arena_;
-    GraphUploads uploads_;
+    PrivateStream side_;
+    Recording recording_;
+    std::optional<PrivateStream> captured_;
+    std::optional<StreamScope> stream_scope_;
     std::optional<Arena::Scope> arena_scope_;
+    cudaEvent_t replayed_ = nullptr;
     cudaGraphExec_t executable_ = nullptr;
     bool capturing_ = false;
 };

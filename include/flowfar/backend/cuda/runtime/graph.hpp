@@ -16,7 +16,9 @@ namespace flowfar::cuda {
 ///
 /// Tensors that the work makes live in memory of the graph, and their results stay valid as long as it; what it makes
 /// from host memory or from scalars is frozen in. The work must not wait for the device (`to_host`) and must allocate
-/// the same in every run. This header needs no CUDA headers.
+/// the same in every run; nor can it be told to `fetch`. What other threads queue meanwhile is not recorded. Replays go
+/// to the stream on which the graph was recorded, whose workspace for matrix products they use. This header needs no
+/// CUDA headers.
 class Graph {
    public:
     Graph();

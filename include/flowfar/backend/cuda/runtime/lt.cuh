@@ -96,7 +96,8 @@ class LtEngine {
         const auto alpha = static_cast<float>(p.alpha);
         const auto beta = static_cast<float>(p.beta);
         const std::lock_guard lock(mutex_);
-        const std::shared_ptr<std::byte>& workspace = workspace_of(stream);
+        const Recording* const recording = Recording::current();
+        const std::shared_ptr<std::byte>& workspace = workspace_of(recording != nullptr ? recording->home : stream);
         const auto [found, fresh] = algorithms_.try_emplace(key_of(p));
         if (fresh) {
             found->second = choose(p, description.get(), first.get(), second.get(), result.get());

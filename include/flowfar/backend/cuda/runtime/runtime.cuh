@@ -1,98 +1,16 @@
 #pragma once
 
-/// The CUDA runtime as the backend uses it: status checks, the current stream, and device memory from a stream-ordered
-/// pool that says how much it holds.
+/// Device memory from a stream-ordered pool that says how much it holds.
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <cuda_runtime.h>
 #include <limits>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
-#include "flowfar/core/error.hpp"
+#include "flowfar/backend/cuda/runtime/stream.cuh"
 
 namespace flowfar::cuda {
-
-/// Throws Error naming `what` unless the call succeeded.
-inline void check(cudaError_t status, std::string_view what) {
-    if (status != cudaSuccess) {
-        cudaGetLastError();  // the status is reported here, so the next check must not see it again
-        fail("cuda: ", what, ": ", cudaGetErrorString(status));
-    }
-}
-
-/// Whether this machine has a device and a driver for it. Never throws.
-[[nodiscard]] inline bool available() {
-    static const bool found = [] {
-        int count = 0;
-        const cudaError_t status = cudaGetDeviceCount(&count);
-        cudaGetLastError();
-        return status == cudaSuccess && count > 0;
-    }();
-    return found;
-}
-
-/// The number of the device that this thread uses.
-[[nodiscard]] inline int current_device() {
-    int device = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    return device;
-}
-
-[[nodiscard]] inline int device_attribute(cudaDeviceAttr attribute) {
-    int value = 0;
-    check(cudaDeviceGetAttribute(&value, attribute, current_device()), "cudaDeviceGetAttribute");
-    return value;
-}
-
-namespace detail {
-
-[[nodiscard]] inline cudaStream_t default_stream() {
-    static const cudaStream_t stream = [] {
-        cudaStream_t made = nullptr;
-        check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-        return made;  // never destroyed: static tensors may be freed after main
-    }();
-    return stream;
-}
-
-[[nodiscard]] inline cudaStream_t& chosen_stream() {
-    static thread_local cudaStream_t stream = nullptr;
-    return stream;
-}
-
-}  // namespace detail
-
-/// The stream on which this thread's operations run: the innermost StreamScope's, else one for the whole program.
-[[nodiscard]] inline cudaStream_t current_stream() {
-    const cudaStream_t chosen = detail::chosen_stream();
-    return chosen != nullptr ? chosen : detail::default_stream();
-}
-
-/// Makes `stream` the thread's current one until the end of the scope. The stream must outlive all tensors made on it,
-/// and the user orders work on different streams.
-class StreamScope {
-   public:
-    explicit StreamScope(cudaStream_t stream) : before_(std::exchange(detail::chosen_stream(), stream)) {}
-    ~StreamScope() { detail::chosen_stream() = before_; }
-    StreamScope(const StreamScope&) = delete;
-    StreamScope& operator=(const StreamScope&) = delete;
-
-   private:
-    cudaStream_t before_;
-};
-
-/// Waits for the current stream.
-inline void synchronize() {
-    check(cudaStreamSynchronize(current_stream()), "cudaStreamSynchronize");
-}
 
 /// Device memory. A block is taken and given back in the order of the stream that is current when it is allocated, so
 /// neither waits for the device. Thread-safe.
@@ -106,10 +24,14 @@ class Memory {
     }
 
     /// A block of at least `bytes` bytes (never null), aligned to 256. Throws Error if the cap or the device does not
-    /// allow it; what was held before stays valid.
+    /// allow it, or while a graph is recorded; what was held before stays valid.
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) {
         const std::size_t size = std::max<std::size_t>(bytes, 1);
         const cudaStream_t stream = current_stream();
+        const Recording* const recording = Recording::current();
+        // Recorded, it would be memory of the graph, which a replay takes again while somebody still holds it.
+        require(recording == nullptr || stream != recording->captured, "cuda graph: the recorded run asks for ", bytes,
+                " bytes that the run before it did not ask for");
         void* block = nullptr;
         {
             const std::lock_guard lock(mutex_);
@@ -118,17 +40,15 @@ class Memory {
             }
             cudaError_t status = cudaMallocFromPoolAsync(&block, size, pool(), stream);
             if (status == cudaErrorMemoryAllocation) {
-                // Blocks that were given back but whose stream has not come so far yet may do.
-                cudaGetLastError();
-                check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-                check(cudaMemPoolTrimTo(pool(), 0), "cudaMemPoolTrimTo");
-                status = cudaMallocFromPoolAsync(&block, size, pool(), stream);
-            }
-            if (status == cudaErrorMemoryAllocation) {
                 cudaGetLastError();
                 out_of_memory(bytes);
             }
             check(status, "cudaMallocFromPoolAsync");
+            if (cap_ != no_cap && reserved() > cap_ && !shrink(stream)) {
+                static_cast<void>(cudaFreeAsync(block, stream));
+                static_cast<void>(shrink(stream));
+                out_of_memory(bytes);
+            }
             held_ += size;
             peak_ = std::max(peak_, held_);
         }
@@ -140,6 +60,11 @@ class Memory {
         const std::lock_guard lock(mutex_);
         return held_;
     }
+    /// Bytes of the device's memory that the pool has, what lies idle included.
+    [[nodiscard]] std::size_t taken() {
+        const std::lock_guard lock(mutex_);
+        return reserved();
+    }
     /// The most bytes that were held at once since the start or the last reset_peak().
     [[nodiscard]] std::size_t peak() const {
         const std::lock_guard lock(mutex_);
@@ -149,7 +74,8 @@ class Memory {
         const std::lock_guard lock(mutex_);
         peak_ = held_;
     }
-    /// Bytes that may be held at once.
+    /// Bytes that may be held at once. The pool takes no more of the device than that either, although it takes memory
+    /// in larger pieces than it is asked for: what would need more is refused.
     [[nodiscard]] std::size_t cap() const {
         const std::lock_guard lock(mutex_);
         return cap_;
@@ -181,6 +107,18 @@ class Memory {
         }
         return pool_;
     }
+    /// What the pool has of the device's memory.
+    [[nodiscard]] std::size_t reserved() {
+        std::uint64_t bytes = 0;
+        check(cudaMemPoolGetAttribute(pool(), cudaMemPoolAttrReservedMemCurrent, &bytes), "cudaMemPoolGetAttribute");
+        return bytes;
+    }
+    /// Gives back what nobody holds; whether the pool is within the cap then. Waits for the stream.
+    [[nodiscard]] bool shrink(cudaStream_t stream) {
+        check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        check(cudaMemPoolTrimTo(pool(), 0), "cudaMemPoolTrimTo");
+        return reserved() <= cap_;
+    }
     [[noreturn]] void out_of_memory(std::size_t bytes) const {
         const std::string limit = cap_ == no_cap ? "no cap is set" : text("the cap is ", cap_);
         std::size_t free_bytes = 0;
@@ -189,12 +127,22 @@ class Memory {
         const std::string device = known ? text("; the device has ", free_bytes, " of ", total, " free") : "";
         fail("cuda: out of memory: asked for ", bytes, " bytes, ", held_, " bytes are held, ", limit, device);
     }
+    /// A graph that this thread records keeps the block: its replays may use it, and a recorded free of memory that is
+    /// not the graph's is an error.
     void give_back(std::byte* block, std::size_t size, cudaStream_t stream) {
+        if (Recording* const recording = Recording::current()) {
+            recording->blocks.emplace_back(block, [this, size, stream](std::byte* p) { give_back(p, size, stream); });
+            return;
+        }
         {
             const std::lock_guard lock(mutex_);
             held_ -= size;
         }
         // After main the runtime may be gone, and the memory with it; a destructor has nobody to tell.
+        int device = 0;
+        if (cudaGetDevice(&device) == cudaSuccess && device != detail::home_device()) {
+            static_cast<void>(cudaSetDevice(detail::home_device()));
+        }
         if (cudaFreeAsync(block, stream) != cudaSuccess) {
             cudaGetLastError();
         }

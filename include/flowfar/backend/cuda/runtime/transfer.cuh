@@ -58,25 +58,35 @@ class Staging {
     [[nodiscard]] static std::size_t class_of(std::size_t bytes) {
         return static_cast<std::size_t>(std::bit_width((std::max(bytes, smallest) - 1) / smallest));
     }
-    [[nodiscard]] static bool is_done(cudaEvent_t event) {
-        const cudaError_t status = cudaEventQuery(event);
-        if (status == cudaErrorNotReady) {
-            cudaGetLastError();  // or the next check would report it
-            return false;
+    enum class Copies : std::uint8_t { done, under_way, lost };
+
+    /// Copies that were recorded into a graph cannot be asked for: they are lost.
+    [[nodiscard]] static Copies copies_of(cudaError_t status) {
+        if (status == cudaSuccess) {
+            return Copies::done;
         }
-        check(status, "cudaEventQuery");
-        return true;
+        cudaGetLastError();  // or the next check would report it
+        return status == cudaErrorNotReady ? Copies::under_way : Copies::lost;
     }
     [[nodiscard]] Block* take_from(std::size_t i) {
         const std::lock_guard lock(mutex_);
         std::deque<Block*>& blocks = free_[i];
-        if (blocks.empty() || (blocks.size() < in_flight && !is_done(blocks.front()->copied))) {
-            return new Block(smallest << i);
+        while (!blocks.empty()) {
+            Block* const block = blocks.front();
+            Copies found = copies_of(cudaEventQuery(block->copied));
+            if (found == Copies::under_way) {
+                if (blocks.size() < in_flight) {
+                    break;
+                }
+                found = copies_of(cudaEventSynchronize(block->copied));
+            }
+            blocks.pop_front();
+            if (found == Copies::done) {
+                return block;
+            }
+            // Dropped with its memory: nobody can know when that may be used again.
         }
-        Block* const block = blocks.front();
-        check(cudaEventSynchronize(block->copied), "cudaEventSynchronize");
-        blocks.pop_front();
-        return block;
+        return new Block(smallest << i);
     }
 
     std::mutex mutex_;
@@ -121,22 +131,10 @@ class FetchedBlock final : public Fetched {
     std::shared_ptr<Staging::Block> block_;
 };
 
-/// What a graph keeps for its replays beside the memory of its arena.
-struct GraphUploads {
-    cudaStream_t side = nullptr;  ///< a stream that is not recorded
-    std::vector<std::shared_ptr<std::byte>> blocks;
-
-    /// The graph that this thread records, or null.
-    [[nodiscard]] static GraphUploads*& current() {
-        static thread_local GraphUploads* recorded = nullptr;
-        return recorded;
-    }
-};
-
 /// A block with a copy of `bytes` bytes of host memory. A recorded graph gets them once and finds them in every replay:
 /// to it they are constants.
 [[nodiscard]] inline std::shared_ptr<std::byte> upload(const void* data, std::size_t bytes) {
-    GraphUploads* const graph = GraphUploads::current();
+    Recording* const graph = Recording::current();
     if (graph == nullptr) {
         std::shared_ptr<std::byte> block = allocate(bytes);
         if (bytes > 0) {

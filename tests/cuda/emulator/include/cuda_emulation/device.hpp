@@ -2,6 +2,7 @@
 
 /// The emulated device: its memory, the work that streams and graphs hold, and what happened so far.
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <functional>
@@ -9,6 +10,8 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "block.hpp"
@@ -28,26 +31,36 @@ enum cudaError_t {
     cudaErrorNotSupported = 801,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorCapturedEvent = 907,
     cudaErrorGraphExecUpdateFailure = 910
 };
 
 struct CUgraph_st {
     std::vector<std::function<void()>> work;
+    bool invalid = false;  ///< something was asked for that cannot be recorded
 };
 struct CUgraphExec_st {
     std::vector<std::function<void()>> work;
 };
 struct CUstream_st {
     CUgraph_st* capture = nullptr;
+    int device = 0;
 };
 struct CUevent_st {
     bool recorded = false;
-    int ahead = 0;  ///< records that their streams have not come to
+    bool captured = false;  ///< recorded last by a stream that was captured
+    int device = 0;
+    int asked = 0;  ///< records so far
+    int done = 0;   ///< those that their streams have come to
+
+    [[nodiscard]] bool ahead() const { return done < asked; }
 };
 struct CUmemPoolHandle_st {
     std::size_t limit = 0;  ///< 0: none
     std::size_t used = 0;
     std::size_t used_high = 0;
+    std::size_t pieces = 0;    ///< what is used, in whole pieces of memory
+    std::size_t reserved = 0;  ///< what was not given back to the device
     std::uint64_t threshold = 0;
 };
 
@@ -76,23 +89,37 @@ class Device {
     int capability_minor = 0;
     int multiprocessors = 4;
     bool lazy = false;  ///< streams do their work only when someone waits for them
+    bool newest_stream_first =
+        false;                      ///< of several streams with work, the one that got work last does all of its first
+    std::size_t granularity = 1;    ///< bytes of the pieces in which pools take memory
+    bool wrong_warpgroups = false;  ///< warpgroup products give wrong numbers
+
+    /// Hears of each kernel, by the types of its arguments, and of each matrix product, by its sizes.
+    std::function<void(const std::string&)> on_launch;
 
     Counters counters;
     std::recursive_mutex mutex;
+    std::set<const void*> owned_by_graphs;        ///< addresses that were taken while a stream was captured
     std::map<const void*, std::size_t> opted_in;  ///< kernels and the dynamic shared memory they may have
 
-    /// Does a stream's next work, or keeps it for a graph or for later.
-    void submit(CUstream_st* stream, std::function<void()> work) {
+    /// The calling thread's current device.
+    [[nodiscard]] static int& current() {
+        static thread_local int number = 0;
+        return number;
+    }
+
+    /// Does a stream's next work, or keeps it for a graph or for later. A lazy stream does not begin it before `ready`.
+    void submit(CUstream_st* stream, std::function<void()> work, std::function<bool()> ready = {}) {
         const std::lock_guard lock(mutex);
         if (stream != nullptr && stream->capture != nullptr) {
             stream->capture->work.push_back(std::move(work));
         } else if (lazy) {
-            queue_.push_back(std::move(work));
+            queue_.push_back({stream, std::move(work), std::move(ready)});
         } else {
             work();
         }
     }
-    /// Does what all streams hold, in the order in which it came: one of the orders that streams allow.
+    /// Does what all streams hold, in one of the orders that streams allow.
     void finish() {
         finish_until([] { return false; });
     }
@@ -101,8 +128,9 @@ class Device {
     void finish_until(Done done) {
         const std::lock_guard lock(mutex);
         while (!queue_.empty() && !done()) {
-            const std::function<void()> step = std::move(queue_.front());
-            queue_.pop_front();
+            const auto next = next_step();
+            const std::function<void()> step = std::move(next->work);
+            queue_.erase(next);
             step();
         }
     }
@@ -141,6 +169,8 @@ class Device {
         if (pool != nullptr) {
             pool->used += bytes;
             pool->used_high = std::max(pool->used_high, pool->used);
+            pool->pieces += in_pieces(bytes);
+            pool->reserved = std::max(pool->reserved, pool->pieces);
         }
         return block;
     }
@@ -153,7 +183,9 @@ class Device {
         used_ -= found->second.bytes;
         if (found->second.pool != nullptr) {
             found->second.pool->used -= found->second.bytes;
+            found->second.pool->pieces -= in_pieces(found->second.bytes);
         }
+        std::memset(block, 0xFF, found->second.bytes);
         blocks_.erase(found);
         ::operator delete(block, std::align_val_t{256});
         return true;
@@ -195,11 +227,35 @@ class Device {
         std::size_t bytes;
         CUmemPoolHandle_st* pool;
     };
+    struct Step {
+        CUstream_st* stream;
+        std::function<void()> work;
+        std::function<bool()> ready;  ///< empty: at any time
+    };
+
+    [[nodiscard]] std::size_t in_pieces(std::size_t bytes) const {
+        return (bytes + granularity - 1) / granularity * granularity;
+    }
+    /// The oldest step is always ready: whatever it waits for was asked for before.
+    [[nodiscard]] std::deque<Step>::iterator next_step() {
+        auto chosen = queue_.begin();
+        if (!newest_stream_first) {
+            return chosen;
+        }
+        std::vector<CUstream_st*> seen;
+        for (auto step = queue_.begin(); step != queue_.end(); ++step) {
+            if (std::find(seen.begin(), seen.end(), step->stream) == seen.end()) {
+                seen.push_back(step->stream);
+                chosen = step->ready && !step->ready() ? chosen : step;
+            }
+        }
+        return chosen;
+    }
 
     std::map<const void*, Allocation> blocks_;
     std::size_t used_ = 0;
     std::map<const void*, std::size_t> page_locked_;
-    std::deque<std::function<void()>> queue_;
+    std::deque<Step> queue_;
     cudaError_t last_ = cudaSuccess;
 };
 

@@ -30,6 +30,9 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCapture
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     *graph = std::exchange(stream->capture, nullptr);
+    if (*graph != nullptr && (*graph)->invalid) {
+        delete std::exchange(*graph, nullptr);
+    }
     return cuda_emulation::result(*graph != nullptr, cudaErrorStreamCaptureInvalidated);
 }
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {

@@ -58,7 +58,10 @@ namespace cuda_emulation {
 
 inline cudaError_t allocate(void** out, std::size_t bytes, cudaStream_t stream, CUmemPoolHandle_st* pool) {
     if (stream != nullptr && stream->capture != nullptr) {
-        return device().set(cudaErrorStreamCaptureUnsupported);  // allowed on a device; the library never does it
+        // A node of the graph: each replay takes the memory anew. Nobody may free it but the graph.
+        *out = device().allocate(std::max<std::size_t>(bytes, 1), nullptr);
+        device().owned_by_graphs.insert(*out);
+        return cudaSuccess;
     }
     *out = bytes == 0 ? nullptr : device().allocate(bytes, pool);
     if (*out == nullptr && bytes != 0) {
@@ -91,6 +94,10 @@ inline cudaError_t cudaFree(void* block) {
     return cuda_emulation::result(block == nullptr || cuda_emulation::device().release(block));
 }
 inline cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+    const bool captured = stream != nullptr && stream->capture != nullptr;
+    if (captured != cuda_emulation::device().owned_by_graphs.contains(block)) {
+        return cuda_emulation::device().set(cudaErrorInvalidValue);
+    }
     cuda_emulation::device().submit(stream, [block] {
         if (!cuda_emulation::device().release(block)) {
             throw cuda_emulation::Fault("cuda emulation: cudaFreeAsync of an address that is not allocated");
@@ -205,6 +212,8 @@ inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr a
             *number = pool->threshold;
             break;
         case cudaMemPoolAttrReservedMemCurrent:
+            *number = pool->reserved;
+            break;
         case cudaMemPoolAttrUsedMemCurrent:
             *number = pool->used;
             break;
@@ -217,6 +226,7 @@ inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr a
     }
     return cudaSuccess;
 }
-inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t /*pool*/, std::size_t /*bytes*/) {
+inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t bytes) {
+    pool->reserved = std::max(pool->pieces, std::min(pool->reserved, bytes));
     return cudaSuccess;
 }

@@ -73,6 +73,7 @@ namespace cuda_emulation {
 /// Waits for the stream's work; not while it is captured.
 [[nodiscard]] inline cudaError_t wait(cudaStream_t stream) {
     if (stream != nullptr && stream->capture != nullptr) {
+        stream->capture->invalid = true;
         return device().set(cudaErrorStreamCaptureUnsupported);
     }
     ++device().counters.synchronizations;
@@ -96,7 +97,9 @@ namespace cuda_emulation {
            : error == cudaErrorInvalidConfiguration     ? "invalid configuration argument"
            : error == cudaErrorNoDevice                 ? "no CUDA-capable device is detected"
            : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing"
-                                                        : "unknown error";
+           : error == cudaErrorInvalidResourceHandle    ? "invalid resource handle"
+           : error == cudaErrorCapturedEvent ? "operation not permitted on an event last recorded in a capturing stream"
+                                             : "unknown error";
 }
 inline cudaError_t cudaGetLastError() {
     return cuda_emulation::device().take_last();
@@ -109,11 +112,15 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
     return cuda_emulation::result(*count > 0, cudaErrorNoDevice);
 }
 inline cudaError_t cudaGetDevice(int* number) {
-    *number = 0;
+    *number = cuda_emulation::Device::current();
     return cuda_emulation::result(cuda_emulation::device().count > 0, cudaErrorNoDevice);
 }
 inline cudaError_t cudaSetDevice(int number) {
-    return cuda_emulation::result(number >= 0 && number < cuda_emulation::device().count, cudaErrorInvalidDevice);
+    if (number < 0 || number >= cuda_emulation::device().count) {
+        return cuda_emulation::device().set(cudaErrorInvalidDevice);
+    }
+    cuda_emulation::Device::current() = number;
+    return cudaSuccess;
 }
 inline cudaError_t cudaDriverGetVersion(int* version) {
     *version = CUDART_VERSION;
@@ -137,7 +144,7 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int number) {
             32,
             1 << 20,
             65536};
-    return cudaSetDevice(number);
+    return cuda_emulation::result(number >= 0 && number < d.count, cudaErrorInvalidDevice);
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int number) {
     const auto& d = cuda_emulation::device();
@@ -161,7 +168,7 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
             *value = 1;
             break;
     }
-    return cudaSetDevice(number);
+    return cuda_emulation::result(number >= 0 && number < d.count, cudaErrorInvalidDevice);
 }
 inline cudaError_t cudaDeviceSynchronize() {
     return cuda_emulation::wait(nullptr);
@@ -169,7 +176,7 @@ inline cudaError_t cudaDeviceSynchronize() {
 
 // Streams and events
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
-    *stream = new CUstream_st;
+    *stream = new CUstream_st{nullptr, cuda_emulation::Device::current()};
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamCreate(cudaStream_t* stream) {
@@ -186,35 +193,55 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 inline cudaError_t cudaStreamQuery(cudaStream_t /*stream*/) {
     return cudaSuccess;
 }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t /*stream*/, cudaEvent_t event, unsigned /*flags*/ = 0) {
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/ = 0) {
+    if (event != nullptr) {
+        cuda_emulation::device().submit(
+            stream, [] {}, [event, wanted = event->asked] { return event->done >= wanted; });
+    }
     return cuda_emulation::result(event != nullptr);
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
     *event = new CUevent_st;
+    (*event)->device = cuda_emulation::Device::current();
     return cudaSuccess;
 }
 inline cudaError_t cudaEventCreate(cudaEvent_t* event) {
     return cudaEventCreateWithFlags(event, cudaEventDefault);
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    if (event->ahead()) {
+        cuda_emulation::device().finish();
+    }
     delete event;
     return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
+    if (stream != nullptr && stream->device != event->device) {
+        return cuda_emulation::device().set(cudaErrorInvalidResourceHandle);
+    }
     event->recorded = true;
-    ++event->ahead;
-    cuda_emulation::device().submit(stream, [event] { --event->ahead; });
+    event->captured = stream != nullptr && stream->capture != nullptr;
+    if (!event->captured) {
+        ++event->asked;
+        cuda_emulation::device().submit(stream, [event] { ++event->done; });
+    }
     return cudaSuccess;
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    if (event->ahead > 0) {
+    if (event->captured) {
+        return cuda_emulation::device().set(cudaErrorCapturedEvent);
+    }
+    if (event->ahead()) {
         ++cuda_emulation::device().counters.synchronizations;
-        cuda_emulation::device().finish_until([event] { return event->ahead == 0; });
+        cuda_emulation::device().finish_until([event] { return !event->ahead(); });
     }
     return cudaSuccess;
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t event) {
-    return cuda_emulation::result(event->ahead == 0, cudaErrorNotReady);
+    if (event->captured) {
+        return cuda_emulation::device().set(cudaErrorCapturedEvent);
+    }
+    return cuda_emulation::result(!event->ahead(), cudaErrorNotReady);
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
     *milliseconds = 1.0F;
@@ -260,11 +287,19 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
         grid.y > 65535 || grid.z == 0 || grid.z > 65535) {
         return d.set(cudaErrorInvalidConfiguration);
     }
+    if (config->stream != nullptr && config->stream->device != cuda_emulation::Device::current()) {
+        return d.set(cudaErrorInvalidResourceHandle);
+    }
     const std::size_t shared_bytes = config->dynamicSmemBytes;
     if (shared_bytes > std::max<std::size_t>(48 * 1024, d.opted_in[reinterpret_cast<const void*>(kernel)])) {
         return d.set(cudaErrorInvalidValue);
     }
     ++d.counters.launches;
+    if (d.on_launch) {
+        const std::string types = __PRETTY_FUNCTION__;
+        const std::size_t begin = types.find("Parameters = ") + 13;
+        d.on_launch(types.substr(begin, types.find("Arguments = ", begin) - begin - 2));
+    }
     d.submit(config->stream,
              [=, &d, values = std::tuple<std::remove_cv_t<Parameters>...>(std::forward<Arguments>(arguments)...)] {
                  const auto body = [&] { std::apply(kernel, values); };

@@ -7,7 +7,7 @@
 /// maps for every operand.
 ///
 /// NOT YET RUN ON A DEVICE: it compiles for sm_90a, and its source passes the tests on the emulator. It is used only
-/// after prefer_warpgroup_attention() was set to true.
+/// where choose_attention (backend/cuda/kernel_choice.hpp) asks for it.
 
 #include "flowfar/backend/cuda/kernels/attention/attention_forward.cuh"
 #include "flowfar/backend/cuda/kernels/attention/attention_warpgroup.cuh"
@@ -20,6 +20,13 @@ inline constexpr int rows = 128;     ///< queries per block, half of them per wa
 inline constexpr int columns = 128;  ///< keys per tile
 inline constexpr int stages = 2;     ///< tiles of keys and of values under way
 inline constexpr int threads = 384;
+
+inline constexpr int fetching_registers = 72;  ///< per thread of the warpgroup that fetches
+inline constexpr int multiplying_registers = 216;
+/// What the compiler gives each of `threads` threads at their launch: a multiple of 8 of the 65,536 that there are.
+inline constexpr int launched_registers = 65536 / threads / 8 * 8;
+static_assert(128 * fetching_registers + 256 * multiplying_registers <= threads * launched_registers,
+              "a warpgroup would wait for ever for registers that nobody gives back");
 
 /// Where tiles and their barriers are; each barrier counts either the fetching threads or the multiplying warps.
 struct Barriers {
@@ -210,12 +217,12 @@ __global__ void __launch_bounds__(hopper::threads, 1)
     __syncthreads();
 
     if (threadIdx.x < 128) {
-        fewer_registers<72>();
+        fewer_registers<hopper::fetching_registers>();
         hopper::fetch<depth>(arguments, share, tiles, barriers);
         return;
     }
 
-    more_registers<216>();
+    more_registers<hopper::multiplying_registers>();
     const int group_row = 64 * (static_cast<int>(threadIdx.x / 128) - 1);
     const int first_row = share.first_query + group_row + static_cast<int>(threadIdx.x / 32 % 4) * 16;  // of the warp
     const bool first_lane = lane_number() == 0;
@@ -260,6 +267,7 @@ __global__ void __launch_bounds__(hopper::threads, 1)
             release(&barriers.value_free[(tile - 1) % stages]);
             detail::scale_rows(out, correction);
             hopper::pack_weights(p, s[0]);
+            pin_accumulators(out[0]);  // scaled before the next product begins
         }
         hopper::begin_output<depth>(out[0], p, tiles, share.tiles - 1, barriers);
         warpgroup_wait<0>();
@@ -273,16 +281,9 @@ __global__ void __launch_bounds__(hopper::threads, 1)
 #endif
 }
 
-/// Whether attention may take the warpgroup engine. Off until it has been measured on a device.
-[[nodiscard]] inline bool& prefer_warpgroup_attention() {
-    static bool prefer = false;
-    return prefer;
-}
-
-/// Whether the warpgroup engine serves these operands on the current device and was compiled for it.
-[[nodiscard]] inline bool warpgroup_attention_fits(Index width, double scale) {
-    if (!prefer_warpgroup_attention() || hopper::padded_depth(width) == 0 || scale < 0.0 ||
-        device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) {
+/// Whether the warpgroup engine has a kernel for heads of `width` channels and was compiled for the current device.
+[[nodiscard]] inline bool warpgroup_attention_runs(Index width) {
+    if (hopper::padded_depth(width) == 0 || device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) {
         return false;
     }
     cudaFuncAttributes found{};

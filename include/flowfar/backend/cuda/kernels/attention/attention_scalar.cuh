@@ -55,7 +55,6 @@ template <int columns, class T>
 __device__ __forceinline__ void dots(float (&out)[4][4], Stage<columns>& stage, const Rows<T>& a, int first_a,
                                      const Rows<T>& b, int first_b) {
     const Place place;
-    const int row = static_cast<int>(threadIdx.x) % tile;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
 #pragma unroll
@@ -65,7 +64,9 @@ __device__ __forceinline__ void dots(float (&out)[4][4], Stage<columns>& stage, 
     }
     for (int first = 0; first < a.width; first += slice) {
         __syncthreads();
-        for (int d = static_cast<int>(threadIdx.x) / tile; d < slice; d += threads / tile) {
+        const int d = static_cast<int>(threadIdx.x) % slice;  // neighboring threads read neighboring elements of a row
+#pragma unroll 4
+        for (int row = static_cast<int>(threadIdx.x) / slice; row < tile; row += threads / slice) {
             stage.a[d][row] = a.at(first_a + row, first + d);
             stage.b[d][row] = b.at(first_b + row, first + d);
         }

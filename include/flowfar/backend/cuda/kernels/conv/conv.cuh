@@ -39,16 +39,20 @@ struct ConvPart {
     Index row_stride = 0;
 };
 
-/// out = what the taps see of x [images, in, height, width], which begins at the part's first image; zeros outside.
-template <class T>
+/// out = what the taps see of x [images, in, height, width], which begins at the part's first image; zeros outside. A
+/// thread gathers `width` neighboring pixels of one tap; `pixels` divides by the packs of a line, `count` counts packs.
+template <class T, int width>
 __global__ void __launch_bounds__(map_threads)
     gather_taps_kernel(T* out, const T* x, ConvPlan plan, ConvPart part, FastDivide rows, FastDivide pixels,
                        std::uint32_t count) {
     const std::uint32_t step = gridDim.x * blockDim.x;
     const ConvShape& s = plan.shape;
+    const auto stride = static_cast<int>(s.options.stride);
+    const auto x_height = static_cast<int>(s.height);
+    const auto x_width = static_cast<int>(s.width);
     for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
         const std::uint32_t line = pixels.quotient(i);
-        const std::uint32_t pixel = i - line * pixels.divisor;
+        const std::uint32_t pixel = (i - line * pixels.divisor) * width;
         const std::uint32_t image = rows.quotient(line);
         const std::uint32_t row = line - image * rows.divisor;
         const std::uint32_t channel = plan.taps.quotient(row);
@@ -57,12 +61,24 @@ __global__ void __launch_bounds__(map_threads)
         const std::uint32_t tap_column = tap - tap_row * plan.kernel_width.divisor;
         const std::uint32_t at = static_cast<std::uint32_t>(part.pixel) + pixel;
         const std::uint32_t out_row = plan.out_width.quotient(at);
-        const std::uint32_t out_column = at - out_row * plan.out_width.divisor;
-        const Index y = out_row * s.options.stride + tap_row - s.options.top;
-        const Index z = out_column * s.options.stride + tap_column - s.options.left;
-        const bool inside = y >= 0 && y < s.height && z >= 0 && z < s.width;
-        const Index from = ((image * s.in + part.channel + channel) * s.height + y) * s.width + z;
-        out[image * part.image_stride + row * part.row_stride + pixel] = inside ? x[from] : convert<T>(0.0F);
+        auto left = static_cast<int>(plan.out_width.divisor - (at - out_row * plan.out_width.divisor));  // in this row
+        const int first = static_cast<int>(tap_column) - static_cast<int>(s.options.left);
+        int y = static_cast<int>(out_row) * stride + static_cast<int>(tap_row) - static_cast<int>(s.options.top);
+        int z = (static_cast<int>(plan.out_width.divisor) - left) * stride + first;
+        const T* const plane = x + (image * s.in + part.channel + channel) * s.height * s.width;
+        Pack<T, width> seen;
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+            const bool inside = y >= 0 && y < x_height && z >= 0 && z < x_width;
+            seen.values[k] = inside ? plane[y * x_width + z] : convert<T>(0.0F);
+            z += stride;
+            if (--left == 0) {  // the next pixel begins a row
+                left = static_cast<int>(plan.out_width.divisor);
+                y += stride;
+                z = first;
+            }
+        }
+        store_pack(out + image * part.image_stride + row * part.row_stride + pixel, seen);
     }
 }
 
@@ -253,9 +269,17 @@ class Conv {
         return p;
     }
     void gather(T* columns, const T* x, const ConvPart& part) const {
-        const std::uint32_t count = checked(part.images * inner_ * part.pixels);
-        launch(gather_taps_kernel<T>, dim3(map_blocks(count)), dim3(map_threads), 0, columns, x, plan_, part,
-               FastDivide::by(inner_), FastDivide::by(part.pixels), count);
+        const auto run = [&]<int width>() {
+            const std::uint32_t count = checked(part.images * inner_ * part.pixels / width);
+            launch(gather_taps_kernel<T, width>, dim3(map_blocks(count)), dim3(map_threads), 0, columns, x, plan_, part,
+                   FastDivide::by(inner_), FastDivide::by(part.pixels / width), count);
+        };
+        // One plane is counted in 32 bits.
+        require(s_.height * s_.width <= count_limit, "conv2d: images of ", s_.height, " × ", s_.width, " pixels");
+        constexpr int widest = pack_size<T>;
+        const bool packed =
+            part.pixels % widest == 0 && part.row_stride % widest == 0 && part.image_stride % widest == 0;
+        packed ? run.template operator()<widest>() : run.template operator()<1>();
     }
     /// g's images [n, n + images) as [out, images · pixels].
     [[nodiscard]] Handle side_by_side(const Handle& g, Index n, Index images) const {

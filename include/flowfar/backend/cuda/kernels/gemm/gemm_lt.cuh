@@ -3,6 +3,8 @@
 /// Matrix products of tensors: strided and broadcast batches, transposed operands recognized by their layout. cuBLASLt
 /// multiplies f32 (without TF32) and bf16 (added in f32); a plain kernel does f64 and what cuBLASLt refuses.
 
+#include <atomic>
+
 #include "flowfar/backend/cuda/kernels/elementwise/copy.cuh"
 #include "flowfar/backend/cuda/kernels/elementwise/functor_map.cuh"
 #include "flowfar/backend/cuda/runtime/lt.cuh"
@@ -64,19 +66,25 @@ struct Gemm {
             each_alone(p);
         } else if (p.in == DType::f64) {
             plain<double, double>(p);
-        } else if (LtEngine::instance().multiply(p)) {
-            return;
-        } else if (p.in == DType::f32) {
-            plain<float, float>(p);
-        } else if (p.out == DType::f32) {
-            plain<bf16, float>(p);
-        } else {
-            plain<bf16, bf16>(p);
+        } else if (!LtEngine::instance().multiply(p)) {
+            ++refused();
+            if (p.in == DType::f32) {
+                plain<float, float>(p);
+            } else if (p.out == DType::f32) {
+                plain<bf16, float>(p);
+            } else {
+                plain<bf16, bf16>(p);
+            }
         }
+    }
+    /// Products that cuBLASLt refused and the plain kernel did.
+    [[nodiscard]] static std::atomic<std::size_t>& refused() {
+        static std::atomic<std::size_t> products = 0;
+        return products;
     }
 
     /// out [batch…, M, N] = act(alpha · a b + bias). a and b have one element type, out and bias the same, or f32 if
-    /// that is bf16; out and bias are contiguous. b is one matrix, or its batch axes broadcast to a's.
+    /// that is bf16; out has dense rows, the bias is contiguous. b is one matrix, or its batch axes broadcast to a's.
     static void run(const Handle& out, const Handle& a, const Handle& b, const Handle& bias,
                     const GemmOptions& options) {
         if (out.count() == 0) {
@@ -96,7 +104,7 @@ struct Gemm {
             p.in = a.dtype;
             p.out = out.dtype;
             p.inner = a.extents().back();
-            p.columns = p.ldc = out.extents().back();
+            p.columns = out.extents().back();
             p.alpha = options.alpha;
             p.bias = bias.defined() ? at(bias, 0) : nullptr;
             p.gelu = activated;
@@ -150,17 +158,27 @@ struct Gemm {
     }
     [[nodiscard]] static Handle dense(const Handle& h) { return matrix(h) ? h : contiguous(h); }
 
-    static void batched(const Handle& out, Handle a, Handle b, MatrixProduct p) {
-        const int rank = a.rank();
-        if (b.rank() == 2 && rank > 2) {  // all rows of all batches are one matrix
-            const Extents merged{a.count() / p.inner, p.inner};
-            const std::optional<Layout> layout = reshaped(a.layout, merged);
-            a = layout ? a.with(*layout) : contiguous(a).with(contiguous_layout(merged));
+    static constexpr Index many_rows = 64;  ///< of a matrix that is worth a product of its own
+
+    static void batched(Handle out, Handle a, Handle b, MatrixProduct p) {
+        if (b.rank() == 2 && a.rank() > 2) {  // all rows of all batches are one matrix, if the layouts permit it
+            const Extents rows{a.count() / p.inner};
+            const auto merged = [&](const Handle& h, Index columns) { return reshaped(h.layout, {rows[0], columns}); };
+            if (const std::optional<Layout> target = merged(out, p.columns)) {
+                const bool even = merged(a, p.inner).has_value();
+                if (even || a.extents()[a.rank() - 2] < many_rows || !matrix(a)) {
+                    a = even ? a : contiguous(a);
+                    a = a.with(*merged(a, p.inner));
+                    out = out.with(*target);
+                }
+            }
         }
+        const int rank = a.rank();
         a = dense(a);
         b = dense(b);
-        p.rows = a.extents()[a.rank() - 2];
-        if (a.rank() == 2) {
+        p.rows = a.extents()[rank - 2];
+        p.ldc = std::max(out.layout.stride(rank - 2), p.columns);
+        if (rank == 2) {
             p.a = *matrix(a);
             p.b = *matrix(b);
             p.c = at(out, 0);

@@ -14,14 +14,15 @@ template <class T>
 struct PerRow {
     const T* data = nullptr;
     FastDivide rows_per_group;
+    Index stride = 0;
 
-    [[nodiscard]] __device__ __forceinline__ const T* row(Index r, int columns) const {
+    [[nodiscard]] __device__ __forceinline__ const T* row(Index r) const {
         return data == nullptr
                    ? data
-                   : data + static_cast<Index>(rows_per_group.quotient(static_cast<std::uint32_t>(r))) * columns;
+                   : data + static_cast<Index>(rows_per_group.quotient(static_cast<std::uint32_t>(r))) * stride;
     }
 
-    /// Throws unless the operand (contiguous, or undefined) fits x.
+    /// Throws unless the operand (with dense rows, or undefined) fits x.
     [[nodiscard]] static PerRow of(const Handle& operand, const Extents& x) {
         if (!operand.defined()) {
             return {};
@@ -29,7 +30,13 @@ struct PerRow {
         const Extents& e = operand.extents();
         require(e.back() == x.back() && (e.rank() == 1 || (e.rank() == 2 && (e[0] == x[0] || e[0] == 1))),
                 "norm: scale or shift ", e, " for input ", x);
-        return {operand.data<T>(), FastDivide::by(row_count(x) / groups(operand))};
+        const bool repeated = e.rank() == 1 || e[0] == 1;
+        return {operand.data<T>(), FastDivide::by(row_count(x) / groups(operand)),
+                repeated ? 0 : operand.layout.stride(0)};
+    }
+    /// Whether all rows begin at multiples of 16 bytes.
+    [[nodiscard]] bool is_packed() const {
+        return data == nullptr || (is_aligned(data, 16) && stride % pack_size<T> == 0);
     }
     /// Rows of an operand that may be undefined.
     [[nodiscard]] static Index groups(const Handle& operand) {
@@ -71,18 +78,13 @@ template <class Row>
 __global__ void __launch_bounds__(row_threads<Row>)
     norm_kernel(NormShape shape, typename Row::T* y, Strided<1> lines, const typename Row::T* x,
                 PerRow<typename Row::T> scale, PerRow<typename Row::T> shift) {
-    using T = typename Row::T;
     using C = typename Row::C;
     const Index r = own_row<Row>(shape.rows);
     const Row row(x + lines.at(static_cast<std::uint32_t>(r)).of[0], shape.columns);
     const auto [mean, rstd] = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.kind);
-    const T* const gain = scale.row(r, shape.columns);
-    const T* const offset = shift.row(r, shape.columns);
-    row.store(y + r * shape.columns, [&](int column, C value) {
-        const C n = (value - mean) * rstd;
-        const C scaled = gain == nullptr ? n : n * (convert<C>(gain[column]) + shape.extra);
-        return offset == nullptr ? scaled : scaled + convert<C>(offset[column]);
-    });
+    const C extra = scale.data == nullptr ? C(0) : static_cast<C>(shape.extra);
+    row.store_with(y + r * shape.columns, scale.row(r), shift.row(r), C(1),
+                   [&](C value, C gain, C offset) { return (value - mean) * rstd * (gain + extra) + offset; });
 }
 
 /// With n the normalized row and h = g ∘ scale: dx = rstd (h − mean(h) − n mean(h n)); RMS norm lacks mean(h). Keeps
@@ -101,7 +103,7 @@ __global__ void __launch_bounds__(row_threads<Row>)
     const auto found = row_statistics(row, shape.columns, static_cast<C>(shape.epsilon), shape.kind);
     const C mean = found.mean;
     const C rstd = found.rstd;
-    const T* const gain = scale.row(r, shape.columns);
+    const T* const gain = scale.row(r);
     const auto scaled = [&](int column, C slope) {
         return gain == nullptr ? slope : slope * (convert<C>(gain[column]) + shape.extra);
     };
@@ -167,7 +169,7 @@ __global__ void __launch_bounds__(norm_columns* norm_lines)
 }
 
 struct Norm {
-    /// x has dense rows; scale and shift are contiguous or undefined, y is contiguous.
+    /// x has dense rows, as scale and shift have where they are defined; y is contiguous.
     template <class T>
     static void forward(const Handle& y, const Handle& x, const Handle& scale, const Handle& shift, NormOptions options,
                         NormKind kind) {
@@ -177,13 +179,15 @@ struct Norm {
             return;
         }
         const NormShape shape = shape_of(x, options, kind);
-        visit_row<T>(x.extents().back(), has_packed_rows(x), [&]<class Row>() {
+        const bool packed = has_packed_rows(x) && gains.is_packed() && offsets.is_packed();
+        visit_row<T, WarpRows::of_1536>(x.extents().back(), packed, [&]<class Row>() {
             launch(norm_kernel<Row>, row_grid<Row>(shape.rows), row_block<Row>(), 0, shape, y.data<T>(),
                    Strided<1>::of({&x.layout}, 1), x.data<T>(), gains, offsets);
         });
     }
 
-    /// x and g have dense rows. dx, and d_scale and d_shift where defined, are contiguous and shaped like the operands.
+    /// x, g and scale have dense rows. dx, and d_scale and d_shift where defined, are contiguous and shaped like the
+    /// operands.
     template <class T>
     static void backward(const Handle& dx, const Handle& d_scale, const Handle& d_shift, const Handle& x,
                          const Handle& scale, const Handle& g, NormOptions options, NormKind kind) {
@@ -200,7 +204,8 @@ struct Norm {
         }
         const Strided<2> lines = Strided<2>::of({&x.layout, &g.layout}, 1);
         if (x.count() > 0) {
-            visit_row<T>(x.extents().back(), has_packed_rows(x) && has_packed_rows(g), [&]<class Row>() {
+            const bool packed = has_packed_rows(x) && has_packed_rows(g);
+            visit_row<T, WarpRows::of_1536>(x.extents().back(), packed, [&]<class Row>() {
                 launch(norm_backward_kernel<Row>, row_grid<Row>(shape.rows), row_block<Row>(), 0, shape, dx.data<T>(),
                        statistics, lines, x.data<T>(), g.data<T>(), gains);
             });

@@ -17,7 +17,9 @@ template <class C>
 struct LerpMap {
     C weight;
 
-    __device__ __forceinline__ C operator()(C target, C source) const { return target + weight * (source - target); }
+    __device__ __forceinline__ C operator()(C target, C source) const {
+        return flowfar::detail::fused_product(weight, source - target, target);
+    }
 };
 
 /// Adam's constants, as `AdamOptions` makes them for one step.
@@ -45,10 +47,13 @@ struct AdamStep {
     }
 
     __device__ __forceinline__ void operator()(C& p, C g, C& m, C& v) const {
-        const C gradient = g * scale + coupled * p;
-        m = m + first * (gradient - m);
-        v = v + second * (gradient * gradient - v);
-        p = p * keep - rate * m / (std::sqrt(v) * root + epsilon);
+        // Every rounding is spelled out: several kernels take this step, with the same bits.
+        using flowfar::detail::fused_product;
+        using std::sqrt;
+        const C gradient = fused_product(g, scale, flowfar::detail::rounded_product(coupled, p));
+        m = fused_product(first, gradient - m, m);
+        v = fused_product(second, fused_product(gradient, gradient, -v), v);
+        p = fused_product(p, keep, -(rate * m / fused_product(sqrt(v), root, epsilon)));
     }
 };
 
@@ -140,10 +145,11 @@ struct LerpEntry {
     const float* source;
 };
 
-inline __global__ void __launch_bounds__(map_threads) lerp_table_kernel(TensorTable<LerpEntry> table, float weight) {
+template <class Entry>
+__global__ void __launch_bounds__(map_threads) lerp_table_kernel(TensorTable<Entry> table, float weight) {
     const LerpMap<float> step{weight};
     const TablePart part = table_part(table, blockIdx.x);
-    const LerpEntry entry = table.entry[part.tensor];
+    const Entry entry = table.entry[part.tensor];
     for (std::uint32_t i = part.begin + threadIdx.x; i < part.end; i += map_threads) {
         entry.target[i] = step(entry.target[i], entry.source[i]);
     }
@@ -154,10 +160,10 @@ struct FactorEntry {
     std::uint32_t place;  ///< of the factor
 };
 
-inline __global__ void __launch_bounds__(map_threads)
-    multiply_table_kernel(TensorTable<FactorEntry> table, const double* factors) {
+template <class Entry>
+__global__ void __launch_bounds__(map_threads) multiply_table_kernel(TensorTable<Entry> table, const double* factors) {
     const TablePart part = table_part(table, blockIdx.x);
-    const FactorEntry entry = table.entry[part.tensor];
+    const Entry entry = table.entry[part.tensor];
     const auto factor = static_cast<float>(factors[entry.place]);
     for (std::uint32_t i = part.begin + threadIdx.x; i < part.end; i += map_threads) {
         entry.target[i] *= factor;
@@ -252,7 +258,7 @@ void adam_steps(std::span<const AdamTarget<Handle>> targets, const AdamLimit& li
 /// Targets and sources are contiguous and f32.
 inline void lerp_each(std::span<const Handle> targets, std::span<const Handle> sources, double weight) {
     auto table = table_filler<LerpEntry>([weight](const TensorTable<LerpEntry>& full, unsigned blocks) {
-        launch(lerp_table_kernel, dim3(blocks), dim3(map_threads), 0, full, static_cast<float>(weight));
+        launch(lerp_table_kernel<LerpEntry>, dim3(blocks), dim3(map_threads), 0, full, static_cast<float>(weight));
     });
     for (std::size_t i = 0; i < targets.size(); ++i) {
         table.add({targets[i].data<float>(), sources[i].data<float>()}, targets[i].count());
@@ -264,7 +270,7 @@ inline void lerp_each(std::span<const Handle> targets, std::span<const Handle> s
 inline void multiply_each(std::span<const Handle> targets, const Handle& factors) {
     const double* const numbers = factors.data<double>();
     auto table = table_filler<FactorEntry>([numbers](const TensorTable<FactorEntry>& full, unsigned blocks) {
-        launch(multiply_table_kernel, dim3(blocks), dim3(map_threads), 0, full, numbers);
+        launch(multiply_table_kernel<FactorEntry>, dim3(blocks), dim3(map_threads), 0, full, numbers);
     });
     for (std::size_t i = 0; i < targets.size(); ++i) {
         table.add({targets[i].data<float>(), static_cast<std::uint32_t>(i)}, targets[i].count());

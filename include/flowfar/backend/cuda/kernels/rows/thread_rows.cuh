@@ -9,16 +9,17 @@
 
 namespace flowfar::cuda {
 
-/// A row in registers: `Threads` threads hold up to 32 elements each, in packs of 16 bytes.
-template <class T_, int Threads>
+/// A row in registers: `Threads` threads hold up to `Elements` elements each, in packs of 16 bytes.
+template <class T_, int Threads, int Elements = 32>
 class CachedRow {
    public:
     using T = T_;
     using C = Compute<T>;
     static constexpr int threads = Threads;
     static constexpr int width = pack_size<T>;
-    static constexpr int slots = 32 / width;
-    static constexpr int capacity = 32 * Threads;
+    static constexpr int slots = Elements / width;
+    static constexpr int capacity = Elements * Threads;
+    static constexpr bool packed = true;
 
     __device__ __forceinline__ CachedRow(const T* from, int columns) : columns_(columns) {
 #pragma unroll
@@ -84,6 +85,34 @@ class CachedRow {
         }
     }
 
+    /// to[column] = f(value, first[column], second[column]); an operand that is null counts as `absent`. Operands begin
+    /// at multiples of 16 bytes.
+    template <class F>
+    __device__ __forceinline__ void store_with(T* to, const T* first, const T* second, C absent, F&& f) const {
+#pragma unroll
+        for (int slot = 0; slot < slots; ++slot) {
+            const int begin = (slot * Threads + static_cast<int>(threadIdx.x)) * width;
+            if (begin < columns_) {
+                Pack<T, width> a;
+                Pack<T, width> b;
+                if (first != nullptr) {
+                    a = load_pack<width>(first + begin);
+                }
+                if (second != nullptr) {
+                    b = load_pack<width>(second + begin);
+                }
+                Pack<T, width> pack;
+#pragma unroll
+                for (int i = 0; i < width; ++i) {
+                    const C x = first != nullptr ? convert<C>(a.values[i]) : absent;
+                    const C y = second != nullptr ? convert<C>(b.values[i]) : C(0);
+                    pack.values[i] = convert<T>(f(value_[slot * width + i], x, y));
+                }
+                store_pack<width>(to + begin, pack);
+            }
+        }
+    }
+
    private:
     C value_[slots * width];
     int columns_;
@@ -97,6 +126,7 @@ class StreamedRow {
     using C = Compute<T>;
     static constexpr int threads = Threads;
     static constexpr int unrolled = std::is_same_v<T, double> ? 1 : 4;  ///< functions of f64 need many registers
+    static constexpr bool packed = false;
 
     __device__ __forceinline__ StreamedRow(const T* from, int columns) : from_(from), columns_(columns) {}
 
@@ -121,6 +151,15 @@ class StreamedRow {
     template <class F>
     __device__ __forceinline__ void store(const StreamedRow& other, T* to, F&& f) const {
         each(other, [&](int column, C mine, C theirs) { to[column] = convert<T>(f(column, mine, theirs)); });
+    }
+
+    template <class F>
+    __device__ __forceinline__ void store_with(T* to, const T* first, const T* second, C absent, F&& f) const {
+        each([&](int column, C value) {
+            const C x = first != nullptr ? convert<C>(first[column]) : absent;
+            const C y = second != nullptr ? convert<C>(second[column]) : C(0);
+            to[column] = convert<T>(f(value, x, y));
+        });
     }
 
    private:
@@ -152,9 +191,13 @@ template <class Row>
     return dim3(blocks_for(rows, rows_per_block<Row>));
 }
 
+/// The longest rows that a warp holds: 1,536 elements where a kernel has the registers, since no thread waits for
+/// another warp then.
+enum class WarpRows : std::uint8_t { of_1024, of_1536 };
+
 /// Calls `f.template operator()<Row>()` with the kind of row that suits the length and, if all rows begin at multiples
 /// of 16 bytes, `packed`.
-template <class T, class F>
+template <class T, WarpRows widest = WarpRows::of_1024, class F>
 void visit_row(Index columns, bool packed, F&& f) {
     require(columns <= count_limit, "cuda: rows of ", columns, " elements");
     if constexpr (!std::is_same_v<T, double>) {
@@ -163,6 +206,10 @@ void visit_row(Index columns, bool packed, F&& f) {
                 f.template operator()<CachedRow<T, 8>>();
             } else if (columns <= CachedRow<T, 32>::capacity) {
                 f.template operator()<CachedRow<T, 32>>();
+            } else if (widest == WarpRows::of_1536 && columns <= CachedRow<T, 32, 48>::capacity) {
+                if constexpr (widest == WarpRows::of_1536) {
+                    f.template operator()<CachedRow<T, 32, 48>>();
+                }
             } else {
                 f.template operator()<CachedRow<T, 128>>();
             }
