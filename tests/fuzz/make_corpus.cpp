@@ -10,6 +10,7 @@
 
 #include "flowfar/backend/reference.hpp"
 #include "flowfar/checkpoints/codes/token_file.hpp"
+#include "flowfar/checkpoints/codes/token_set.hpp"
 #include "flowfar/checkpoints/feature_statistics.hpp"
 #include "flowfar/checkpoints/train_state.hpp"
 #include "flowfar/io/images/image.hpp"
@@ -58,6 +59,13 @@ void safetensors(const fs::path& folder) {
         R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
         6);
     raw("nested", std::string(500, '['), 0);
+}
+
+void token_shard(const fs::path& folder) {
+    fs::create_directories(folder);
+    const io::TokenSetFacts facts{"Some", 77, 2, 2, 4, 12, "4 3", "model", "data", 3, 2, {"cat", "dog"}};
+    const Tokens two{2, 2, 2, 4, {0, 5, 10, 3, 8, 1, 6, 11}};
+    io::write_token_shard(folder, facts, 0, two, std::vector<Index>{0, 1});
 }
 
 void tokens(const fs::path& folder) {
@@ -230,6 +238,7 @@ int main(int argc, char** argv) {
         const fs::path root = argv[1];
         safetensors(root / "safetensors");
         tokens(root / "token_file");
+        token_shard(root / "token_shard");
         tar(root / "tar");
         images(root / "png", root / "jpeg");
         exif(root / "exif");

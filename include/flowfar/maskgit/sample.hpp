@@ -223,7 +223,10 @@ class MaskGitSampler {
         const auto first = static_cast<std::size_t>(sample * positions);
         std::vector<std::size_t> order(static_cast<std::size_t>(positions));
         std::iota(order.begin(), order.end(), first);
-        std::ranges::stable_sort(order, {}, [&](std::size_t i) { return confidence[i]; });
+        const auto earlier = [&](std::size_t i, std::size_t j) {
+            return confidence[i] != confidence[j] ? confidence[i] < confidence[j] : i < j;
+        };
+        std::ranges::nth_element(order, order.begin() + count, earlier);
         std::fill_n(hidden.begin() + sample * positions, positions, std::uint8_t{0});
         for (Index i = 0; i < count; ++i) {
             hidden[order[static_cast<std::size_t>(i)]] = 1;

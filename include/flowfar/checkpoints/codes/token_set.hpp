@@ -120,10 +120,13 @@ inline void check_same_set(const TokenSetFacts& found, const TokenSetFacts& expe
     require(found == expected, where, ": the shard is of another set");
 }
 
-/// One shard's file, its sizes checked.
+/// One shard's file, its sizes and labels checked.
 class TokenShard {
    public:
-    explicit TokenShard(const Path& path) : file_(path), facts_(shard_facts(file_)) {
+    enum class Checksum : std::uint8_t { verify, ignore };
+    explicit TokenShard(SafetensorsFile file, Checksum checksum = Checksum::verify)
+        : file_(std::move(file)), facts_(shard_facts(file_)) {
+        const std::string where = file_.path().string();
         number_ = shard_number<Index>(file_, "shard", 0, facts_.shards() - 1);
         each_ = static_cast<std::size_t>(payload_per_image(static_cast<std::uint64_t>(facts_.length),
                                                            static_cast<std::uint64_t>(facts_.per_token),
@@ -131,20 +134,19 @@ class TokenShard {
         const Index count = facts_.size_of(number_);
         const auto checked = [&](const char* name, DType dtype, const std::vector<Index>& shape) {
             const TensorView view = file_.at(name);
-            require(view.dtype == dtype && view.shape == shape, path.string(), ": ", name, ": expected ",
-                    shape_text(shape), " of ", name_of(dtype), ", found ", shape_text(view.shape), " of ",
-                    name_of(view.dtype));
+            require(view.dtype == dtype && view.shape == shape, where, ": ", name, ": expected ", shape_text(shape),
+                    " of ", name_of(dtype), ", found ", shape_text(view.shape), " of ", name_of(view.dtype));
             return view;
         };
         bytes_ = checked("tokens", DType::u8, {count, static_cast<Index>(each_)}).bytes;
         const TensorView labels = checked("labels", DType::i64, {count});
         labels_ = values<Index>(labels);
-        const auto found = shard_number<std::uint32_t>(file_, "crc32", 0, ~std::uint32_t{0});
-        require(crc32(labels.bytes, crc32(bytes_)) == found, path.string(),
+        const auto expected = shard_number<std::uint32_t>(file_, "crc32", 0, ~std::uint32_t{0});
+        require(checksum == Checksum::ignore || crc32(labels.bytes, crc32(bytes_)) == expected, where,
                 ": checksum mismatch: the shard is damaged; remove it and tokenize again");
         for (std::size_t i = 0; i < labels_.size(); ++i) {
-            require(labels_[i] >= 0 && labels_[i] < static_cast<Index>(facts_.classes.size()), path.string(),
-                    ": label ", i, " is ", labels_[i], ", expected 0 to ", facts_.classes.size() - 1);
+            require(labels_[i] >= 0 && labels_[i] < static_cast<Index>(facts_.classes.size()), where, ": label ", i,
+                    " is ", labels_[i], ", expected 0 to ", facts_.classes.size() - 1);
         }
     }
     [[nodiscard]] const TokenSetFacts& facts() const { return facts_; }
@@ -178,7 +180,7 @@ class TokenShard {
     if (!std::filesystem::exists(path)) {
         return false;
     }
-    detail::check_same_set(detail::TokenShard(path).facts(), facts, path.string());
+    detail::check_same_set(detail::TokenShard(SafetensorsFile(path)).facts(), facts, path.string());
     return true;
 }
 
@@ -243,7 +245,7 @@ class TokenSet {
                 ": no shards of tokens (shard-00000-of-…); flowmo_tokenize makes them");
         std::ranges::sort(paths);
         for (const Path& path : paths) {
-            shards_.emplace_back(path);
+            shards_.emplace_back(SafetensorsFile(path));
             detail::check_same_set(shards_.back().facts(), shards_.front().facts(), path.string());
         }
         const TokenSetFacts& facts = shards_.front().facts();
