@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
+#include "flowfar/backend/cpu/kernels/rows/vector_forms.hpp"
 
 #include "instruction_sets.hpp"
 #include "suites/attention.hpp"

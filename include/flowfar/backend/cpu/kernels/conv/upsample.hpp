@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/core/handle.hpp"
 
 namespace flowfar::cpu {
 

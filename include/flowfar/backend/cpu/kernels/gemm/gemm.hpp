@@ -4,8 +4,9 @@
 
 #include "flowfar/backend/cpu/kernels/gemm/gemm_avx512.hpp"
 #include "flowfar/backend/cpu/kernels/gemm/gemm_block.hpp"
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
 #include "flowfar/backend/cpu/kernels/rows/per_row.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/backend/cpu/kernels/rows/vector_forms.hpp"
 
 namespace flowfar::cpu {
 

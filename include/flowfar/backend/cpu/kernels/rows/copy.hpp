@@ -3,7 +3,8 @@
 #include <array>
 #include <cstdint>
 
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/core/handle.hpp"
 
 namespace flowfar::cpu {
 

@@ -3,9 +3,11 @@
 #include <cmath>
 
 #include "flowfar/backend/cpu/kernels/gemm/bf16_rows.hpp"
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
 #include "flowfar/backend/cpu/kernels/rows/per_row.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/core/handle.hpp"
 #include "flowfar/core/memory_pool.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cpu {
 

@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/core/op_options.hpp"
 
 namespace flowfar::cpu {
 

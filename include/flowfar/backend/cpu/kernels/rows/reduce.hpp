@@ -2,7 +2,9 @@
 
 #include <limits>
 
-#include "flowfar/backend/cpu/kernels/rows/elementwise.hpp"
+#include "flowfar/backend/cpu/kernels/rows/row_loops.hpp"
+#include "flowfar/backend/cpu/kernels/rows/vector_forms.hpp"
+#include "flowfar/core/handle.hpp"
 #include "flowfar/core/memory_pool.hpp"
 
 namespace flowfar::cpu {
