@@ -145,6 +145,7 @@ Json made_with(const Arguments& a, const FarFile& file, const FarSampleOptions& 
     out["count"] = count;
     out["levels"] = options.levels;
     out["steps"] = a.steps;
+    out["solver"] = a.solver;
     out["guidance"] = stated(a.guidance);
     out["guidance-schedule"] = stated(a.guidance_schedule);
     out["temperature"] = stated(a.temperature);

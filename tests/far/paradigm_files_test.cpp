@@ -51,6 +51,15 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("the published sizes have the published numbers of parameters") {
+    const auto millions = [](const auto& model) { return static_cast<double>(parameter_count(model)) / 1e6; };
+    CHECK(millions(Mar<MarB, Cpu>{}) == doctest::Approx(207.9).epsilon(3e-4));
+    CHECK(millions(Mar<MarL, Cpu>{}) == doctest::Approx(478.3).epsilon(3e-4));
+    CHECK(millions(Mar<MarH, Cpu>{}) == doctest::Approx(942.4).epsilon(3e-4));
+    CHECK(millions(Raster<RasterB, Cpu>{}) == doctest::Approx(207.1).epsilon(3e-4));
+    CHECK(millions(Var<VarB, Cpu>{}) == doctest::Approx(207.7).epsilon(3e-4));
+}
+
 TEST_CASE("every paradigm's files are told from the others'") {
     const TempDir folder;
     const auto far = folder.path() / "far.safetensors", mar = folder.path() / "mar.safetensors",

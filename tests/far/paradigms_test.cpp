@@ -92,6 +92,13 @@ void check_sampling(const TokenSampleOptions& options) {
     wrong = options;
     wrong.coherence = std::vector<double>{0.5};
     CHECK_THROWS_WITH_AS(static_cast<void>(model.generate(labels, wrong)), doctest::Contains("coherence: "), Error);
+    wrong = options;
+    wrong.temperature_schedule = TemperatureSchedule::published;
+    CHECK_THROWS_WITH_AS(static_cast<void>(model.generate(labels, wrong)),
+                         doctest::Contains("the published one is FAR's"), Error);
+    wrong = options;
+    wrong.filter_between = false;
+    CHECK_THROWS_AS(static_cast<void>(model.generate(labels, wrong)), Error);
 }
 
 /// Some steps on one batch lower its loss, and a restored trainer continues alike.
@@ -126,7 +133,6 @@ TEST_CASE("sampling: batches, few-step solvers, callbacks, cancellation, wrong i
     check_sampling<Mar<MarTiny, Cpu>>(options);
     check_sampling<Raster<RasterTiny, Cpu>>(quick());
     check_sampling<Var<VarTiny, Cpu>>(quick());
-    check_sampling<Var<Direct<VarTiny>, Cpu>>(quick());
     CHECK_THROWS_WITH_AS(static_cast<void>(make<Raster<RasterTiny, Cpu>>().generate(labels, options)),
                          "iterations: raster autoregression has no number of them to choose, found 5", Error);
     options.iterations = 0;

@@ -84,6 +84,9 @@ TEST_CASE("diffusion steps per autoregressive step") {
     CHECK(counts(DiffusionSteps::linear(30, 10), 1) == Counts{10});
     CHECK(counts(DiffusionSteps::list({5, 3}), 2) == Counts{5, 3});
     CHECK(DiffusionSteps::spaced("ddim10").kept(0, 4, 1000)[1] == 100);
+    CHECK(DiffusionSteps::spaced("ddim10").spelled_out());
+    CHECK_FALSE(DiffusionSteps::spaced("10").spelled_out());
+    CHECK_FALSE(DiffusionSteps::list({5, 3}).spelled_out());
     CHECK_THROWS_WITH_AS(static_cast<void>(DiffusionSteps::constant(1001).kept(0, 1, 1000)),
                          "diffusion steps: 1001 at autoregressive step 0, expected 1 to 1000", Error);
     CHECK_THROWS_AS(static_cast<void>(DiffusionSteps::list({5, 0}).kept(1, 2, 1000)), Error);

@@ -283,6 +283,8 @@ TEST_CASE("far_generate: schedules, and what it refuses") {
     for (const Words& good : std::vector<Words>{{"--levels", "0,4,9", "--steps", "2:3:4"},
                                                 {"--ar-steps", "4", "--steps", "2-5"},
                                                 {"--ar-steps", "1", "--steps", "ddim10"},
+                                                {"--ar-steps", "2", "--steps", "4:6", "--solver", "dpm2m"},
+                                                {"--ar-steps", "1", "--steps", "4", "--solver", "ddim"},
                                                 {"--ar-steps", "16", "--steps", "1", "--no-filter"},
                                                 {"--classes", "-1", "--steps", "2", "--guidance", "1"},
                                                 {"--steps", "2", "--temperature-schedule", "constant"}}) {

@@ -151,6 +151,8 @@ inline void refuse_far_options(const TokenSampleOptions& options, std::string_vi
     require(options.levels.empty(), "levels: ", paradigm, " has none, found ", options.levels.size());
     require(!options.coherence, "coherence: ", paradigm, " has none");
     require(options.filter_between, "filter_between: ", paradigm, " has no filter to switch off");
+    require(options.temperature_schedule != TemperatureSchedule::published,
+            "temperature schedule: the published one is FAR's, ", paradigm, " has none");
 }
 /// Throws `Error` if options hold something that only MAR has.
 inline void refuse_mar_options(const TokenSampleOptions& options, std::string_view paradigm) {

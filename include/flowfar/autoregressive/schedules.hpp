@@ -52,7 +52,9 @@ class DiffusionSteps {
     }
 
     /// Whether the steps themselves are given, and not their number.
-    [[nodiscard]] bool spelled_out() const { return kind_ == Kind::text; }
+    [[nodiscard]] bool spelled_out() const {
+        return kind_ == Kind::text && text_.find_first_not_of("0123456789") != std::string::npos;
+    }
 
    private:
     enum class Kind { linear, list, text };

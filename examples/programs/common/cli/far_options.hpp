@@ -20,7 +20,7 @@ struct FarSamplingArguments {
     std::vector<Index> levels;
     int autoregressive_steps = 0;
     ComputeArguments compute;
-    std::string steps, guidance_schedule, temperature_schedule;
+    std::string steps, solver = "ddpm", guidance_schedule, temperature_schedule;
     double temperature = 1.0;
     std::optional<double> guidance, limit;
     std::vector<double> coherence;
@@ -40,6 +40,9 @@ struct FarSamplingArguments {
         if (!steps.empty()) {
             o.steps = diffusion_steps();
         }
+        o.solver = solver == "ddim"    ? DiffusionSolver::ddim
+                   : solver == "dpm2m" ? DiffusionSolver::dpm2m
+                                       : DiffusionSolver::ancestral;
         o.guidance = guidance;
         if (!guidance_schedule.empty()) {
             o.guidance_schedule = guidance_schedule == "constant" ? FarGuidance::constant : FarGuidance::linear;
@@ -101,6 +104,10 @@ inline void add_far_sampling_options(Spec& spec, FarSamplingArguments& a) {
         "steps", a.steps,
         "diffusion steps per level: N, LOW-HIGH rising linearly, one number per level with colons between them, "
         "or sections of the 1000 steps such as 10,15,20 or ddim50; default: 100, FarTiny 50");
+    spec.option("solver", a.solver,
+                "how the diffusion steps are taken: ddpm draws noise in each of tens of steps; ddim and dpm2m "
+                "(DPM-Solver++) draw none and make do with --steps 4 to 16; then --temperature does not matter")
+        .choices({"ddpm", "ddim", "dpm2m"});
     spec.option("guidance", a.guidance,
                 "how far to exaggerate what the label says; 1: not at all; default: 3, FarTiny 1.5")
         .range(-100, 100);
