@@ -48,7 +48,8 @@ struct CUstream_st {
 };
 struct CUevent_st {
     bool recorded = false;
-    bool captured = false;  ///< recorded last by a stream that was captured
+    bool captured = false;   ///< recorded last by a stream that was captured
+    bool abandoned = false;  ///< destroyed by its owner
     int device = 0;
     int asked = 0;  ///< records so far
     int done = 0;   ///< those that their streams have come to

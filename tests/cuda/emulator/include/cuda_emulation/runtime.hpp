@@ -208,11 +208,12 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags
 inline cudaError_t cudaEventCreate(cudaEvent_t* event) {
     return cudaEventCreateWithFlags(event, cudaEventDefault);
 }
+/// Waits for nothing: an event that streams have not come to yet goes when they have.
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    if (event->ahead()) {
-        cuda_emulation::device().finish();
+    event->abandoned = true;
+    if (!event->ahead()) {
+        delete event;
     }
-    delete event;
     return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
@@ -223,7 +224,12 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = null
     event->captured = stream != nullptr && stream->capture != nullptr;
     if (!event->captured) {
         ++event->asked;
-        cuda_emulation::device().submit(stream, [event] { ++event->done; });
+        cuda_emulation::device().submit(stream, [event] {
+            ++event->done;
+            if (event->abandoned && !event->ahead()) {
+                delete event;
+            }
+        });
     }
     return cudaSuccess;
 }
