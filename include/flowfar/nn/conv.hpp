@@ -72,6 +72,17 @@ struct GroupNorm {
     [[nodiscard]] X operator()(const X& x) const {
         return group_norm(x, weight, bias, Groups, epsilon);
     }
+    /// SiLU of it, in one pass where the backend has one.
+    template <AnyTensor X>
+    [[nodiscard]] X activated(const X& x) const {
+        if constexpr (requires { B::group_norm_silu(x.handle(), x.handle(), x.handle(), Groups, epsilon); }) {
+            static_assert(X::Shape::at(1) == Channels || X::Shape::at(1) == dyn, "GroupNorm: the input's channels");
+            return X(B::group_norm_silu(x.operand("group_norm"), weight.operand("group_norm"),
+                                        bias.operand("group_norm"), Groups, epsilon));
+        } else {
+            return silu((*this)(x));
+        }
+    }
     void initialize(std::uint64_t /*seed*/) {
         init::constant(weight, 1.0);
         init::constant(bias, 0.0);

@@ -135,6 +135,9 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
                                                        const ConvOptions& options);
     [[nodiscard]] static Handle group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups,
                                            double epsilon);
+    /// SiLU of group_norm, in its kernel.
+    [[nodiscard]] static Handle group_norm_silu(const Handle& x, const Handle& weight, const Handle& bias, Index groups,
+                                                double epsilon);
     [[nodiscard]] static NormGradients<Handle> group_norm_backward(const Handle& x, const Handle& weight,
                                                                    const Handle& g, Index groups, double epsilon);
     [[nodiscard]] static Handle upsample_nearest2(const Handle& x);

@@ -30,7 +30,7 @@ struct ResnetBlock {
     std::conditional_t<adapts, Conv2d<B, In, Out, 1, T>, detail::Absent> shortcut;
 
     [[nodiscard]] FeatureMap<B, Out, T> operator()(const FeatureMap<B, In, T>& x) const {
-        const auto y = conv2(silu(norm2(conv1(silu(norm1(x))))));
+        const auto y = conv2(norm2.activated(conv1(norm1.activated(x))));
         if constexpr (adapts) {
             return shortcut(x) + y;
         } else {

@@ -179,7 +179,7 @@ struct VaeEncoder {
         const auto first = conv_in(x);
         observe("conv_in", first);
         const auto middle = mid(descend<0>(first, observe), [&](const auto& y) { observe("mid.attn_1", y); });
-        const auto out = conv_out(silu(norm_out(middle)));
+        const auto out = conv_out(norm_out.activated(middle));
         observe("conv_out", out);
         return out;
     }
@@ -225,7 +225,7 @@ struct VaeDecoder {
         const auto first = conv_in(z);
         observe("conv_in", first);
         const auto middle = mid(first, [&](const auto& y) { observe("mid.attn_1", y); });
-        return conv_out(silu(norm_out(ascend<std::tuple_size_v<Levels>>(middle, observe))));
+        return conv_out(norm_out.activated(ascend<std::tuple_size_v<Levels>>(middle, observe)));
     }
     void initialize(std::uint64_t seed) { detail::initialize_members(*this, seed); }
     template <class Self, class V>

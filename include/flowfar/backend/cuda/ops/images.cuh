@@ -29,6 +29,27 @@ Handle convolution(const Extents& extents, const ConvShape& shape, const Handle&
         x, y);
 }
 
+/// Group norm, then SiLU or nothing.
+inline Handle group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups, double epsilon,
+                         Activation activation) {
+    check_group_norm(x.extents(), weight.count(), bias.count(), groups);
+    const bool silu = activation == Activation::silu;
+    return route(
+        [=](const Handle& hx, const Handle& hw, const Handle& hb) {
+            if (hx.dtype == DType::f64) {
+                const Handle y = Composite<Cuda, Handle>::group_norm(hx, hw, hb, groups, epsilon);
+                return silu ? Cuda::unary({UnaryOp::silu}, y) : y;
+            }
+            const Handle out = Cuda::empty(hx.extents(), hx.dtype);
+            visit_native(hx.dtype, [&]<class T>() {
+                GroupNorm<T>(hx.extents(), groups, epsilon)
+                    .forward(out, Cuda::contiguous(hx), Cuda::contiguous(hw), Cuda::contiguous(hb), silu);
+            });
+            return out;
+        },
+        x, weight, bias);
+}
+
 }  // namespace cuda
 
 Handle Cuda::conv2d(const Handle& x, const Handle& weight, const Handle& bias, const ConvOptions& options) {
@@ -58,20 +79,10 @@ Handle Cuda::conv2d_backward_weight(const Handle& x, const Handle& g, const Exte
 }
 
 Handle Cuda::group_norm(const Handle& x, const Handle& weight, const Handle& bias, Index groups, double epsilon) {
-    check_group_norm(x.extents(), weight.count(), bias.count(), groups);
-    return cuda::route(
-        [=](const Handle& hx, const Handle& hw, const Handle& hb) {
-            if (hx.dtype == DType::f64) {
-                return Composite::group_norm(hx, hw, hb, groups, epsilon);
-            }
-            const Handle out = empty(hx.extents(), hx.dtype);
-            cuda::visit_native(hx.dtype, [&]<class T>() {
-                cuda::GroupNorm<T>(hx.extents(), groups, epsilon)
-                    .forward(out, contiguous(hx), contiguous(hw), contiguous(hb));
-            });
-            return out;
-        },
-        x, weight, bias);
+    return cuda::group_norm(x, weight, bias, groups, epsilon, Activation::none);
+}
+Handle Cuda::group_norm_silu(const Handle& x, const Handle& weight, const Handle& bias, Index groups, double epsilon) {
+    return cuda::group_norm(x, weight, bias, groups, epsilon, Activation::silu);
 }
 NormGradients<Handle> Cuda::group_norm_backward(const Handle& x, const Handle& weight, const Handle& g, Index groups,
                                                 double epsilon) {

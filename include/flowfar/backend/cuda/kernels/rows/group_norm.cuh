@@ -4,6 +4,7 @@
 /// described in pieces by mean and squared deviation, which are then joined (Chan, Golub & LeVeque 1979). f32 and bf16;
 /// f64 is served by the default definitions.
 
+#include "flowfar/backend/cuda/kernels/elementwise/functor_map.cuh"
 #include "flowfar/backend/cuda/kernels/elementwise/map.cuh"
 #include "flowfar/backend/cuda/kernels/rows/norm.cuh"
 #include "flowfar/core/shapes/conv_shape.hpp"
@@ -20,24 +21,28 @@ struct Moments {
     float squares;
 };
 
-/// pieces [groups, pieces] of runs of `size` elements.
-template <class T>
+/// pieces [groups, pieces] of runs of `size` elements, read in packs of `width`, which divides their size.
+template <class T, int width>
 __global__ void __launch_bounds__(group_norm_threads)
     group_moments_kernel(Moments* out, const T* x, Index size, FastDivide pieces) {
     const std::uint32_t group = pieces.quotient(blockIdx.x);
     const Index begin = static_cast<Index>(blockIdx.x - group * pieces.divisor) * group_norm_piece;
     const Index end = begin + group_norm_piece < size ? begin + group_norm_piece : size;
     const T* const from = x + group * size;
+    const auto each = [&](auto&& f) {
+        for (Index i = begin + threadIdx.x * width; i < end; i += group_norm_threads * width) {
+            const Pack<T, width> pack = load_pack<width>(from + i);
+#pragma unroll
+            for (int k = 0; k < width; ++k) {
+                f(convert<float>(pack.values[k]));
+            }
+        }
+    };
     float mean = 0;
-    for (Index i = begin + threadIdx.x; i < end; i += group_norm_threads) {
-        mean += convert<float>(from[i]);
-    }
+    each([&](float value) { mean += value; });
     mean = group_sum<group_norm_threads>(mean) / static_cast<float>(end - begin);
     float squares = 0;
-    for (Index i = begin + threadIdx.x; i < end; i += group_norm_threads) {
-        const float d = convert<float>(from[i]) - mean;
-        squares += d * d;
-    }
+    each([&](float value) { squares += (value - mean) * (value - mean); });
     squares = group_sum<group_norm_threads>(squares);
     if (threadIdx.x == 0) {
         out[blockIdx.x] = {static_cast<float>(end - begin), mean, squares};
@@ -72,18 +77,26 @@ struct GroupShape {
     FastDivide channels;
 };
 
-/// y = (x − mean) rstd weight + bias.
-template <class T>
+/// y = (x − mean) rstd weight + bias, then SiLU with `silu`; `count` packs of `width` elements, `packs` of them in a
+/// plane.
+template <class T, int width, bool silu>
 __global__ void __launch_bounds__(map_threads)
     group_norm_kernel(T* y, const T* x, const T* weight, const T* bias, const RowStatistics<float>* statistics,
-                      GroupShape shape, std::uint32_t count) {
+                      GroupShape shape, FastDivide packs, std::uint32_t count) {
     const std::uint32_t step = gridDim.x * blockDim.x;
     for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-        const std::uint32_t plane = shape.pixels.quotient(i);
+        const std::uint32_t plane = packs.quotient(i);
         const std::uint32_t channel = plane - shape.channels.quotient(plane) * shape.channels.divisor;
         const RowStatistics<float> s = statistics[shape.channels_per_group.quotient(plane)];
-        const float n = (convert<float>(x[i]) - s.mean) * s.rstd;
-        y[i] = convert<T>(n * convert<float>(weight[channel]) + convert<float>(bias[channel]));
+        const float factor = s.rstd * convert<float>(weight[channel]);
+        const float offset = convert<float>(bias[channel]);
+        Pack<T, width> pack = load_pack<width>(x + static_cast<Index>(i) * width);
+#pragma unroll
+        for (int k = 0; k < width; ++k) {
+            const float n = (convert<float>(pack.values[k]) - s.mean) * factor + offset;
+            pack.values[k] = convert<T>(silu ? UnaryFunctor<UnaryOp::silu>::forward(n, 0.0F, 0.0F) : n);
+        }
+        store_pack(y + static_cast<Index>(i) * width, pack);
     }
 }
 
@@ -182,14 +195,23 @@ class GroupNorm {
                   FastDivide::by(x[1])};
     }
 
-    void forward(const Handle& y, const Handle& x, const Handle& weight, const Handle& bias) const {
+    /// With `silu`, y is SiLU of the norm.
+    void forward(const Handle& y, const Handle& x, const Handle& weight, const Handle& bias, bool silu) const {
         if (count_ == 0) {
             return;
         }
         const std::shared_ptr<std::byte> statistics = statistics_of(x);
-        launch(group_norm_kernel<T>, dim3(map_blocks(count_)), dim3(map_threads), 0, y.data<T>(), x.data<T>(),
-               weight.data<T>(), bias.data<T>(), reinterpret_cast<const RowStatistics<float>*>(statistics.get()),
-               shape_, static_cast<std::uint32_t>(count_));
+        const auto run = [&]<int width, bool activates>() {
+            launch(group_norm_kernel<T, width, activates>, dim3(map_blocks(count_ / width)), dim3(map_threads), 0,
+                   y.data<T>(), x.data<T>(), weight.data<T>(), bias.data<T>(),
+                   reinterpret_cast<const RowStatistics<float>*>(statistics.get()), shape_,
+                   FastDivide::by(shape_.pixels.divisor / width), static_cast<std::uint32_t>(count_ / width));
+        };
+        if (shape_.pixels.divisor % pack_size<T> == 0 && is_aligned(x.data<T>(), 16)) {
+            silu ? run.template operator()<pack_size<T>, true>() : run.template operator()<pack_size<T>, false>();
+        } else {
+            silu ? run.template operator()<1, true>() : run.template operator()<1, false>();
+        }
     }
 
     void backward(const NormGradients<Handle>& out, const Handle& x, const Handle& weight, const Handle& g) const {
@@ -220,8 +242,10 @@ class GroupNorm {
         const std::shared_ptr<std::byte> moments =
             allocate(static_cast<std::size_t>(groups_ * pieces) * sizeof(Moments));
         auto* const found = reinterpret_cast<Moments*>(moments.get());
-        launch(group_moments_kernel<T>, dim3(blocks_for(groups_ * pieces, 1)), dim3(group_norm_threads), 0, found,
-               x.data<T>(), size_, FastDivide::by(pieces));
+        const bool packed = size_ % pack_size<T> == 0 && is_aligned(x.data<T>(), 16);
+        const auto kernel = packed ? group_moments_kernel<T, pack_size<T>> : group_moments_kernel<T, 1>;
+        launch(kernel, dim3(blocks_for(groups_ * pieces, 1)), dim3(group_norm_threads), 0, found,
+               static_cast<const T*>(x.data<T>()), size_, FastDivide::by(pieces));
         launch(group_statistics_kernel, dim3(blocks_for(groups_, 1)), dim3(32), 0,
                reinterpret_cast<RowStatistics<float>*>(out.get()), found, pieces, static_cast<float>(size_), epsilon_);
         return out;
