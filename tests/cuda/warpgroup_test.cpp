@@ -6,7 +6,10 @@
 #include "hopper_device.hpp"
 #include "twin.hpp"
 
-namespace flowfar::testing {
+using namespace flowfar;
+using namespace flowfar::testing;
+
+namespace {
 
 /// One warpgroup: s = q kᵀ for q [64, depth] and k [128, depth], both by rows, then out = s v for v [128, depth], by
 /// columns, with s in registers.
@@ -105,6 +108,8 @@ void check_products() {
     CHECK((values_of<Cuda>(out) == values_of<Reference>(exact_out)));
 }
 
+}  // namespace
+
 TEST_CASE("cuda: warpgroup products by rows and by columns") {
     const HopperDevice device;
     if (device.there()) {
@@ -113,5 +118,3 @@ TEST_CASE("cuda: warpgroup products by rows and by columns") {
         check_products<128>();
     }
 }
-
-}  // namespace flowfar::testing
