@@ -1,7 +1,9 @@
 // Primitives of the CPU backend at FlowMo's and FAR's sizes. Bytes per second count each operand and result once, to be
 // held against `copy`; items per second of gemm and attention are multiply-adds times two (FLOP). With bf16:1, products
 // take bf16 operands (Bf16Products).
+#include <algorithm>
 #include <benchmark/benchmark.h>
+#include <cmath>
 #include <vector>
 
 #include "flowfar/backend/cpu/cpu.hpp"
@@ -124,6 +126,26 @@ BENCHMARK(attention)->ArgNames({"heads", "tokens", "size", "bf16"})->Apply([](au
         b->Args({12, 320, 64, bf16});
     }
 }) -> UseRealTime() -> Unit(benchmark::kMillisecond);
+
+/// A row of Qwen2-1.5B: 12 heads of 128 share 2 of keys; `hidden` of 444 keys are padding between prefix and prompt.
+void attention_of_prompt(benchmark::State& state) {
+    const Bf16Products products(state.range(1) == 1);
+    constexpr Index tokens = 444;
+    const Handle q = random({1, 12, tokens, 128}, 1);
+    const Handle k = random({1, 2, tokens, 128}, 2);
+    const Handle v = random({1, 2, tokens, 128}, 3);
+    std::vector<Index> flags(tokens, 1);
+    std::fill_n(flags.begin() + 144, state.range(0), 0);
+    const Handle mask = Cpu::from_host(flags.data(), {1, tokens}, DType::i64);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(Cpu::attention(q, k, v, 1.0 / std::sqrt(128.0), MaskKind::causal, mask));
+    }
+}
+BENCHMARK(attention_of_prompt)
+    ->ArgNames({"hidden", "bf16"})
+    ->ArgsProduct({{0, 280}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 
 void attention_backward(benchmark::State& state) {
     const Bf16Products products(state.range(1) == 1);

@@ -17,6 +17,7 @@
 #include "flowfar/mar/model.hpp"
 #include "flowfar/mar/train.hpp"
 #include "flowfar/qwen2/model.hpp"
+#include "flowfar/qwen2/prefix.hpp"
 #include "flowfar/raster/config.hpp"
 #include "flowfar/raster/model.hpp"
 #include "flowfar/raster/train.hpp"

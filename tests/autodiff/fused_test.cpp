@@ -106,9 +106,15 @@ TEST_CASE("gradients of attention whose queries share keys, and of attention wit
             "shared keys",
             [=](const auto& v) { return attention(Heads(v[0]), Heads(v[1]), Heads(v[2]), 0.6, mask).handle(); },
             {operands[0], operands[1], operands[2]});
+        const std::vector<Index> flags{1, 0, 1, 1, 0, 1, 1, 0, 0, 1};
+        const auto keys = KeyMask<Tape>::from_host(flags, {2, 5});
+        check_gradient(
+            "hidden keys",
+            [=](const auto& v) { return attention(Heads(v[0]), Heads(v[1]), Heads(v[2]), 0.6, mask, keys).handle(); },
+            {operands[0], operands[1], operands[2]});
     }
     check_gradient(
         "bias",
         [](const auto& v) { return biased_attention(Heads(v[0]), Heads(v[1]), Heads(v[2]), Bias(v[3]), 0.6).handle(); },
-        operands);
+        {random_handle({2, 2, 3, 3}, 83), operands[1], operands[2], operands[3]});
 }

@@ -2,6 +2,7 @@
 // instructions themselves where the CPU has them.
 #include "flowfar/backend/cpu/kernels/attention/amx_attention.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
@@ -148,6 +149,21 @@ TEST_CASE("attention on tiles: all depths, remainders and masks") {
             }
         }
     }
+}
+
+TEST_CASE("attention on tiles: heads that share keys give what repeated keys give") {
+    if (absent()) {
+        return;
+    }
+    Operands shared = Operands::make(33, 70, 64, MaskKind::causal);
+    Operands repeated = shared;
+    for (Handle Operands::* member : {&Operands::k, &Operands::v}) {
+        const Handle one = Cpu::contiguous(Cpu::slice(shared.*member, 1, 0, 1));
+        const std::array<Handle, 2> twice{one, one};
+        shared.*member = one;
+        repeated.*member = Cpu::concat(std::span<const Handle>(twice), 1);
+    }
+    CHECK(compute<EmulatedTiles>(shared).equals(compute<EmulatedTiles>(repeated)));
 }
 
 TEST_CASE("attention on tiles: more keys than stay in the cache at a time") {

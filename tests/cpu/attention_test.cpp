@@ -15,6 +15,11 @@ TEST_CASE("cpu: attention on views") {
     check_attention_views<Cpu>(DType::f32);
     check_attention_views<Cpu>(DType::bf16);
 }
+TEST_CASE("cpu: attention whose heads share keys, and with masks of keys") {
+    check_grouped_and_masked_attention<Cpu>(DType::f32);
+    check_grouped_and_masked_attention<Cpu>(DType::bf16);
+    check_grouped_and_masked_attention<Cpu>(DType::f64);
+}
 TEST_CASE("cpu: attention with extreme logits") {
     check_attention_range<Cpu>();
 }

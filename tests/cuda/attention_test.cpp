@@ -26,6 +26,10 @@ TEST_CASE("cuda: attention on views") {
     check_attention_views<Cuda>(DType::f32);
     check_attention_views<Cuda>(DType::bf16);
 }
+TEST_CASE("cuda: attention whose heads share keys, and with masks of keys") {
+    check_grouped_and_masked_attention<Cuda>(DType::f32);
+    check_grouped_and_masked_attention<Cuda>(DType::bf16);
+}
 TEST_CASE("cuda: attention with extreme logits") {
     check_attention_range<Cuda>();
 }

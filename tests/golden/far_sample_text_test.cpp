@@ -1,9 +1,12 @@
 /// From text to latents against the reference: prompts become contexts, contexts become latents, step by step.
 
+#include <algorithm>
 #include <doctest/doctest.h>
+#include <span>
 
 #include "flowfar/far/text/model.hpp"
 #include "flowfar/qwen2/model.hpp"
+#include "flowfar/qwen2/prefix.hpp"
 #include "flowfar/text/load_tokenizer.hpp"
 #include "flowfar/text/prompts.hpp"
 
@@ -112,6 +115,30 @@ TEST_CASE("prompts to contexts, padded on either side") {
         const std::string name = side == PaddingSide::left ? "left." : "right.";
         const TokenRows rows = recorded_rows(*golden, name, side);
         golden->close(name + "context", slice<1>(model(rows.ids, rows.rows, rows.mask), 12, 36), 1e-5);
+        // Row by row, with the instruction and the padding before a prompt read once.
+        const auto row = [&](const std::vector<Index>& all, Index i) {
+            return std::span(all).subspan(static_cast<std::size_t>(36 * i), 36);
+        };
+        const Index padding = rows.ids[static_cast<std::size_t>(std::ranges::find(rows.mask, 0) - rows.mask.begin())];
+        const Qwen2Prefix<Model> reader(model, row(rows.ids, 0).first(12), 24, padding);
+        const auto contexts = golden->doubles(name + "context");
+        const auto size = static_cast<Index>(contexts.size()) / rows.rows;
+        for (Index i = 0; i < rows.rows; ++i) {
+            const auto begin = contexts.begin() + size * i;
+            check_error(text(name, "context of prompt ", i),
+                        relative_l2(host(reader(row(rows.ids, i), row(rows.mask, i))).values,
+                                    std::vector<double>(begin, begin + size)),
+                        1e-5);
+        }
+        std::vector<Index> ids(rows.ids.begin(), rows.ids.begin() + 12);
+        std::vector<Index> mask(12, 1);
+        ids.resize(36, padding);
+        mask.resize(36, 0);
+        check_error("context of an empty prompt",
+                    relative_l2(host(reader(ids, mask)).values,
+                                host(Model::Sequence(slice<1>(model(ids, 1, mask), 12, 36))).values),
+                    1e-5);
+        CHECK_THROWS_AS(static_cast<void>(reader(std::span(ids).first(35), mask)), Error);
     }
 }
 

@@ -10,10 +10,14 @@
 
 namespace flowfar::testing {
 
-/// Compares output and gradients for one set of operands.
+/// Compares output and gradients for one set of operands. `keys` [batch, keys] hides those where it is 0; empty: none.
 template <class B>
 void check_attention_of(Maker<B>& make, const std::string& what, const Twin<B>& q, const Twin<B>& k, const Twin<B>& v,
-                        bool one_hot = false) {
+                        bool one_hot = false, const std::vector<Index>& keys = {}) {
+    const auto key_mask = [&keys, extents = Extents{k.extents()[0], k.extents()[2]}](auto b) {
+        return keys.empty() ? decltype(b.from_host(keys.data(), extents, DType::i64)){}
+                            : b.from_host(keys.data(), extents, DType::i64);
+    };
     const double scale = 1.0 / std::sqrt(static_cast<double>(q.extents()[3]));
     for (const MaskKind mask : {MaskKind::full, MaskKind::causal}) {
         const std::string name =
@@ -22,15 +26,15 @@ void check_attention_of(Maker<B>& make, const std::string& what, const Twin<B>& 
         agree<B>(
             name, make, tolerance,
             [=](auto b, const auto& hq, const auto& hk, const auto& hv) {
-                return b.attention(hq, hk, hv, scale, mask).output;
+                return b.attention(hq, hk, hv, scale, mask, key_mask(b)).output;
             },
             q, k, v);
         // Output in bf16 is rounded before the backward pass uses it; sums over all queries and keys follow.
         agree<B>(
             "backward of " + name, make, 8.0 * tolerance,
             [=](auto b, const auto& hq, const auto& hk, const auto& hv, const auto& g) {
-                const auto y = b.attention(hq, hk, hv, scale, mask);
-                const auto d = b.attention_backward(hq, hk, hv, y, g, scale, mask);
+                const auto y = b.attention(hq, hk, hv, scale, mask, key_mask(b));
+                const auto d = b.attention_backward(hq, hk, hv, y, g, scale, mask, key_mask(b));
                 using H = std::remove_cvref_t<decltype(hq)>;
                 // With a single key, or one that outweighs all others, the gradients of q and k are zero: rounding is
                 // all there is.
@@ -55,6 +59,37 @@ void check_attention(DType dtype) {
         check_attention_of<B>(make, "attention", make.uniform({s.batch, s.heads, s.queries, s.depth}, -2.0, 2.0),
                               make.uniform({s.batch, s.heads, s.keys, s.depth}, -2.0, 2.0),
                               make.uniform({s.batch, s.heads, s.keys, s.depth}));
+    }
+}
+
+/// Heads of queries that share keys, and keys that are hidden: the first ones of a row, the last ones, some, all.
+template <class B>
+void check_grouped_and_masked_attention(DType dtype) {
+    Maker<B> make(dtype, 507);
+    struct Size {
+        Index heads, key_heads, queries, keys, depth;
+    };
+    for (const Size& s : {Size{6, 2, 9, 9, 8}, {4, 1, 130, 131, 32}, {2, 2, 40, 600, 24}, {12, 2, 7, 70, 64}}) {
+        constexpr Index batch = 4;
+        std::vector<Index> mask(static_cast<std::size_t>(batch * s.keys), 1);
+        for (Index key = 0; key < s.keys; ++key) {
+            const auto hide = [&](Index row) { mask[static_cast<std::size_t>(row * s.keys + key)] = 0; };
+            if (key < s.keys / 3) {
+                hide(0);
+            }
+            if (key > s.keys / 2) {
+                hide(1);
+            }
+            if (make.engine()() % 3 == 0) {
+                hide(2);
+            }
+            hide(3);
+        }
+        const auto q = make.uniform({batch, s.heads, s.queries, s.depth}, -2.0, 2.0);
+        const auto k = make.uniform({batch, s.key_heads, s.keys, s.depth}, -2.0, 2.0);
+        const auto v = make.uniform({batch, s.keys, s.key_heads, s.depth}).permute({0, 2, 1, 3});
+        check_attention_of<B>(make, "shared keys", q, k, v);
+        check_attention_of<B>(make, "hidden keys", q, k, v, false, mask);
     }
 }
 
@@ -121,7 +156,9 @@ void check_shared_and_biased_attention() {
     std::vector<float> hidden(7, 0.0F);
     std::fill(hidden.begin() + 3, hidden.end(), -1e30F);
     const auto bias = Tensor<B, Shape<1, 1, 1, 7>>::from_host(hidden, {1, 1, 1, 7});
-    near(biased_attention(q, k, v, bias, 0.4), attention(q, Heads(slice<2>(k, 0, 3)), Heads(slice<2>(v, 0, 3)), 0.4));
+    const Heads some(slice<1>(q, 0, 2));
+    near(biased_attention(some, k, v, bias, 0.4),
+         attention(some, Heads(slice<2>(k, 0, 3)), Heads(slice<2>(v, 0, 3)), 0.4));
 }
 
 }  // namespace flowfar::testing

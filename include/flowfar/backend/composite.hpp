@@ -80,36 +80,62 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
         return B::reshape(B::concat(std::span<const H>(rotated), axis), B::extents(x));
     }
 
-    /// softmax(scale · q kᵀ + mask) v. q [batch, heads, queries, D], k and v [batch, heads, keys, D]. A query that sees
-    /// no key (no keys at all, or a causal mask with more queries than keys) gives zeros.
-    [[nodiscard]] static AttentionResult<H> attention(const H& q, const H& k, const H& v, double scale, MaskKind mask) {
+    /// softmax(scale · q kᵀ + mask) v. q [batch, heads, queries, D], k and v [batch, key heads, keys, D]: several heads
+    /// of queries in a row share one of keys if there are fewer of those. `key_mask` i64 [batch, keys] hides keys where
+    /// it is 0; undefined, it hides none. A query that sees no key (no keys at all, all of them hidden, or a causal
+    /// mask with more queries than keys) gives zeros.
+    [[nodiscard]] static AttentionResult<H> attention(const H& q, const H& k, const H& v, double scale, MaskKind mask,
+                                                      const H& key_mask = {}) {
         Extents rows = B::extents(q);
         if (B::extents(k)[2] == 0) {
             rows[3] = 1;
             return {B::full(B::extents(q), B::dtype(q), 0.0),
                     B::full(rows, B::dtype(q), -std::numeric_limits<double>::infinity())};
         }
-        const H logits = masked_logits(q, k, scale, mask);
+        const H logits = masked_logits(q, repeated_heads(k, rows[1]), scale, mask, key_mask);
         // Both clamps only act on rows that see no key.
         constexpr double infinity = std::numeric_limits<double>::infinity();
         const H peak = B::unary({UnaryOp::clamp, -1e30, infinity}, last(ReduceOp::max, logits));
         const H e = B::unary({UnaryOp::exp}, sub(logits, peak));
         const H sum = B::unary({UnaryOp::clamp, 1e-30, infinity}, last(ReduceOp::sum, e));
         const H p = B::binary(BinaryOp::div, e, sum);
-        return {B::gemm(p, v, H{}, {}), add(peak, B::unary({UnaryOp::log}, sum))};
+        return {B::gemm(p, repeated_heads(v, rows[1]), H{}, {}), add(peak, B::unary({UnaryOp::log}, sum))};
     }
     [[nodiscard]] static AttentionGradients<H> attention_backward(const H& q, const H& k, const H& v,
                                                                   const AttentionResult<H>& y, const H& g, double scale,
-                                                                  MaskKind mask) {
+                                                                  MaskKind mask, const H& key_mask = {}) {
         if (B::extents(k)[2] == 0) {
             return {B::full(B::extents(q), B::dtype(q), 0.0), B::full(B::extents(k), B::dtype(k), 0.0),
                     B::full(B::extents(v), B::dtype(v), 0.0)};
         }
-        const H p = B::unary({UnaryOp::exp}, sub(masked_logits(q, k, scale, mask), y.log_sum_exp));
-        const H dp = B::gemm(g, transposed(v), H{}, {});
+        const Index heads = B::extents(q)[1];
+        const Index key_heads = B::extents(k)[1];
+        const H keys = repeated_heads(k, heads);
+        const H p = B::unary({UnaryOp::exp}, sub(masked_logits(q, keys, scale, mask, key_mask), y.log_sum_exp));
+        const H dp = B::gemm(g, transposed(repeated_heads(v, heads)), H{}, {});
         const H ds = mul(p, sub(dp, last(ReduceOp::sum, mul(g, y.output))));
-        return {B::gemm(ds, k, H{}, {.alpha = scale}), B::gemm(transposed(ds), q, H{}, {.alpha = scale}),
-                B::gemm(transposed(p), g, H{}, {})};
+        return {B::gemm(ds, keys, H{}, {.alpha = scale}),
+                summed_heads(B::gemm(transposed(ds), q, H{}, {.alpha = scale}), key_heads),
+                summed_heads(B::gemm(transposed(p), g, H{}, {}), key_heads)};
+    }
+    /// Keys or values x [batch, key heads, keys, D] for each of `heads` heads of queries.
+    [[nodiscard]] static H repeated_heads(const H& x, Index heads) {
+        const Extents e = B::extents(x);
+        if (e[1] == heads) {
+            return x;
+        }
+        const Index group = heads / e[1];
+        return B::reshape(B::expand(B::reshape(x, {e[0], e[1], 1, e[2], e[3]}), {e[0], e[1], group, e[2], e[3]}),
+                          {e[0], heads, e[2], e[3]});
+    }
+    /// The gradient of keys or values from that of their repetition.
+    [[nodiscard]] static H summed_heads(const H& g, Index key_heads) {
+        const Extents e = B::extents(g);
+        if (e[1] == key_heads) {
+            return g;
+        }
+        return B::reduce(ReduceOp::sum, B::reshape(g, {e[0], key_heads, e[1] / key_heads, e[2], e[3]}), Axes::only(2),
+                         ReducedAxes::drop);
     }
 
     /// target ← target + weight · (source − target).
@@ -196,8 +222,13 @@ struct Composite : CompositeConv<B, H>, CompositeLinear<B, H>, TensorLists<B, H>
     [[nodiscard]] static H scale_gradient(const H& n, const H& x, const H& scale, const H& g) {
         return scale.defined() ? sum_to(mul(g, n), x, scale) : H{};
     }
-    [[nodiscard]] static H masked_logits(const H& q, const H& k, double scale, MaskKind mask) {
-        const H logits = B::gemm(q, transposed(k), H{}, {.alpha = scale});
+    [[nodiscard]] static H masked_logits(const H& q, const H& k, double scale, MaskKind mask, const H& key_mask) {
+        H logits = B::gemm(q, transposed(k), H{}, {.alpha = scale});
+        if (key_mask.defined()) {
+            const Extents e = B::extents(key_mask);
+            logits = B::where(B::reshape(B::cast(key_mask, B::dtype(q)), {e[0], 1, 1, e[1]}), logits,
+                              B::full({1, 1, 1, 1}, B::dtype(q), -std::numeric_limits<double>::infinity()));
+        }
         if (mask == MaskKind::full) {
             return logits;
         }

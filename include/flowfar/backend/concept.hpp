@@ -55,7 +55,7 @@ concept Backend = std::default_initializable<typename B::Handle> && std::copyabl
                       { B::gemm_add(h, h, h, h, h, GemmOptions{}) } -> std::same_as<typename B::Handle>;
                       { B::modulated_layer_norm(h, h, h, h, h, NormOptions{}) } -> std::same_as<typename B::Handle>;
                       { B::rope(h, h, h, Rotation::forward) } -> std::same_as<typename B::Handle>;
-                      { B::attention(h, h, h, 1.0, MaskKind::full) };
+                      { B::attention(h, h, h, 1.0, MaskKind::full, h) };
                       // images
                       { B::conv2d(h, h, h, ConvOptions{}) } -> std::same_as<typename B::Handle>;
                       { B::group_norm(h, h, h, Index{1}, 1e-6) } -> std::same_as<typename B::Handle>;

@@ -291,10 +291,9 @@ template <AnyTensor X, AnyTensor C>
 
 namespace detail {
 
-/// Checks the operands of an attention, and repeats each head of x, keys or values, for all heads of queries that share
-/// it.
+/// Checks queries and keys or values of an attention.
 template <AnyTensor Q, AnyTensor X>
-[[nodiscard]] typename X::Handle heads_for(const Q& q, const X& x) {
+void check_heads(const Q& q, const X& x) {
     static_assert(same_backend<Q, X>, "attention: the operands live on different backends");
     static_assert(Q::Shape::rank == 4 && X::Shape::rank == 4,
                   "attention: operands are [batch, heads, tokens, head size]");
@@ -303,43 +302,46 @@ template <AnyTensor Q, AnyTensor X>
     static_assert(Q::Shape::at(1) == dyn || X::Shape::at(1) == dyn || X::Shape::at(1) == 0 ||
                       Q::Shape::at(1) % X::Shape::at(1) == 0,
                   "attention: the number of key heads must divide that of query heads");
-    using B = typename X::Backend;
-    const Index heads = q.extent(1);
-    const Index shared = x.extent(1);
     require(q.extent(0) == x.extent(0) && q.extent(3) == x.extent(3) &&
-                (heads == shared || (shared > 0 && heads % shared == 0)),
+                (q.extent(1) == x.extent(1) || (x.extent(1) > 0 && q.extent(1) % x.extent(1) == 0)),
             "attention: queries ", q.extents(), ", keys or values ", x.extents());
-    if (heads == shared) {
-        return x.operand("attention");
-    }
-    const Extents one{x.extent(0), shared, 1, x.extent(2), x.extent(3)};
-    const Extents all{x.extent(0), shared, heads / shared, x.extent(2), x.extent(3)};
-    return B::reshape(B::expand(B::reshape(x.operand("attention"), one), all),
-                      {x.extent(0), heads, x.extent(2), x.extent(3)});
 }
 
 }  // namespace detail
 
+/// Which keys are not hidden, [batch, keys]: 1, or 0 for a hidden one.
+template <class B>
+using KeyMask = Tensor<B, Shape<dyn, dyn>, Index>;
+
 /// softmax(scale · q kᵀ) v: q [batch, heads, queries, D], k and v [batch, key heads, keys, D] → q's shape. Several
-/// heads of queries in a row share one of keys and values if there are fewer of those (Ainslie et al. 2023).
+/// heads of queries in a row share one of keys and values if there are fewer of those (Ainslie et al. 2023). `key_mask`
+/// hides keys from all queries of its row, in addition to `mask`; a query that sees none gives zeros.
 template <AnyTensor Q, AnyTensor K, AnyTensor V>
-[[nodiscard]] Q attention(const Q& q, const K& k, const V& v, double scale, MaskKind mask = MaskKind::full) {
-    const auto keys = detail::heads_for(q, k);
-    const auto values = detail::heads_for(q, v);
+[[nodiscard]] Q attention(const Q& q, const K& k, const V& v, double scale, MaskKind mask = MaskKind::full,
+                          const KeyMask<typename Q::Backend>& key_mask = {}) {
+    detail::check_heads(q, k);
+    detail::check_heads(q, v);
     require(k.extents() == v.extents(), "attention: keys ", k.extents(), ", values ", v.extents());
-    return Q(Q::Backend::attention(q.operand("attention"), keys, values, scale, mask).output);
+    const bool masked = key_mask.defined();
+    if (masked) {
+        require(key_mask.extent(0) == k.extent(0) && key_mask.extent(1) == k.extent(2), "attention: a mask ",
+                key_mask.extents(), " for keys ", k.extents());
+    }
+    return Q(Q::Backend::attention(q.operand("attention"), k.operand("attention"), v.operand("attention"), scale, mask,
+                                   masked ? key_mask.operand("attention") : typename Q::Backend::Handle{})
+                 .output);
 }
 
 /// softmax(scale · q kᵀ + bias) v, where the bias broadcasts to [batch, heads, queries, keys]: the general form, which
-/// can hide any key from any query. Its logits are in memory; heads as for `attention`.
+/// can hide any key from any query. Its logits are in memory; as many heads of keys as of queries.
 template <AnyTensor Q, AnyTensor K, AnyTensor V, AnyTensor Bias>
 [[nodiscard]] Q biased_attention(const Q& q, const K& k, const V& v, const Bias& bias, double scale) {
     static_assert(same_backend<Q, Bias>, "attention: the operands live on different backends");
-    using Keys = WithShape<K, Shape<dyn, dyn, dyn, Q::Shape::at(3)>>;
-    const Keys keys(detail::heads_for(q, k));
-    const Keys values(detail::heads_for(q, v));
-    require(k.extents() == v.extents(), "attention: keys ", k.extents(), ", values ", v.extents());
-    return Q(matmul(softmax(matmul(q, transpose(keys), scale) + bias), values).handle());
+    detail::check_heads(q, k);
+    detail::check_heads(q, v);
+    require(k.extents() == v.extents() && q.extent(1) == k.extent(1), "attention: queries ", q.extents(), ", keys ",
+            k.extents(), ", values ", v.extents());
+    return Q(matmul(softmax(matmul(q, transpose(k), scale) + bias), v).handle());
 }
 
 /// Row rows[i] of the table for each i: table [N, C], rows i64 [M] → [M, C].

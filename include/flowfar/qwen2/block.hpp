@@ -11,12 +11,12 @@
 
 namespace flowfar {
 
-/// What all blocks of a run share: the angles of the positions, and what is added to the logits of attention
-/// [batch, 1, tokens, tokens]; without it, attention is causal.
+/// What all blocks of a run share: the angles of the positions, and which tokens are keys (all, if undefined), those
+/// before the run included.
 template <class C, class B, class T>
 struct Qwen2Surroundings {
     RopeTable<B, CheckedQwen2Config<C>::head_size, T> positions;
-    Tensor<B, Shape<dyn, 1, dyn, dyn>, T> bias;
+    KeyMask<B> keys;
 };
 
 /// A block of Qwen2: x += Attn(RMS(x)), x += SwiGLU(RMS(x)). Several heads of queries share one of keys and values
@@ -29,6 +29,12 @@ struct Qwen2Block {
     static constexpr Index size = Config::head_size;
     using Sequence = Tensor<B, Shape<dyn, dyn, hidden>, T>;  // [batch, tokens, hidden]
 
+    /// What later tokens see of earlier ones, [batch, key heads, tokens, head size].
+    struct Keys {
+        Tensor<B, Shape<dyn, C::key_heads, dyn, size>, T> key;
+        Tensor<B, Shape<dyn, C::key_heads, dyn, size>, T> value;
+    };
+
     RmsNorm<B, hidden, T> input_norm;
     Linear<B, hidden, C::heads * size, T> query;
     Linear<B, hidden, C::key_heads * size, T> key;
@@ -40,17 +46,21 @@ struct Qwen2Block {
     Linear<B, C::mlp, hidden, T> down = without_bias<Linear<B, C::mlp, hidden, T>>();
 
     [[nodiscard]] Sequence operator()(const Sequence& x, const Qwen2Surroundings<C, B, T>& around) const {
+        Keys none;
+        return (*this)(x, around, none);
+    }
+    /// `keys` are those of the tokens before x, undefined for none; x's own are added.
+    [[nodiscard]] Sequence operator()(const Sequence& x, const Qwen2Surroundings<C, B, T>& around, Keys& keys) const {
         const Tensor<B, Shape<hidden>, T> always;  // a gate of 1
         const Sequence normed = rms_norm(x, input_norm.scale, C::epsilon);
         const auto turn = [&](const auto& heads) {
             return rope_halves(heads, around.positions.cos, around.positions.sin);
         };
         const auto queries = turn(heads_of<C::heads>(query(normed)));
-        const auto keys = turn(heads_of<C::key_heads>(key(normed)));
-        const auto values = heads_of<C::key_heads>(value(normed));
+        const Keys own{turn(heads_of<C::key_heads>(key(normed))), heads_of<C::key_heads>(value(normed))};
+        keys = keys.key.defined() ? Keys{concat<2>(keys.key, own.key), concat<2>(keys.value, own.value)} : own;
         const double scale = 1.0 / std::sqrt(static_cast<double>(size));
-        const auto attended = around.bias.defined() ? biased_attention(queries, keys, values, around.bias, scale)
-                                                    : attention(queries, keys, values, scale, MaskKind::causal);
+        const auto attended = attention(queries, keys.key, keys.value, scale, MaskKind::causal, around.keys);
         const Sequence y = out.add(x, always, merge_heads(attended));
         const Sequence again = rms_norm(y, attention_norm.scale, C::epsilon);
         return down.add(y, always, gate(again, Activation::silu) * up(again));

@@ -24,6 +24,7 @@ class Qwen2 {
     using Block = Qwen2Block<C, B, T>;
     using Sequence = typename Block::Sequence;  // [batch, tokens, hidden]
     using Surroundings = Qwen2Surroundings<C, B, T>;
+    using Keys = std::vector<typename Block::Keys>;  // of each block
     static constexpr Index hidden = C::hidden;
 
     using Table = Tensor<B, Shape<C::vocabulary, hidden>, T>;
@@ -38,10 +39,14 @@ class Qwen2 {
         return encode(embed(ids, batch), mask);
     }
     /// States of embedded tokens x [batch, tokens, width].
-    [[nodiscard]] Sequence encode(Sequence x, std::span<const Index> mask = {}) const {
-        const Surroundings around = surroundings(x.extent(0), x.extent(1), mask);
-        for (const Block& block : blocks) {
-            x = block(x, around);
+    [[nodiscard]] Sequence encode(const Sequence& x, std::span<const Index> mask = {}) const {
+        Keys keys(blocks.size());
+        return encode(x, surroundings(x.extent(0), x.extent(1), mask), keys);
+    }
+    /// States of tokens x that stand behind others, whose keys are given; x's are added.
+    [[nodiscard]] Sequence encode(Sequence x, const Surroundings& around, Keys& keys) const {
+        for (std::size_t i = 0; i < blocks.size(); ++i) {
+            x = blocks[i](x, around, keys[i]);
         }
         return rms_norm(x, norm.scale, C::epsilon);
     }
@@ -57,12 +62,14 @@ class Qwen2 {
         return reshape<dyn, dyn, hidden>(gather_rows(embedding, rows), batch, count / batch);
     }
 
-    /// Throws `Error` unless the first token of every row is real, since it would attend to nothing.
-    [[nodiscard]] static Surroundings surroundings(Index batch, Index tokens, std::span<const Index> mask) {
+    /// Of rows of so many tokens, of which the first `before` are not in the run but have keys; the run's stand at
+    /// `first` and after. Throws `Error` unless the first token of every row is real, since it would attend to nothing.
+    [[nodiscard]] static Surroundings surroundings(Index batch, Index tokens, std::span<const Index> mask,
+                                                   Index before = 0, Index first = 0) {
         Surroundings out;
         std::vector<Index> positions;
-        for (Index i = 0; i < tokens; ++i) {
-            positions.push_back(i);
+        for (Index i = before; i < tokens; ++i) {
+            positions.push_back(first + i - before);
         }
         out.positions = rope_half_table<B, Config::head_size, T>(positions, C::rope_base);
         require(mask.empty() || static_cast<Index>(mask.size()) == batch * tokens, C::name, ": a mask of ", mask.size(),
@@ -70,20 +77,11 @@ class Qwen2 {
         if (std::find(mask.begin(), mask.end(), 0) == mask.end()) {
             return out;
         }
-        std::vector<T> bias(static_cast<std::size_t>(batch * tokens * tokens), T(hidden_key));
         for (Index row = 0; row < batch; ++row) {
-            const auto keys = mask.subspan(static_cast<std::size_t>(row * tokens), static_cast<std::size_t>(tokens));
-            require(keys.empty() || keys[0] != 0, C::name, ": row ", row,
+            require(tokens == 0 || mask[static_cast<std::size_t>(row * tokens)] != 0, C::name, ": row ", row,
                     " begins with a masked token, which would attend to nothing");
-            for (Index query = 0; query < tokens; ++query) {
-                for (Index key = 0; key <= query; ++key) {
-                    if (keys[static_cast<std::size_t>(key)] != 0) {
-                        bias[static_cast<std::size_t>((row * tokens + query) * tokens + key)] = T(0.0F);
-                    }
-                }
-            }
         }
-        out.bias = decltype(out.bias)::from_host(bias, {batch, 1, tokens, tokens});
+        out.keys = KeyMask<B>::from_host(mask, {batch, tokens});
         return out;
     }
 
@@ -106,9 +104,6 @@ class Qwen2 {
         v("layers", self.blocks);
         v("norm.weight", self.norm.scale);
     }
-
-   private:
-    static constexpr float hidden_key = -1e30F;  // in a softmax beside any real logit, exactly 0
 };
 
 }  // namespace flowfar

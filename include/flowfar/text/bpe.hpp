@@ -56,6 +56,7 @@ class BytePairs {
     using Id = std::uint32_t;
     static constexpr std::size_t most_tokens = 2'000'000;
     static constexpr Id none = ~Id{0};
+    static constexpr std::size_t ahead = 16;  // places whose symbols are on their way from memory
 
     struct Merge {
         Id left;
@@ -72,10 +73,12 @@ class BytePairs {
         Id previous;
         Id next;
     };
-    /// A place where a pair of some rank began when it was listed, and the entry listed before.
-    struct Entry {
-        Id place;
+    /// Places where pairs of some rank began when they were listed, and the block listed before. It fills a cache line:
+    /// single entries, linked over megabytes, would wait for memory at every place.
+    struct Block {
         Id before;
+        Id count;
+        std::array<Id, 14> places;
     };
 
     /// A part must be made before its merge, a token once: then each merge that a result takes part in has a higher
@@ -157,18 +160,18 @@ class BytePairs {
 /// The lists are empty between pieces.
 struct BytePairs::Scratch {
     std::vector<Symbol> symbols;
-    std::vector<Id> last;  ///< entry of each rank, or `none`
-    std::vector<Entry> entries;
-    std::vector<Id> heap;  ///< ranks that have entries, the lowest on top
+    std::vector<Id> last;  ///< block of each rank, or `none`
+    std::vector<Block> blocks;
+    std::vector<Id> heap;  ///< ranks that have blocks, the lowest on top
     std::vector<Id> places;
 };
 
 inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, Scratch& scratch) const {
     // Each byte begins at most one pair, and each merge at most two.
     require(piece.size() < none / 3, "a piece of text: ", piece.size(), " bytes, expected less than ", none / 3);
-    auto& [symbols, last, entries, heap, places] = scratch;
+    auto& [symbols, last, blocks, heap, places] = scratch;
     symbols.clear();
-    entries.clear();
+    blocks.clear();
     last.resize(merges_.size(), none);
     const auto count = static_cast<Id>(piece.size());
     for (Id i = 0; i < count; ++i) {
@@ -178,12 +181,17 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
         if (rank == none) {
             return;
         }
-        if (last[rank] == none) {
+        const Id block = last[rank];
+        if (block == none) {
             heap.push_back(rank);
             std::push_heap(heap.begin(), heap.end(), std::greater<>());
         }
-        entries.push_back({place, last[rank]});
-        last[rank] = static_cast<Id>(entries.size() - 1);
+        if (block == none || blocks[block].count == blocks[block].places.size()) {
+            last[rank] = static_cast<Id>(blocks.size());
+            blocks.push_back({block, 0, {}});
+        }
+        Block& to = blocks[last[rank]];
+        to.places[to.count++] = place;
     };
     for (Id i = 0; i + 1 < count; ++i) {
         list(of_bytes_[static_cast<std::size_t>(static_cast<unsigned char>(piece[i])) * bytes_.size() +
@@ -195,12 +203,17 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
         const Id rank = heap.back();
         heap.pop_back();
         places.clear();
-        for (Id entry = std::exchange(last[rank], none); entry != none; entry = entries[entry].before) {
-            places.push_back(entries[entry].place);
+        for (Id block = std::exchange(last[rank], none); block != none; block = blocks[block].before) {
+            const auto begin = blocks[block].places.begin();
+            places.insert(places.end(), begin, begin + blocks[block].count);
         }
         std::sort(places.begin(), places.end());
         const Merge merge = merges_[rank];
-        for (const Id place : places) {
+        for (std::size_t k = 0; k < places.size(); ++k) {
+            if (k + ahead < places.size()) {
+                __builtin_prefetch(&symbols[places[k + ahead]], 1);
+            }
+            const Id place = places[k];
             Symbol& left = symbols[place];
             if (left.token != merge.left || left.next == count || symbols[left.next].token != merge.right) {
                 continue;  // one of the two was merged meanwhile

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "flowfar/checkpoints/qwen2.hpp"
+#include "flowfar/qwen2/prefix.hpp"
 #include "flowfar/text/load_tokenizer.hpp"
 #include "flowfar/text/prompts.hpp"
 
@@ -79,18 +80,18 @@ class PromptReaderOn final : public AnyPromptReader {
         const auto [entry, fresh] = contexts_.try_emplace(label);
         if (fresh) {
             if (!reader_) {
-                reader_.emplace(load_qwen2<Reader>(language_));
+                reader_.emplace(load_qwen2<Reader>(language_), far_instruction, C::context_tokens,
+                                tokenizer_.padding());
             }
             const TokenRows rows = rows_of(prompts_[static_cast<std::size_t>(label)]);
-            const auto states = (*reader_)(rows.ids, rows.rows, rows.mask);
-            entry->second.values = to_floats(slice<1>(states, rows.length - C::context_tokens, rows.length));
+            entry->second.values = to_floats((*reader_)(rows.ids, rows.mask));
         }
         return entry->second;
     }
 
     io::Path language_;
     BpeTokenizer tokenizer_;
-    std::optional<Reader> reader_;
+    std::optional<Qwen2Prefix<Reader>> reader_;
     std::vector<std::string> prompts_;
     std::set<Index> expected_;
     std::map<Index, Context> contexts_;

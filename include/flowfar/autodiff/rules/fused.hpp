@@ -32,16 +32,16 @@ struct Fused {
                              const H& g, const Cotangents<B>& grads) { grads.add(0, B::rope(g, c, s, back)); });
     }
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
-                                                           double scale, MaskKind mask) {
-        const AttentionResult<H> y = B::attention(q.value, k.value, v.value, scale, mask);
-        return {record<B>(
-                    y.output, {&q, &k, &v},
-                    [vq = q.value, vk = k.value, vv = v.value, y, scale, mask](const H& g, const Cotangents<B>& grads) {
-                        const auto d = B::attention_backward(vq, vk, vv, y, g, scale, mask);
-                        grads.add(0, d.query);
-                        grads.add(1, d.key);
-                        grads.add(2, d.value);
-                    }),
+                                                           double scale, MaskKind mask, const Handle& key_mask = {}) {
+        const AttentionResult<H> y = B::attention(q.value, k.value, v.value, scale, mask, key_mask.value);
+        return {record<B>(y.output, {&q, &k, &v},
+                          [vq = q.value, vk = k.value, vv = v.value, y, scale, mask, flags = key_mask.value](
+                              const H& g, const Cotangents<B>& grads) {
+                              const auto d = B::attention_backward(vq, vk, vv, y, g, scale, mask, flags);
+                              grads.add(0, d.query);
+                              grads.add(1, d.key);
+                              grads.add(2, d.value);
+                          }),
                 {y.log_sum_exp, nullptr}};
     }
 

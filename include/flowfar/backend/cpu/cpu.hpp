@@ -85,11 +85,12 @@ struct Cpu : Views<Cpu>, HostMemory<Cpu>, Composite<Cpu, Handle> {
                                                                  NormOptions options);
     [[nodiscard]] static Handle rope(const Handle& x, const Handle& cos, const Handle& sin, Rotation rotation);
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
-                                                           double scale, MaskKind mask);
+                                                           double scale, MaskKind mask, const Handle& key_mask = {});
     [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,
                                                                        const Handle& v,
                                                                        const AttentionResult<Handle>& y,
-                                                                       const Handle& g, double scale, MaskKind mask);
+                                                                       const Handle& g, double scale, MaskKind mask,
+                                                                       const Handle& key_mask = {});
 
     /// Operations on images: backend/composite_conv.hpp says what each computes.
     [[nodiscard]] static Handle conv2d(const Handle& x, const Handle& weight, const Handle& bias,

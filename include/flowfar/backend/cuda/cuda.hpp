@@ -120,11 +120,12 @@ struct Cuda : Views<Cuda>, Composite<Cuda, Handle> {
     [[nodiscard]] static JointHeads<Handle> joint_heads(std::span<const HeadSource<Handle>> sources, const Handle& cos,
                                                         const Handle& sin, Index heads);
     [[nodiscard]] static AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v,
-                                                           double scale, MaskKind mask);
+                                                           double scale, MaskKind mask, const Handle& key_mask = {});
     [[nodiscard]] static AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k,
                                                                        const Handle& v,
                                                                        const AttentionResult<Handle>& y,
-                                                                       const Handle& g, double scale, MaskKind mask);
+                                                                       const Handle& g, double scale, MaskKind mask,
+                                                                       const Handle& key_mask = {});
 
     /// Operations on images: backend/composite_conv.hpp says what each computes.
     [[nodiscard]] static Handle conv2d(const Handle& x, const Handle& weight, const Handle& bias,

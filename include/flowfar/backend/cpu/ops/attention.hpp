@@ -6,6 +6,7 @@
 #include "flowfar/backend/cpu/kernels/attention/bf16_attention.hpp"
 #include "flowfar/backend/cpu/kernels/attention/bf16_attention_backward.hpp"
 #include "flowfar/backend/cpu/kernels/attention/f32_attention.hpp"
+#include "flowfar/backend/cpu/kernels/attention/visible_keys.hpp"
 #include "flowfar/backend/cpu/ops/route.hpp"
 #include "flowfar/core/shapes/attention_shape.hpp"
 
@@ -22,11 +23,12 @@ namespace cpu {
 ///     f32                                                             Attention
 ///     bf16 without such a CPU                                         Attention, operands widened by route
 ///     f64                                                             Reference, by route
+///
+/// A mask of keys takes the hidden ones away first (VisibleKeys); AmxAttention knows no such shapes.
 [[nodiscard]] inline AttentionResult<Handle> attend(const Handle& q, const Handle& k, const Handle& v, double scale,
-                                                    MaskKind mask) {
-    const AttentionShape shape = AttentionShape::of(q, k, v, mask);
+                                                    const AttentionShape& shape) {
     if (shape.keys == 0) {
-        return Composite<Cpu, Handle>::attention(q, k, v, scale, mask);
+        return Composite<Cpu, Handle>::attention(q, k, v, scale, shape.mask);
     }
     const AttentionResult<Handle> y{Cpu::token_major(q.extents(), q.dtype),
                                     Cpu::empty(shape.row_extents(), DType::f32)};
@@ -35,7 +37,7 @@ namespace cpu {
     const Handle values = Cpu::dense_rows(v);
 #if defined(FLOWFAR_AVX512_BF16)
 #if defined(__linux__)
-    if (multiplies_bf16(q.dtype) && bf16_product::AmxTiles::available() && shape.width > 0) {
+    if (multiplies_bf16(q.dtype) && shape.counts == nullptr && bf16_product::AmxTiles::available() && shape.width > 0) {
         AmxAttention(queries, keys, values, shape, scale).forward(y.output, y.log_sum_exp.data<float>());
         return y;
     }
@@ -51,10 +53,9 @@ namespace cpu {
 
 [[nodiscard]] inline AttentionGradients<Handle> attention_gradients(const Handle& q, const Handle& k, const Handle& v,
                                                                     const AttentionResult<Handle>& y, const Handle& g,
-                                                                    double scale, MaskKind mask) {
-    const AttentionShape shape = AttentionShape::of(q, k, v, mask);
+                                                                    double scale, const AttentionShape& shape) {
     if (shape.keys == 0 || shape.queries == 0) {
-        return Composite<Cpu, Handle>::attention_backward(q, k, v, y, g, scale, mask);
+        return Composite<Cpu, Handle>::attention_backward(q, k, v, y, g, scale, shape.mask);
     }
     const AttentionGradients<Handle> d{Cpu::token_major(q.extents(), q.dtype), Cpu::token_major(k.extents(), q.dtype),
                                        Cpu::token_major(v.extents(), q.dtype)};
@@ -75,26 +76,87 @@ namespace cpu {
     return d;
 }
 
+/// The keys that are left, and the shape of the attention to them.
+struct MaskedAttention {
+    VisibleKeys visible;
+    AttentionShape shape;
+    Handle keys, values;
+
+    MaskedAttention(const Handle& q, const Handle& k, const Handle& v, MaskKind mask, const Handle& key_mask)
+        : visible(Cpu::contiguous(key_mask), q.extents()[2], mask), shape(AttentionShape::of(q, k, v, mask)) {
+        shape.keys = visible.most();
+        shape.counts = visible.counts();
+        keys = gathered(k);
+        values = gathered(v);
+    }
+    /// The gradient of all keys from that of the ones that are left.
+    [[nodiscard]] Handle spread(const Handle& gradient, const Handle& k) const {
+        const Handle out = Cpu::full(k.extents(), gradient.dtype, 0.0);
+        visible.scatter(Cpu::dense_rows(gradient), out);
+        return out;
+    }
+
+   private:
+    [[nodiscard]] Handle gathered(const Handle& x) const {
+        const Handle out = Cpu::empty(shape.key_extents(), x.dtype);
+        visible.gather(Cpu::dense_rows(x), out);
+        return out;
+    }
+};
+
+/// Throws unless a mask, if there is one, has a flag for each key.
+inline void check_key_mask(const Handle& k, const Handle& key_mask) {
+    require(!key_mask.defined() ||
+                (key_mask.dtype == DType::i64 && key_mask.extents() == Extents{k.extents()[0], k.extents()[2]}),
+            "attention: a mask ", key_mask.defined() ? key_mask.extents() : Extents{}, " for keys ", k.extents());
+}
+
+[[nodiscard]] inline AttentionResult<Handle> attend(const Handle& q, const Handle& k, const Handle& v, double scale,
+                                                    MaskKind mask, const Handle& key_mask) {
+    if (!key_mask.defined()) {
+        return attend(q, k, v, scale, AttentionShape::of(q, k, v, mask));
+    }
+    const MaskedAttention m(q, k, v, mask, key_mask);
+    return attend(q, m.keys, m.values, scale, m.shape);
+}
+
+[[nodiscard]] inline AttentionGradients<Handle> attention_gradients(const Handle& q, const Handle& k, const Handle& v,
+                                                                    const AttentionResult<Handle>& y, const Handle& g,
+                                                                    double scale, MaskKind mask,
+                                                                    const Handle& key_mask) {
+    if (!key_mask.defined()) {
+        return attention_gradients(q, k, v, y, g, scale, AttentionShape::of(q, k, v, mask));
+    }
+    const MaskedAttention m(q, k, v, mask, key_mask);
+    const AttentionGradients<Handle> d = attention_gradients(q, m.keys, m.values, y, g, scale, m.shape);
+    return {d.query, m.spread(d.key, k), m.spread(d.value, v)};
+}
+
 }  // namespace cpu
 
 FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
-                                                      MaskKind mask) {
+                                                      MaskKind mask, const Handle& key_mask) {
+    cpu::check_key_mask(k, key_mask);
     if (k.extents()[2] > 0 && cpu::takes_bf16(q, k, v)) {
         const cpu::FlushSubnormals flush;
-        return cpu::attend(q, k, v, scale, mask);
+        return cpu::attend(q, k, v, scale, mask, key_mask);
     }
-    return cpu::route(
-        [=](const Handle& hq, const Handle& hk, const Handle& hv) { return cpu::attend(hq, hk, hv, scale, mask); },
-        [&] { return Reference::attention(q, k, v, scale, mask); }, q, k, v);
+    return cpu::route([=](const Handle& hq, const Handle& hk,
+                          const Handle& hv) { return cpu::attend(hq, hk, hv, scale, mask, key_mask); },
+                      [&] { return Reference::attention(q, k, v, scale, mask, key_mask); }, q, k, v);
 }
 
 FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                                   const AttentionResult<Handle>& y, const Handle& g,
-                                                                  double scale, MaskKind mask) {
+                                                                  double scale, MaskKind mask, const Handle& key_mask) {
+    cpu::check_key_mask(k, key_mask);
     return cpu::route(
         [=](const Handle& hq, const Handle& hk, const Handle& hv, const Handle& output, const Handle& log_sum_exp,
-            const Handle& hg) { return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask); },
-        [&] { return Reference::attention_backward(q, k, v, y, g, scale, mask); }, q, k, v, y.output, y.log_sum_exp, g);
+            const Handle& hg) {
+            return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask, key_mask);
+        },
+        [&] { return Reference::attention_backward(q, k, v, y, g, scale, mask, key_mask); }, q, k, v, y.output,
+        y.log_sum_exp, g);
 }
 
 }  // namespace flowfar

@@ -17,8 +17,11 @@ cuda::AttentionKernels cuda::attention_kernels_for(std::int64_t width) {
     return AttentionChoice::instance().kernels_for(width);
 }
 
-AttentionResult<Handle> Cuda::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
-                                        MaskKind mask) {
+AttentionResult<Handle> Cuda::attention(const Handle& q, const Handle& k, const Handle& v, double scale, MaskKind mask,
+                                        const Handle& key_mask) {
+    if (key_mask.defined()) {  // its products round as they do everywhere
+        return cuda::attention<Cuda>(q, k, v, scale, mask, key_mask);
+    }
     if (cuda::rounds_operands(q.dtype)) {
         const auto narrow = [](const Handle& h) { return cuda::cast_in_order(h, DType::bf16); };
         const AttentionResult<Handle> y = cuda::attention<Cuda>(narrow(q), narrow(k), narrow(v), scale, mask);
@@ -31,7 +34,10 @@ AttentionResult<Handle> Cuda::attention(const Handle& q, const Handle& k, const 
 
 AttentionGradients<Handle> Cuda::attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                     const AttentionResult<Handle>& y, const Handle& g, double scale,
-                                                    MaskKind mask) {
+                                                    MaskKind mask, const Handle& key_mask) {
+    if (key_mask.defined()) {
+        return cuda::attention_backward<Cuda>(q, k, v, y, g, scale, mask, key_mask);
+    }
     if (cuda::rounds_operands(q.dtype)) {
         const auto narrow = [](const Handle& h) { return cuda::cast_in_order(h, DType::bf16); };
         const AttentionGradients<Handle> d = cuda::attention_backward<Cuda>(

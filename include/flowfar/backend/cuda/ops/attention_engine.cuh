@@ -85,11 +85,20 @@ void set_sizes(Arguments& arguments, const AttentionShape& shape, double scale) 
 }  // namespace detail
 
 /// softmax(scale · q kᵀ + mask) v and the log-sum-exp (f32) for a backend B whose tensors are on the device.
-/// q [batch, heads, queries, D], k and v [batch, heads, keys, D]; f32, bf16 or f64, any strides.
+/// q [batch, heads, queries, D], k and v [batch, key heads, keys, D]; f32, bf16 or f64, any strides. The kernels know
+/// neither shared heads, which are repeated, nor masks of keys, for which there is the composite.
 template <class B>
 [[nodiscard]] AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v, double scale,
-                                                MaskKind mask) {
+                                                MaskKind mask, const Handle& key_mask = {}) {
     const AttentionShape shape = detail::attention_shape(q, k, v, mask);
+    using Definition = Composite<B, Handle>;
+    if (key_mask.defined()) {
+        return Definition::attention(q, k, v, scale, mask, key_mask);
+    }
+    if (shape.group() > 1) {
+        return attention<B>(q, Definition::repeated_heads(k, shape.heads), Definition::repeated_heads(v, shape.heads),
+                            scale, mask);
+    }
     const AttentionEngine engine = attention_engine(q.dtype, shape.width);
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention(q, k, v, scale, mask);
@@ -129,10 +138,21 @@ template <class B>
 template <class B>
 [[nodiscard]] AttentionGradients<Handle> attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                             const AttentionResult<Handle>& y, const Handle& g,
-                                                            double scale, MaskKind mask) {
+                                                            double scale, MaskKind mask, const Handle& key_mask = {}) {
     const AttentionShape shape = detail::attention_shape(q, k, v, mask);
     require(g.extents() == q.extents() && y.output.extents() == q.extents(), "attention: queries ", q.extents(),
             ", output ", y.output.extents(), " and its gradient ", g.extents(), " do not fit");
+    using Definition = Composite<B, Handle>;
+    if (key_mask.defined()) {
+        return Definition::attention_backward(q, k, v, y, g, scale, mask, key_mask);
+    }
+    if (shape.group() > 1) {
+        const AttentionGradients<Handle> d =
+            attention_backward<B>(q, Definition::repeated_heads(k, shape.heads),
+                                  Definition::repeated_heads(v, shape.heads), y, g, scale, mask);
+        return {d.query, Definition::summed_heads(d.key, shape.key_heads),
+                Definition::summed_heads(d.value, shape.key_heads)};
+    }
     const AttentionEngine engine = attention_engine(q.dtype, shape.width);
     if (engine == AttentionEngine::composite) {
         return Composite<B, Handle>::attention_backward(q, k, v, y, g, scale, mask);

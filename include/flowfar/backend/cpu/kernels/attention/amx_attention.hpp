@@ -14,7 +14,8 @@ namespace flowfar::cpu {
 template <class Tiles = bf16_product::AmxTiles>
 class AmxAttention {
    public:
-    /// q [batch, heads, queries, D], k and v [batch, heads, keys, D]: f32 or bf16, with dense rows.
+    /// q [batch, heads, queries, D], k and v [batch, key heads, keys, D]: f32 or bf16, with dense rows; a shape
+    /// without counts.
     AmxAttention(const Handle& q, const Handle& k, const Handle& v, const AttentionShape& shape, double scale)
         : q_(q),
           k_(k),
@@ -32,8 +33,8 @@ class AmxAttention {
         if (s_.queries == 0 || s_.pairs() == 0) {
             return;
         }
-        const Words keys(s_.pairs() * key_size_);
-        const Words values(s_.pairs() * value_size_);
+        const Words keys(s_.key_pairs() * key_size_);
+        const Words values(s_.key_pairs() * value_size_);
         pack(keys.data(), values.data());
         const Index rows = TileAttention<Tiles>::rows;
         const Index panels = (s_.queries + rows - 1) / rows;
@@ -54,8 +55,9 @@ class AmxAttention {
                 if (count <= 0) {
                     continue;
                 }
-                const AttentionHead head{keys.data() + pair * key_size_, values.data() + pair * value_size_, s_.keys,
-                                         s_.width, factor_};
+                const Index key_pair = s_.key_pair(pair);
+                const AttentionHead head{keys.data() + key_pair * key_size_, values.data() + key_pair * value_size_,
+                                         s_.keys, s_.width, factor_};
                 with_view(q_, s_.offset(q_, pair), [&](auto matrix) {
                     matrix = {matrix.data + row * q_.layout.stride(2), q_.layout.stride(2), true};
                     attention.run(head, matrix, count, row + s_.keys - s_.queries + 1, causal_);
@@ -77,19 +79,19 @@ class AmxAttention {
         using namespace bf16_product;
         const Index key_panels = panel_count(s_.keys);
         const Index panels = key_panels + panel_count(s_.width);
-        parallel_for(s_.pairs() * panels, panels, [&](Index begin, Index end) {
+        parallel_for(s_.key_pairs() * panels, panels, [&](Index begin, Index end) {
             for (Index i = begin; i < end; ++i) {
                 const Index pair = i / panels;
                 const Index panel = i % panels;
                 if (panel < key_panels) {
-                    with_view(k_, s_.offset(k_, pair), [&](auto matrix) {
+                    with_view(k_, s_.key_offset(k_, pair), [&](auto matrix) {
                         matrix = {matrix.data, k_.layout.stride(2), false};  // transposed: depth × keys
                         const Index column = panel * panel_columns;
                         pack_panel(matrix, column, s_.keys - column, s_.width,
                                    keys + pair * key_size_ + panel * panel_words(pair_count(s_.width)));
                     });
                 } else {
-                    with_view(v_, s_.offset(v_, pair), [&](auto matrix) {
+                    with_view(v_, s_.key_offset(v_, pair), [&](auto matrix) {
                         matrix = {matrix.data, v_.layout.stride(2), true};
                         const Index column = (panel - key_panels) * panel_columns;
                         pack_values(

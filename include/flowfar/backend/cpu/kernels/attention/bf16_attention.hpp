@@ -92,7 +92,7 @@ class Bf16Attention {
     static constexpr Index query_block = 8 * bf16_product::tile_rows;
     static constexpr Index key_block = 512;
 
-    /// q [batch, heads, queries, D], k and v [batch, heads, keys, D]: f32 or bf16, with dense rows.
+    /// q [batch, heads, queries, D], k and v [batch, key heads, keys, D]: f32 or bf16, with dense rows.
     Bf16Attention(const Handle& q, const Handle& k, const Handle& v, const AttentionShape& shape, double scale)
         : q_(q),
           k_(k),
@@ -106,8 +106,8 @@ class Bf16Attention {
     /// Writes out, f32 or bf16 with dense rows, and the log-sum-exp [batch, heads, queries] of the scaled logits.
     void forward(const Handle& out, float* log_sum_exp) const {
         using namespace bf16_product;
-        const Words keys(s_.pairs() * key_size_);
-        const Words values(s_.pairs() * value_size_);
+        const Words keys(s_.key_pairs() * key_size_);
+        const Words values(s_.key_pairs() * value_size_);
         pack(keys.data(), values.data());
         const Index blocks = (s_.queries + query_block - 1) / query_block;
         parallel_for(s_.pairs() * blocks, 1, [&](Index begin, Index end) {
@@ -116,8 +116,10 @@ class Bf16Attention {
             for (Index task = begin; task < end; ++task) {
                 const Index pair = task / blocks;
                 const Index row = task % blocks * query_block;
-                forward_block(block, pair, row, std::min(query_block, s_.queries - row), keys.data() + pair * key_size_,
-                              values.data() + pair * value_size_, out, log_sum_exp + pair * s_.queries + row);
+                forward_block(block, pair, row, std::min(query_block, s_.queries - row),
+                              keys.data() + s_.key_pair(pair) * key_size_,
+                              values.data() + s_.key_pair(pair) * value_size_, out,
+                              log_sum_exp + pair * s_.queries + row);
             }
         });
     }
@@ -141,9 +143,9 @@ class Bf16Attention {
         using namespace bf16_product;
         const Index key_panels = panel_count(s_.keys);
         const Index value_panels = panel_count(s_.width);
-        parallel_for(s_.pairs(), 1, [&](Index begin, Index end) {
+        parallel_for(s_.key_pairs(), 1, [&](Index begin, Index end) {
             for (Index pair = begin; pair < end; ++pair) {
-                with_view(k_, s_.offset(k_, pair), [&](auto matrix) {
+                with_view(k_, s_.key_offset(k_, pair), [&](auto matrix) {
                     matrix = {matrix.data, k_.layout.stride(2), false};  // transposed: depth × keys
                     for (Index panel = 0; panel < key_panels; ++panel) {
                         const Index column = panel * panel_columns;
@@ -151,7 +153,7 @@ class Bf16Attention {
                                    keys + pair * key_size_ + panel * panel_words(pair_count(s_.width)));
                     }
                 });
-                with_view(v_, s_.offset(v_, pair), [&](auto matrix) {
+                with_view(v_, s_.key_offset(v_, pair), [&](auto matrix) {
                     matrix = {matrix.data, v_.layout.stride(2), true};
                     for (Index panel = 0; panel < value_panels; ++panel) {
                         const Index column = panel * panel_columns;
@@ -180,7 +182,7 @@ class Bf16Attention {
         peak.fill(-std::numeric_limits<float>::infinity());
         for (Index kb = 0; kb < s_.keys; kb += key_block) {
             const Index nk = std::min(key_block, s_.keys - kb);
-            if (kb > 0 && s_.visible(qb + nq - 1, kb, nk) == 0) {
+            if (kb > 0 && s_.visible(pair, qb + nq - 1, kb, nk) == 0) {
                 break;
             }
             for (Index column = 0; column < nk; column += panel_columns) {
@@ -191,7 +193,7 @@ class Bf16Attention {
             const Index width = panel_count(nk) * panel_columns;
             for (Index i = 0; i < nq; ++i) {
                 const auto n = static_cast<std::size_t>(i);
-                const Index seen = s_.visible(qb + i, kb, nk);
+                const Index seen = s_.visible(pair, qb + i, kb, nk);
                 const float* const row = logit + i * key_block;
                 const float before = peak[n];
                 if (seen > 0) {

@@ -32,7 +32,7 @@ FLOWFAR_AVX512_BF16 inline void attention_slopes(float* s, float* d, Index seen,
 
 /// The gradient of attention as `Attention::backward` computes it, block by block from the log-sum-exp, with products
 /// of bf16 numbers and f32 sums. All operands are f32 views [batch, heads, tokens, D] with dense rows. Each (batch,
-/// head) is one task, so the sums have a fixed order. To be used only where has_avx512_bf16() says so.
+/// head of keys) is one task, so the sums have a fixed order. To be used only where has_avx512_bf16() says so.
 class Bf16AttentionBackward {
    public:
     static constexpr Index query_block = 128;
@@ -43,10 +43,10 @@ class Bf16AttentionBackward {
 
     void operator()(const Handle& out, const float* log_sum_exp, const Handle& g, const Handle& dq, const Handle& dk,
                     const Handle& dv) const {
-        parallel_for(q_.extents()[0] * q_.extents()[1], 1, [&](Index begin, Index end) {
+        parallel_for(s_.key_pairs(), 1, [&](Index begin, Index end) {
             const bf16_product::TileScope tiles;
             const Task task(*this);
-            for (Index pair = begin; pair < end; ++pair) {
+            for (Index pair = begin * s_.group(); pair < end * s_.group(); ++pair) {
                 one(task, pair, out, log_sum_exp + pair * s_.queries, g, dq, dk, dv);
             }
         });
@@ -89,6 +89,9 @@ class Bf16AttentionBackward {
     };
 
     [[nodiscard]] float* rows(const Handle& h, Index pair) const { return h.data<float>() + s_.offset(h, pair); }
+    [[nodiscard]] float* key_rows(const Handle& h, Index pair) const {
+        return h.data<float>() + s_.key_offset(h, s_.key_pair(pair));
+    }
 
     static void pack(const View<float>& b, Index inner, Index columns, const Words& to) {
         using namespace bf16_product;
@@ -118,13 +121,16 @@ class Bf16AttentionBackward {
         const auto scale = static_cast<float>(scale_);
         const auto to_base_2 = static_cast<float>(1.0 / std::log(2.0));
         const View<float> q{rows(q_, pair), q_.layout.stride(2), true};
-        const View<float> k{rows(k_, pair), k_.layout.stride(2), true};
-        const View<float> v{rows(v_, pair), v_.layout.stride(2), true};
+        const View<float> k{key_rows(k_, pair), k_.layout.stride(2), true};
+        const View<float> v{key_rows(v_, pair), v_.layout.stride(2), true};
         const View<float> gradient{rows(g, pair), g.layout.stride(2), true};
         const auto transposed = [](View<float> m) { return View<float>{m.data, m.ld, false}; };
-        pack(transposed(k), s_.width, s_.keys, task.keys_by_depth);
-        pack(transposed(v), s_.width, s_.keys, task.values_by_depth);
-        pack(k, s_.keys, s_.width, task.keys);
+        const bool first_of_group = pair % s_.group() == 0;
+        if (first_of_group) {
+            pack(transposed(k), s_.width, s_.keys, task.keys_by_depth);
+            pack(transposed(v), s_.width, s_.keys, task.values_by_depth);
+            pack(k, s_.keys, s_.width, task.keys);
+        }
         pack(q, s_.queries, s_.width, task.queries);
         pack(gradient, s_.queries, s_.width, task.gradients);
         PoolVector<float> delta(static_cast<std::size_t>(s_.queries));
@@ -140,7 +146,8 @@ class Bf16AttentionBackward {
             const Index nk = std::min(key_block, s_.keys - kb);
             for (Index qb = 0; qb < s_.queries; qb += query_block) {
                 const Index nq = std::min(query_block, s_.queries - qb);
-                if (kb > 0 && qb > 0 && s_.visible(qb + nq - 1, kb, nk) == 0) {
+                const bool first_queries = qb == 0 && first_of_group;
+                if (kb > 0 && !first_queries && s_.visible(pair, qb + nq - 1, kb, nk) == 0) {
                     continue;
                 }
                 pack_left(q.from_row(qb), nq, s_.width, task.left.data());
@@ -148,16 +155,16 @@ class Bf16AttentionBackward {
                 pack_left(gradient.from_row(qb), nq, s_.width, task.left.data());
                 multiply(task.left, nq, task.values_by_depth, s_.width, 0, s_.width, kb, nk, slope, nk, false);
                 for (Index i = 0; i < nq; ++i) {
-                    attention_slopes(weight + i * nk, slope + i * nk, s_.visible(qb + i, kb, nk), nk, factor,
+                    attention_slopes(weight + i * nk, slope + i * nk, s_.visible(pair, qb + i, kb, nk), nk, factor,
                                      log_sum_exp[qb + i] * to_base_2, scale, delta[static_cast<std::size_t>(qb + i)]);
                 }
                 // Rows of the transposed blocks are keys.
                 pack_left(View<float>{weight, nk, false}, nk, nq, task.left.data());
                 multiply(task.left, nk, task.gradients, s_.queries, qb / 2, nq, 0, s_.width,
-                         rows(dv, pair) + kb * dv.layout.stride(2), dv.layout.stride(2), qb > 0);
+                         key_rows(dv, pair) + kb * dv.layout.stride(2), dv.layout.stride(2), !first_queries);
                 pack_left(View<float>{slope, nk, false}, nk, nq, task.left.data());
                 multiply(task.left, nk, task.queries, s_.queries, qb / 2, nq, 0, s_.width,
-                         rows(dk, pair) + kb * dk.layout.stride(2), dk.layout.stride(2), qb > 0);
+                         key_rows(dk, pair) + kb * dk.layout.stride(2), dk.layout.stride(2), !first_queries);
                 pack_left(View<float>{slope, nk, true}, nq, nk, task.left.data());
                 multiply(task.left, nq, task.keys, s_.keys, kb / 2, nk, 0, s_.width,
                          rows(dq, pair) + qb * dq.layout.stride(2), dq.layout.stride(2), kb > 0);
