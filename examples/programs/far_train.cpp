@@ -131,7 +131,10 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     o.loss.simplified = a.simplified;
     o.loss.mask = a.mask_policy == "linear" ? FarMaskPolicy::linear : FarMaskPolicy::truncated_normal;
     o.loss.prompt_drop = a.drop_decoder ? PromptDrop::everywhere : PromptDrop::encoder_only;
-    o.loss.run = a.captions ? FarRunOptions{} : FarRunOptions{{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
+    o.loss.run = {};
+    if (!a.captions) {
+        o.loss.run = {{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
+    }
     o.seed = a.seed;
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;

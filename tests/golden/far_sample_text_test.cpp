@@ -13,6 +13,7 @@
 #include "golden.hpp"
 #include "golden_backend.hpp"
 #include "golden_qwen2.hpp"
+#include "golden_sampling.hpp"
 #include "golden_text.hpp"
 
 using namespace flowfar;
@@ -20,55 +21,14 @@ using namespace flowfar::testing;
 
 namespace {
 
-/// The recorded draws: one counter over all calls; the second half of the rows belongs to the null condition.
-template <class Model>
-struct RecordedDraws {
-    std::string prefix;
-    std::vector<Index> order;
-
-    [[nodiscard]] typename Model::Head::Rows noise(int k, int draw) const {
-        const std::string name = text(prefix, 11 * k + draw);  // "ddim10": a start and ten steps
-        return filled<typename Model::Head::Rows>(name, {2 * Model::tokens, 16});
-    }
-    [[nodiscard]] std::vector<Index> orders() const { return order; }
-};
-
 template <class C>
 void check_sampling(const Golden& golden, const FarText<C, Tested>& model,
                     const typename FarText<C, Tested>::Context& context, const std::string& draws, double guidance) {
-    using Model = FarText<C, Tested>;
     FarSampleOptions options;
     options.steps = DiffusionSteps::spaced("ddim10");
     options.guidance = guidance;
-    const FarSampler<Model> sampler(model, options);
-    const auto inputs = golden.doubles("sample.tokens_in");
-    const auto results = golden.doubles("sample.raw_latents");
-    const auto schedule = golden.doubles("sample.temperature_cfg_index");
-    const auto masks = golden.doubles("sample.mask_in");
-    const auto at_step = [](const std::vector<double>& all, int step, Index count) {
-        const auto begin = all.begin() + count * step;
-        return std::vector<double>(begin, begin + count);
-    };
-    constexpr Index values = 2 * Model::tokens * Model::token_dim;
-    int steps = 0;
-    const auto callback = [&](const FarStep<Model>& step) {
-        const int k = step.step - 1;
-        CAPTURE(k);
-        ++steps;
-        check_error(text("input of step ", k), relative_l2(host(step.input).values, at_step(inputs, k, values)), 2e-4);
-        check_error(text("result of step ", k),
-                    relative_l2(host(Model::patchify(step.estimate)).values, at_step(results, k, values)), 2e-4);
-        const std::vector<double> want = at_step(schedule, k, 3);
-        CHECK(std::abs(step.temperature - want[0]) < 1e-12);
-        CHECK(std::abs(step.guidance - want[1]) < 1e-12);
-        CHECK(static_cast<double>(step.level) == want[2]);
-        const auto& flags = step.mask->flags();
-        CHECK(std::vector<double>(flags.begin(), flags.end()) == at_step(masks, k, 2 * Model::tokens));
-        return true;
-    };
-    const auto latents = sampler.run(context, RecordedDraws<Model>{draws, golden.integers("orders")}, callback);
+    const auto latents = check_sampling_steps(golden, model, options, context, draws, 2e-4);
     golden.close("sample.vae_input", affine(latents, 1.0 / 0.2325, 0.0), 2e-4);
-    CHECK(steps == 10);
 }
 
 template <class C>

@@ -36,10 +36,9 @@ struct Qwen2PromptGolden : Qwen1B5 {
 };
 
 /// t2i_chain_tiny: contexts as wide as the published ones.
-struct Qwen2ChainGolden : Qwen1B5 {
+struct Qwen2ChainGolden : Qwen2LayerGolden {
     static constexpr std::string_view name = "Qwen2ChainGolden";
     static constexpr Index vocabulary = 2304;
-    static constexpr Index layers = 1;
     static constexpr Index mlp = 64;
 };
 

@@ -19,7 +19,7 @@ struct FarTextGolden : FarText256 {
 };
 
 /// far_t2i_tiny_b, t2i_chain_tiny: widths that differ, heads that are not hidden / heads wide.
-struct FarTextGoldenB : FarText256 {
+struct FarTextGoldenB : FarTextGolden {
     static constexpr std::string_view name = "FarTextGoldenB";
     static constexpr Index side = 4;
     static constexpr Index hidden = 128;
@@ -28,9 +28,6 @@ struct FarTextGoldenB : FarText256 {
     static constexpr Index decoder_heads = 2;
     static constexpr Index context_tokens = 24;
     static constexpr Index encoder_depth = 1;
-    static constexpr Index decoder_depth = 2;
-    static constexpr Index head_width = 64;
-    static constexpr Index head_depth = 2;
 };
 
 }  // namespace flowfar::testing

@@ -171,7 +171,7 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
     require(piece.size() < none / 3, "a piece of text: ", piece.size(), " bytes, expected less than ", none / 3);
     auto& [symbols, last, blocks, heap, places] = scratch;
     symbols.clear();
-    blocks.clear();
+    std::size_t used = 0;  // of the blocks
     last.resize(merges_.size(), none);
     const auto count = static_cast<Id>(piece.size());
     for (Id i = 0; i < count; ++i) {
@@ -187,8 +187,12 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
             std::push_heap(heap.begin(), heap.end(), std::greater<>());
         }
         if (block == none || blocks[block].count == blocks[block].places.size()) {
-            last[rank] = static_cast<Id>(blocks.size());
-            blocks.push_back({block, 0, {}});
+            if (used == blocks.size()) {
+                blocks.resize(2 * used + 16);
+            }
+            last[rank] = static_cast<Id>(used);
+            blocks[used].before = block;
+            blocks[used++].count = 0;
         }
         Block& to = blocks[last[rank]];
         to.places[to.count++] = place;
@@ -204,8 +208,9 @@ inline void BytePairs::encode(std::string_view piece, std::vector<Index>& out, S
         heap.pop_back();
         places.clear();
         for (Id block = std::exchange(last[rank], none); block != none; block = blocks[block].before) {
-            const auto begin = blocks[block].places.begin();
-            places.insert(places.end(), begin, begin + blocks[block].count);
+            for (Id i = 0; i < blocks[block].count; ++i) {
+                places.push_back(blocks[block].places[i]);
+            }
         }
         std::sort(places.begin(), places.end());
         const Merge merge = merges_[rank];
