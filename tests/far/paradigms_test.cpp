@@ -112,13 +112,20 @@ TokenTrainReport check_training() {
     constexpr Index side = Latents::Shape::at(2);
     const auto latents = Latents::normal({2, Latents::Shape::at(1), side, side}, 5) * 0.3;
     const std::vector<Index> two{1, 2};
-    const double first = trainer.step(latents, two).loss;
+    const TokenTrainReport first = trainer.step(latents, two);
     TokenTrainReport last;
     for (int i = 0; i < 12; ++i) {
         last = trainer.step(latents, two);
         CHECK(last.gradient_norm > 0.0);
     }
-    CHECK(last.loss < first);
+    CHECK(last.loss < first.loss);
+
+    // Recomputed blocks drop the same activations again.
+    typename Trainer::Options recomputing = options;
+    recomputing.loss.run.checkpoint_blocks = true;
+    const TokenTrainReport again = Trainer(recomputing, [](auto& model) { model.initialize(2); }).step(latents, two);
+    CHECK(again.loss == first.loss);
+    CHECK(again.gradient_norm == doctest::Approx(first.gradient_norm));
     CHECK_THROWS_WITH_AS(trainer.step(latents, std::vector<Index>{1, 100}), doctest::Contains(": label 100, expected"),
                          Error);
     CHECK_THROWS_AS(trainer.step(latents, std::vector<Index>{1}), Error);
