@@ -8,9 +8,9 @@
 
 #include "flowfar/autodiff/autodiff.hpp"
 #include "flowfar/autodiff/backward.hpp"
+#include "flowfar/autoregressive/head/denoising_mlp.hpp"
 #include "flowfar/backend/cuda/cuda.hpp"
 #include "flowfar/backend/precision.hpp"
-#include "flowfar/far/denoising_mlp.hpp"
 #include "flowfar/flowmo/double_block.hpp"
 #include "flowfar/nn/vit_block.hpp"
 
