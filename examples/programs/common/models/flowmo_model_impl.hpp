@@ -26,6 +26,8 @@ class FlowMoOn final : public AnyFlowMo {
    public:
     using Model = FlowMo<C, B, T>;
     using Images = typename Model::Images;
+    static_assert(DiscreteQuantizer<typename Model::Quantizer>,
+                  "the programs work with tokens, which this configuration's quantizer does not have");
 
     FlowMoOn() {
         facts_ = {std::string(C::name),
