@@ -84,13 +84,14 @@ class Staging {
             if (found == Copies::done) {
                 return block;
             }
-            // Dropped with its memory: nobody can know when that may be used again.
+            lost_.push_back(block);  // nobody can know when its memory may be used again
         }
         return new Block(smallest << i);
     }
 
     std::mutex mutex_;
     std::map<std::size_t, std::deque<Block*>> free_;
+    std::vector<Block*> lost_;
 };
 
 /// Whether the device can read this memory itself.
