@@ -84,7 +84,6 @@ pack() {
         [ ! -x "$build/$file" ] || strip -o "$stage/programs/$(basename "$file")" "$build/$file" || return 1
     done
     cp "$build/tests/cuda/gpu_tests.txt" "$stage/programs/" || return 1
-    [ ! -d "$build/examples" ] || find "$build/examples" -maxdepth 1 -name '*.safetensors' -exec cp -t "$stage/programs" {} +
     archive "$packed/programs.tar.xz" "$stage/programs" || return 1
     dependencies "$stage/deps" && archive "$packed/deps.tar.xz" "$stage/deps" || return 1
     # The published sizes' recordings are the most valuable checks that a GPU can run; they are not in the repository.
@@ -186,6 +185,8 @@ everything_else() { tests "($(grep -vE "^($first|$attention) " "$programs/gpu_te
 programs() {
     local precision status=0
     [ -x "$programs/flowmo_demo" ] || return 77
+    # Where an installed program finds its model.
+    mkdir -p "$programs/../share/flowfar" && ln -sfn "$PWD/examples/models" "$programs/../share/flowfar/models"
     for precision in f32 bf16; do
         "$programs/flowmo_demo" --device cuda --precision "$precision" -o "$work/demo_$precision" || status=1
         [ ! -x "$programs/far_generate" ] || "$programs/far_generate" --device cuda --precision "$precision" --out "$work/far_$precision.png" || status=1
