@@ -81,7 +81,7 @@ int make_set(const Arguments& a) {
     const io::ImageDataset data(a.images.front());
     data.require_labels();
     const auto model = load_flowmo(a.model, a.sampling.config, computing.kind());
-    return tokenize_set(*model, data, a.out, *a.shard_size, file_key(a.model));
+    return tokenize_set(*model, data, a.out, *a.shard_size, file_key(a.model), a.sampling.compute.precision);
 }
 
 int run(const Arguments& a) {

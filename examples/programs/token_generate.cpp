@@ -12,6 +12,7 @@
 #include "common/cli/cli.hpp"
 #include "common/cli/compute_options.hpp"
 #include "common/cli/interrupt.hpp"
+#include "common/cli/printable.hpp"
 #include "common/cli/progress.hpp"
 #include "common/draw/bounded_sheet.hpp"
 #include "common/draw/class_sheet.hpp"
@@ -106,12 +107,12 @@ Spec make_spec(Arguments& a) {
 }
 
 /// What the images depend on, but for their numbers.
-Json made_with(const Arguments& a, const MaskGitFile& file, const ClassPlan& plan) {
+Json made_with(const Arguments& a, const MaskGitFile& file, const std::string& tokenizer_key, const ClassPlan& plan) {
     const auto stated = [](const auto& value) { return value ? Json(*value) : Json("default"); };
     Json out;
     out["configuration"] = file.model->facts().name;
     out["model"] = file_key(a.model);
-    out["tokenizer"] = file_key(a.tokenizer);
+    out["tokenizer"] = tokenizer_key;
     out["seed"] = a.seed;
     out["count"] = a.count;
     out["steps"] = stated(a.steps);
@@ -145,9 +146,16 @@ int generate(const Arguments& a, const Spec& spec) {
     TokenKind::of(picture).require_fit(facts, a.tokenizer);
     require(!file.tokenizer || *file.tokenizer == picture.hash, a.tokenizer, ": ", a.model, " makes the tokens of ",
             file.tokenizer_name, ", this is ", picture.name);
+    const std::string tokenizer_key = file_key(a.tokenizer);
+    if (!file.tokenizer_key.empty() && tokenizer_key != file.tokenizer_key) {  // the same weights, converted, are right
+        std::fprintf(stderr, "warning: %s: other weights (%s) than those that made the tokens of %s (%s)\n",
+                     printable(a.tokenizer).c_str(), tokenizer_key.c_str(), printable(a.model).c_str(),
+                     printable(file.tokenizer_key).c_str());
+    }
     std::optional<ImageFolder> folder;
     if (!a.folder.empty()) {
-        folder.emplace(a.folder, made_with(a, file, plan), PromptList{}, a.count, "", "token_generate.json");
+        folder.emplace(a.folder, made_with(a, file, tokenizer_key, plan), PromptList{}, a.count, "",
+                       "token_generate.json");
     }
     const auto count = static_cast<Index>(plan.labels.size());
     const int scale = shown_scale(picture.height, picture.width);

@@ -10,6 +10,7 @@
 #include "common/cli/cli.hpp"
 #include "common/draw/class_sheet.hpp"
 #include "common/draw/training_curves.hpp"
+#include "common/files/file_key.hpp"
 #include "common/models/generated_tokens.hpp"
 #include "common/models/token_shards.hpp"
 #include "common/training/maskgit_training.hpp"
@@ -78,18 +79,24 @@ MaskGitTrainingSettings settings_of(const Arguments& a, bool resumed) {
 
 class Run final : public TrainingRun {
    public:
-    Run(const Arguments& a, Device device, const io::TokenSet& set)
-        : Run(a, device, set, set.split(a.validation, a.choice())) {}
+    Run(const Arguments& a, Device device, const io::TokenSet& set) : Run(a, device, set, split_of(a, set)) {}
 
    private:
+    [[nodiscard]] static io::TokenSet::Split split_of(const Arguments& a, const io::TokenSet& set) {
+        require(a.validation < set.size(), a.data, ": --validation ", a.validation, " leaves none of the ", set.size(),
+                " images for training");
+        return set.split(a.validation, a.choice());
+    }
+
     Run(const Arguments& a, Device device, const io::TokenSet& set, io::TokenSet::Split split)
         : TrainingRun(a, device,
                       {text(set.size(), " images' tokens by ", set.facts().configuration, ", ",
-                            set.facts().classes.size(), " classes: ", usage_text(usage_of(set))),
+                            set.facts().classes.size(), " classes"),
                        static_cast<Index>(split.train.size()), static_cast<Index>(split.validation.size()),
                        text(set.facts().data, ", by ", set.facts().configuration, ", ", set.facts().model)}),
           a_(a),
           set_(set),
+          classes_(class_names(set.facts())),
           split_(std::move(split)),
           model_(make_maskgit(a.config, {device})) {
         const MaskGitFacts& facts = model_->facts();
@@ -100,6 +107,9 @@ class Run final : public TrainingRun {
             tokenizer_ = load_flowmo(a.tokenizer, "", {device});
             require(tokenizer_->facts().hash == set.facts().hash, a.tokenizer, ": the tokens of ", a.data,
                     " were made by ", set.facts().configuration, ", this is ", tokenizer_->facts().name);
+            const std::string key = file_key(a.tokenizer);
+            require(key == set.facts().model, a.tokenizer, ": the tokens of ", a.data,
+                    " were made with other weights: ", set.facts().model, ", found ", key);
         }
         options_["weight-decay"] = exact(a.weight_decay);
         options_["dropout"] = exact(a.dropout);
@@ -125,11 +135,13 @@ class Run final : public TrainingRun {
         return line;
     }
     Index parameter_count() const override { return model_->facts().parameter_count; }
-    void begin(Progress& /*progress*/) override {
+    void begin(Progress& progress) override {
+        progress.note(printable(text(a_.data, ": ", usage_text(usage_of(set_)))));
         next_ = static_cast<std::uint64_t>(training_->step_count());
-        const auto held = std::min(static_cast<std::size_t>(a_.evaluate_count), split_.validation.size());
-        if (held > 0) {
-            held_back_ = set_.read(std::span(split_.validation).first(held));
+        const auto size = static_cast<Index>(split_.validation.size());  // in the order of the classes
+        const Index measured = std::min<Index>(a_.evaluate_count, size);
+        for (Index i = 0; i < measured; ++i) {
+            measured_.push_back(split_.validation[static_cast<std::size_t>(i * size / measured)]);
         }
     }
     Index skipped() const override { return 0; }
@@ -143,19 +155,25 @@ class Run final : public TrainingRun {
     }
 
     void validate(JsonlWriter& log, Progress& progress) override {
-        if (held_back_.labels.empty()) {
+        if (measured_.empty()) {
             return;
         }
         const Index step = training_->step_count();
         const auto loss = [&](const AnyMaskGit& model) {
-            leave_if_interrupted();
-            return model.loss(held_back_.tokens, held_back_.labels, settings_of(a_, true).options);
+            double total = 0;
+            const auto most = static_cast<std::size_t>(a_.batch);  // what training has memory for
+            for (std::size_t first = 0; first < measured_.size(); first += most) {
+                leave_if_interrupted();
+                const auto part = std::span(measured_).subspan(first, std::min(most, measured_.size() - first));
+                const io::TokenSet::Batch batch = set_.read(part);
+                total += static_cast<double>(part.size()) *
+                         model.loss(batch.tokens, batch.labels, settings_of(a_, true).options, first);
+            }
+            return total / static_cast<double>(measured_.size());
         };
         const double averaged = loss(*model_);
-        Json line = {{"event", "validation"},
-                     {"step", step},
-                     {"images", held_back_.labels.size()},
-                     {"validation_loss", averaged}};
+        Json line = {
+            {"event", "validation"}, {"step", step}, {"images", measured_.size()}, {"validation_loss", averaged}};
         std::string note = text("step ", step, ": validation loss ", averaged);
         if (raw_) {
             const double raw = loss(*raw_);
@@ -170,7 +188,7 @@ class Run final : public TrainingRun {
         if (!tokenizer_) {
             return;
         }
-        const std::vector<std::string>& names = set_.facts().classes;
+        const std::vector<std::string>& names = classes_;
         const std::size_t columns = amount == Amount::few ? 2 : 8;
         const std::size_t rows = std::min<std::size_t>(names.size(), 10);
         MaskGitSampleOptions options;
@@ -203,20 +221,22 @@ class Run final : public TrainingRun {
 
     void save_model(const io::Path& path, const std::map<std::string, std::string>& metadata) override {
         auto all = metadata;
-        all["classes"] = escaped_lines(set_.facts().classes);
+        all["classes"] = escaped_lines(classes_);
         all["tokenizer"] = set_.facts().configuration;
         all["tokenizer_hash"] = text(set_.facts().hash);
+        all["tokenizer_key"] = set_.facts().model;
         model_->save(path, a_.model_dtype(), all);
     }
 
     const Arguments& a_;
     const io::TokenSet& set_;
+    std::vector<std::string> classes_;
     io::TokenSet::Split split_;
     std::unique_ptr<AnyMaskGit> model_, raw_;  // the averaged and the raw weights, shared with the training
     std::unique_ptr<AnyFlowMo> tokenizer_;     // absent: no samples.png
     std::unique_ptr<AnyMaskGitTraining> training_;
-    io::TokenSet::Batch held_back_;
-    std::uint64_t next_ = 0;  // batch
+    std::vector<Index> measured_;  // the images of validations
+    std::uint64_t next_ = 0;       // batch
 };
 
 }  // namespace

@@ -63,7 +63,7 @@ void safetensors(const fs::path& folder) {
 
 void token_shard(const fs::path& folder) {
     fs::create_directories(folder);
-    const io::TokenSetFacts facts{"Some", 77, 2, 2, 4, 12, "4 3", "model", "data", 3, 2, {"cat", "dog"}};
+    const io::TokenSetFacts facts{"Some", 77, 2, 2, 4, 12, "4 3", "model", "f32", "data", 3, 2, {"cat", "dog"}};
     const Tokens two{2, 2, 2, 4, {0, 5, 10, 3, 8, 1, 6, 11}};
     io::write_token_shard(folder, facts, 0, two, std::vector<Index>{0, 1});
 }

@@ -15,7 +15,7 @@ using flowfar::testing::TempDir;
 
 /// Five images of 2 × 2 codewords below 12, two per shard.
 TokenSetFacts some_facts() {
-    return {"Some", 77, 2, 2, 4, 12, "4 3", "model key", "5 images", 5, 2, {"cat", "dog"}};
+    return {"Some", 77, 2, 2, 4, 12, "4 3", "model key", "f32", "5 images", 5, 2, {"cat", "dog"}};
 }
 
 Tokens tokens_of(Index first, Index count) {
@@ -146,4 +146,25 @@ TEST_CASE("missing, foreign and damaged shards are named") {
     // a shard that claims to be another's number
     std::filesystem::copy_file(facts.path(dir.path(), 0), second, std::filesystem::copy_options::overwrite_existing);
     CHECK(flowfar::testing::contains(opening(dir.path()), "shard-00001-of-00003.safetensors is missing"));
+    CHECK(error_text([&] { static_cast<void>(has_token_shard(dir.path(), facts, 1)); }) ==
+          second + ": holds shard 0, expected 1");
+}
+
+TEST_CASE("sets that cannot be are refused before any work") {
+    const TempDir dir;
+    const std::string folder = dir.path().string();
+    const auto refused = [&](const TokenSetFacts& facts) {
+        return error_text([&] { static_cast<void>(has_token_shard(dir.path(), facts, 0)); });
+    };
+    TokenSetFacts facts = some_facts();
+    facts.shard_size = 0;
+    CHECK(refused(facts) == folder + ": shards of 0 images for 5, expected 1 or more of both");
+    facts.shard_size = 1;
+    facts.images = 99'999;
+    CHECK(refused(facts) == "no error");
+    facts.images = 100'000;
+    CHECK(refused(facts) == folder + ": 100000 shards of 1 images, expected at most 99999; choose a larger shard size");
+    facts = some_facts();
+    facts.classes.clear();
+    CHECK(refused(facts) == folder + ": no classes, but every image has a label");
 }

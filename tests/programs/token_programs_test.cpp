@@ -1,11 +1,15 @@
 // Photos -> tokens -> generator -> pictures: flowmo_tokenize --shard-size, token_train, token_generate.
 
+#include <charconv>
 #include <csignal>
 #include <doctest/doctest.h>
 
+#include "flowfar/checkpoints/codes/token_file.hpp"
 #include "flowfar/checkpoints/codes/token_set.hpp"
 #include "flowfar/io/images/image.hpp"
 
+#include "../../examples/programs/common/cli/jsonl.hpp"
+#include "../../examples/programs/common/files/folder_lock.hpp"
 #include "folders.hpp"
 #include "photos.hpp"
 #include "process.hpp"
@@ -19,6 +23,25 @@ namespace {
 
 bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
+}
+
+/// The number that stands before a part of a text; -1 if there is none.
+Index number_before(const std::string& text, const std::string& part) {
+    const std::size_t end = text.find(part);
+    std::size_t begin = end == std::string::npos ? 0 : end;
+    while (end != std::string::npos && begin > 0 && text[begin - 1] >= '0' && text[begin - 1] <= '9') {
+        --begin;
+    }
+    Index number = -1;
+    std::from_chars(text.data() + begin, text.data() + (end == std::string::npos ? 0 : end), number);
+    return number;
+}
+double validation_loss(const std::string& folder) {
+    double found = 0;
+    for (const program::Json& line : program::read_jsonl(io::Path(folder) / "log.jsonl")) {
+        found = line.value("validation_loss", found);
+    }
+    return found;
 }
 
 /// Photos, a barely trained tokenizer of 16 x 16 pixels, and their tokens in shards of four, made once.
@@ -53,8 +76,10 @@ struct Fixture {
                                             "--batch", "4", "--validation", "3", "--log-every", "1"} +
                        more);
     }
-    [[nodiscard]] Outcome tokenize(const std::string& out, const std::string& size = "4") const {
-        return run("flowmo_tokenize", {photos, "-o", out, "--model", tokenizer, "--shard-size", size});
+    [[nodiscard]] Outcome tokenize(const std::string& out, const std::string& size = "4",
+                                   const std::vector<std::string>& more = {}) const {
+        return run("flowmo_tokenize",
+                   std::vector<std::string>{photos, "-o", out, "--model", tokenizer, "--shard-size", size} + more);
     }
 };
 
@@ -78,11 +103,23 @@ TEST_CASE("a data set becomes shards of tokens, which go on where they were left
     CHECK(set.facts().classes == std::vector<std::string>{"even", "odd"});
     CHECK(set.label(0) == 0);
     CHECK(set.label(9) == 1);
+    const std::string alone = f.at("alone.tokens");
+    REQUIRE(run("flowmo_tokenize", {f.photos + "/even/2.png", "-o", alone, "--model", f.tokenizer}).code == 0);
+    const std::vector<Index> second_image = {1};
+    CHECK(set.read(second_image).tokens == io::read_tokens(alone).tokens);
 
-    // One shard missing, another being made by another process.
+    // One shard missing, first while another process makes it.
     const std::string second = f.tokens + "/shard-00001-of-00003.safetensors";
     const std::string before = io::read_text(second);
     fs::remove(second);
+    {
+        const program::FileLock other_process(second + ".lock");
+        const Outcome beside = f.tokenize(f.tokens);
+        CHECK(beside.code == 0);
+        CHECK(has(beside.out, "0 of 3 shards made, 2 were there"));
+        CHECK(has(beside.out, "1 shards are being made by other processes"));
+        CHECK_FALSE(fs::exists(second));
+    }
     const Outcome again = f.tokenize(f.tokens);
     CHECK(has(again.out, "1 of 3 shards made, 2 were there"));
     CHECK(io::read_text(second) == before);
@@ -92,6 +129,9 @@ TEST_CASE("a data set becomes shards of tokens, which go on where they were left
     const Outcome other = f.tokenize(f.tokens, "5");
     CHECK(other.code == 1);
     CHECK(has(other.err, "choose another folder"));
+    const Outcome narrow = f.tokenize(f.tokens, "4", {"--precision", "bf16"});
+    CHECK(narrow.code == 1);
+    CHECK(has(narrow.err, "the shard is of another set: precision: expected bf16, found "));
     const std::string damaged = before.substr(0, before.size() - 1) + static_cast<char>(before.back() ^ 1);
     io::write_atomically(second, std::as_bytes(std::span(damaged)));
     const Outcome refused = f.tokenize(f.tokens);
@@ -119,6 +159,7 @@ TEST_CASE("two processes side by side make a set together") {
     CAPTURE(b.err);
     CHECK(a.code == 0);
     CHECK(b.code == 0);
+    CHECK(number_before(a.out, " of 10 shards made") + number_before(b.out, " of 10 shards made") == 10);
     const io::TokenSet together(f.at("both"));
     const io::TokenSet alone(f.tokens);
     for (Index image = 0; image < 10; ++image) {
@@ -127,7 +168,28 @@ TEST_CASE("two processes side by side make a set together") {
     }
 }
 
-TEST_CASE("a generator is trained on tokens; interrupted, it goes on with the same bits") {
+TEST_CASE("class folders have names of any bytes") {
+    const Fixture& f = fixture();
+    const fs::path photos = f.at("bytes");
+    fs::create_directories(photos / "caf\xE9");
+    fs::create_directories(photos / "a\\b");
+    fs::copy_file(f.photos + "/even/0.png", photos / "caf\xE9" / "0.png");
+    fs::copy_file(f.photos + "/odd/1.png", photos / "a\\b" / "1.png");
+    const Outcome made = run(
+        "flowmo_tokenize", {photos.string(), "-o", f.at("bytes_tokens"), "--model", f.tokenizer, "--shard-size", "4"});
+    CAPTURE(made.err);
+    REQUIRE(made.code == 0);
+    CHECK(io::TokenSet(f.at("bytes_tokens")).facts().classes == std::vector<std::string>{"a\\\\b", "caf\\xE9"});
+    const Outcome trained = run("token_train", {f.at("bytes_tokens"), "-o", f.at("bytes_run"), "--config",
+                                                "MaskGitNano", "--train-steps", "1", "--validation", "0"});
+    CAPTURE(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(run("token_generate", {"--model", f.at("bytes_run/model.safetensors"), "--tokenizer", f.tokenizer, "--count",
+                                 "1", "--classes", "caf\xE9,a\\b", "--decode-steps", "1", "-o", f.at("bytes.png")})
+              .code == 0);
+}
+
+TEST_CASE("a generator is trained on tokens; stopped, it goes on with the same bits") {
     const Fixture& f = fixture();
     const std::string model = f.generator();
     const Outcome with_pictures = f.train("whole", {"--tokenizer", f.tokenizer});
@@ -135,7 +197,8 @@ TEST_CASE("a generator is trained on tokens; interrupted, it goes on with the sa
     REQUIRE(with_pictures.code == 0);
     CHECK(has(with_pictures.out, "MaskGitNano: "));
     CHECK(has(with_pictures.out, "7 images to train on, 3 held back"));
-    CHECK(has(with_pictures.out, "10 images' tokens by FlowMoNano, 2 classes: "));
+    CHECK(has(with_pictures.out, "10 images' tokens by FlowMoNano, 2 classes"));
+    CHECK(has(with_pictures.err, " of 512 codewords used, entropy "));
     CHECK(has(io::read_text(f.at("whole/log.jsonl")), "\"validation_loss\""));
     CHECK(fs::exists(f.at("whole/loss.png")));
     CHECK(fs::exists(f.at("whole/samples.png")));
@@ -148,6 +211,39 @@ TEST_CASE("a generator is trained on tokens; interrupted, it goes on with the sa
     const Outcome other = f.train("parts", {"--resume", "--smoothing", "0.2"});
     CHECK(other.code == 1);
     CHECK(has(other.err, "--smoothing: saved 0.1, now 0.2"));
+
+    // Ctrl-C, whenever it comes.
+    Process stopped("token_train", {f.tokens, "-o", f.at("stopped"), "--config", "MaskGitNano", "--train-steps",
+                                    "100000", "--batch", "4", "--validation", "3", "--log-every", "1"});
+    REQUIRE(stopped.reaches([&] {
+        return fs::exists(f.at("stopped/log.jsonl")) && has(io::read_text(f.at("stopped/log.jsonl")), "\"loss\"");
+    }));
+    stopped.signal(SIGINT);
+    const Outcome interrupted = stopped.finish();
+    CHECK(interrupted.code == 128 + SIGINT);
+    const std::string at = "interrupted and saved at step ";
+    REQUIRE(has(interrupted.out, at));
+    const std::string rest = interrupted.out.substr(interrupted.out.find(at) + at.size());
+    const std::string steps = std::to_string(std::stol(rest) + 2);
+    REQUIRE(f.train("stopped", {"--resume"}, steps).code == 0);
+    REQUIRE(f.train("unstopped", {}, steps).code == 0);
+    CHECK(io::read_text(f.at("stopped/model.safetensors")) == io::read_text(f.at("unstopped/model.safetensors")));
+}
+
+TEST_CASE("the validation loss does not depend on the batch") {
+    const Fixture& f = fixture();
+    const auto loss = [&](const std::string& batch) {  // of the generator, which such a rate leaves as it is
+        const std::string out = "batch" + batch;
+        const Outcome made =
+            run("token_train", {f.tokens, "-o", f.at(out), "--config", "MaskGitNano", "--train-steps", "1", "--batch",
+                                batch, "--validation", "5", "--lr", "1e-30", "--init", f.generator()});
+        CAPTURE(made.err);
+        CHECK(made.code == 0);
+        return validation_loss(f.at(out));
+    };
+    const double in_parts = loss("2");
+    CHECK(in_parts > 1);
+    CHECK(in_parts == doctest::Approx(loss("5")).epsilon(1e-6));
 }
 
 TEST_CASE("a generator's tokens become pictures") {
@@ -193,11 +289,35 @@ TEST_CASE("what does not fit together is named before any work") {
     CHECK(has(swapped.err, "this is a FlowMo file, MaskGiT expected"));
     CHECK_FALSE(fs::exists(f.at("none.png")));
 
+    // The configuration's other weights decode its tokens to noise.
+    std::string weights = io::read_text(f.tokenizer);
+    weights[weights.size() - 4] = static_cast<char>(weights[weights.size() - 4] ^ 1);
+    io::write_atomically(f.at("other.safetensors"), std::as_bytes(std::span(weights)));
+    const Outcome older = f.train("no", {"--tokenizer", f.at("other.safetensors")});
+    CHECK(older.code == 1);
+    CHECK(has(older.err, "were made with other weights: "));
+    const Outcome noisy = run("token_generate", {"--model", model, "--tokenizer", f.at("other.safetensors"), "--count",
+                                                 "1", "--decode-steps", "1", "-o", f.at("noisy.png")});
+    CHECK(noisy.code == 0);
+    CHECK(has(noisy.err, "other.safetensors: other weights ("));
+
+    fs::create_directories(f.at("far"));
+    io::write_atomically(f.at("far/far_generate.json"), std::as_bytes(std::span("{}", 2)));
+    const Outcome mixed =
+        run("token_generate", {"--model", model, "--tokenizer", f.tokenizer, "--folder", f.at("far")});
+    CHECK(mixed.code == 1);
+    CHECK(has(mixed.err, "holds images of another program (far_generate.json)"));
+    CHECK_FALSE(fs::exists(f.at("far/token_generate.json")));
+
+    const Outcome few = run("token_train", {f.tokens, "-o", f.at("no"), "--config", "MaskGitNano"});
+    CHECK(few.code == 1);
+    CHECK(has(few.err, "--validation 256 leaves none of the 10 images for training"));
+
     const Outcome photos = run("token_train", {f.photos, "-o", f.at("no"), "--config", "MaskGitNano"});
     CHECK(photos.code == 1);
     CHECK(has(photos.err, "no shards of tokens"));
     // Tokens of another size than the configuration's.
-    const io::TokenSetFacts facts{"Other", 1, 8, 2, 9, 512, "8 8 8", "", "", 1, 1, {"only"}};
+    const io::TokenSetFacts facts{"Other", 1, 8, 2, 9, 512, "8 8 8", "", "", "", 1, 1, {"only"}};
     fs::create_directories(f.at("other"));
     io::write_token_shard(f.at("other"), facts, 0, {1, 8, 2, 9, std::vector<std::uint32_t>(16)}, std::vector<Index>{0});
     const Outcome other =

@@ -34,6 +34,10 @@ class ImageFolder {
           lock_(folder, part.empty() ? "lock" : "lock_" + part),
           prompts_(std::move(prompts)),
           count_(count) {
+        for (const char* const other : {"far_generate.json", "token_generate.json"}) {
+            require(other == record_name || !std::filesystem::exists(folder / other), folder.string(),
+                    ": holds images of another program (", other, "); choose another --folder");
+        }
         const std::filesystem::path record = folder / record_name;
         if (std::filesystem::exists(record)) {
             const Json found = Json::parse(io::read_text(record), nullptr, false);

@@ -2,6 +2,7 @@
 
 // MaskGiT models behind one run-time interface; the twin of any_far.hpp.
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -47,10 +48,10 @@ class AnyMaskGit {
     /// The tokens of one image per label.
     [[nodiscard]] virtual Tokens generate(const std::vector<Index>& labels, const MaskGitSampleOptions& options,
                                           const Callback& callback = {}) const = 0;
-    /// The training loss of tokens without dropout; the same draws for the same seed. Throws Error for a model of bf16
-    /// weights.
+    /// The training loss of tokens without dropout. Sample i's draws depend on (options.seed, first_sample + i) alone.
+    /// Throws Error for a model of bf16 weights.
     [[nodiscard]] virtual double loss(const Tokens& tokens, const std::vector<Index>& labels,
-                                      const MaskGitTrainOptions& options) const = 0;
+                                      const MaskGitTrainOptions& options, std::uint64_t first_sample) const = 0;
 
    protected:
     MaskGitFacts facts_;

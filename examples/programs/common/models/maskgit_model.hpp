@@ -70,9 +70,9 @@ struct TokenKind {
 /// A model ready to generate tokens.
 struct MaskGitFile {
     std::unique_ptr<AnyMaskGit> model;
-    std::vector<std::string> classes;        // names; empty if the file does not tell
-    std::optional<std::uint64_t> tokenizer;  // hash of its configuration, if the file tells
-    std::string tokenizer_name;
+    std::vector<std::string> classes;           // names; empty if the file does not tell
+    std::optional<std::uint64_t> tokenizer;     // hash of its configuration, if the file tells
+    std::string tokenizer_name, tokenizer_key;  // of the file (file_key); empty if the file does not tell
 };
 
 /// Reads a model file of any format; averaged weights where there are both. `config` overrides what the file says of
@@ -87,6 +87,7 @@ struct MaskGitFile {
     out.model = make_maskgit(config.empty() ? maskgit_configuration(file) : config, kind);
     out.classes = unescaped_lines(facts["classes"]);
     out.tokenizer_name = facts["tokenizer"];
+    out.tokenizer_key = facts["tokenizer_key"];
     const std::string& word = facts["tokenizer_hash"];
     std::uint64_t hash = 0;
     if (const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), hash);

@@ -4,6 +4,7 @@
 // backend and element type.
 
 #include <type_traits>
+#include <utility>
 
 #include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/checkpoints/maskgit.hpp"
@@ -49,11 +50,18 @@ class MaskGitOn final : public AnyMaskGit {
         return model_.generate(labels, options, inner);
     }
     double loss([[maybe_unused]] const Tokens& tokens, [[maybe_unused]] const std::vector<Index>& labels,
-                [[maybe_unused]] const MaskGitTrainOptions& options) const override {
+                [[maybe_unused]] const MaskGitTrainOptions& options,
+                [[maybe_unused]] std::uint64_t first_sample) const override {
         if constexpr (std::is_same_v<T, float>) {
             MaskGitLossOptions o = options.loss;
             o.run = {};
-            const auto draws = MaskGitLossDraws::make<C>(tokens.batch, o, fold(options.seed, "validation"));
+            MaskGitLossDraws draws;
+            for (Index i = 0; i < tokens.batch; ++i) {
+                const std::uint64_t seed = fold(options.seed, "validation");
+                auto one = MaskGitLossDraws::make<C>(1, o, fold(seed, first_sample + static_cast<std::uint64_t>(i)));
+                draws.keep.push_back(one.keep.front());
+                draws.hidden.push_back(std::move(one.hidden.front()));
+            }
             return maskgit_loss(model_, tokens, labels, draws, o).total.item();
         } else {
             fail(C::name, ": the training loss needs a model of f32 weights");

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 #include "common/cli/printable.hpp"
 #include "common/cli/progress.hpp"
 #include "common/draw/flowmo_images.hpp"
+#include "common/files/escaped.hpp"
 #include "common/files/folder_lock.hpp"
 #include "common/measures/codebook_usage.hpp"
 #include "common/training/data_key.hpp"
@@ -78,38 +80,58 @@ namespace flowfar::program {
     return out;
 }
 
-/// Writes those shards of a set that are missing and that no other process is writing, then says how the codebook is
-/// used. Returns main()'s result. Throws `Error` for a folder that holds another set.
-[[nodiscard]] inline int tokenize_set(const AnyFlowMo& model, const io::ImageDataset& data, const io::Path& folder,
-                                      Index shard_size, const std::string& model_key) {
-    const FlowMoFacts& m = model.facts();
-    io::TokenSetFacts facts{m.name,   m.hash,    m.code_length,  m.per_token, m.bits,     m.codewords,
-                            m.levels, model_key, data_key(data), data.size(), shard_size, data.class_names()};
-    std::filesystem::create_directories(folder);
-    for (Index shard = 0; shard < facts.shards(); ++shard) {
-        static_cast<void>(io::has_token_shard(folder, facts, shard));  // a foreign or damaged one is an error now
-    }
+/// The names of a set's classes, of any bytes; the files, whose metadata are UTF-8, have them escaped.
+[[nodiscard]] inline std::vector<std::string> class_names(const io::TokenSetFacts& facts) {
+    std::vector<std::string> names;
+    std::ranges::transform(facts.classes, std::back_inserter(names), unescaped);
+    return names;
+}
+
+/// Throws `Error` if the folder has a shard of a set of another number of shards.
+inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) {
+    const std::string ending = facts.path("", 0).string().substr(std::string("shard-00000").size());
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         const std::string name = entry.path().filename().string();
-        const std::string ending = facts.path("", 0).string().substr(std::string("shard-00000").size());
         require(!name.starts_with("shard-") || !name.ends_with(".safetensors") || name.ends_with(ending),
                 entry.path().string(), ": a shard of another set, expected names that end in ", ending,
                 "; choose another folder");
     }
+}
+
+/// Writes those shards of a set that are missing and that no other process is writing, then says how the codebook is
+/// used. `model_key` and `precision` tell what the tokens depend on. Returns main()'s result. Throws `Error` for a
+/// folder that holds another set.
+[[nodiscard]] inline int tokenize_set(const AnyFlowMo& model, const io::ImageDataset& data, const io::Path& folder,
+                                      Index shard_size, const std::string& model_key, const std::string& precision) {
+    const FlowMoFacts& m = model.facts();
+    io::TokenSetFacts facts{m.name,    m.hash,    m.code_length,  m.per_token, m.bits,     m.codewords, m.levels,
+                            model_key, precision, data_key(data), data.size(), shard_size, {}};
+    for (const std::string& name : data.class_names()) {
+        facts.classes.push_back(escaped(name));
+    }
+    facts.check(folder.string());
+    std::filesystem::create_directories(folder);
+    for (Index shard = 0; shard < facts.shards(); ++shard) {
+        static_cast<void>(io::has_token_shard(folder, facts, shard));  // a foreign or damaged one is an error now
+    }
+    check_names(folder, facts);
     const InterruptGuard interrupt;
     Progress progress("tokenize", data.size());
     Index made = 0, before = 0, elsewhere = 0;
     for (Index shard = 0; shard < facts.shards() && !interrupt.requested(); ++shard) {
-        const io::Path path = facts.path(folder, shard);
-        const FileLock lock(path.string() + ".lock");
+        const FileLock lock(facts.path(folder, shard).string() + ".lock");
         if (!lock.held()) {
             ++elsewhere;
-        } else if (std::filesystem::exists(path)) {
+        } else if (io::has_token_shard(folder, facts, shard)) {
             ++before;
-        } else if (const auto part =
-                       tokens_of_part(model, data, facts.first_of(shard), facts.size_of(shard), progress, interrupt)) {
-            io::write_token_shard(folder, facts, shard, part->tokens, part->labels);
-            ++made;
+        } else {
+            check_names(folder, facts);  // another process may have begun another set since
+            const auto part =
+                tokens_of_part(model, data, facts.first_of(shard), facts.size_of(shard), progress, interrupt);
+            if (part) {
+                io::write_token_shard(folder, facts, shard, part->tokens, part->labels);
+                ++made;
+            }
         }
     }
     progress.finish();

@@ -18,7 +18,8 @@
 namespace flowfar::io {
 
 /// What all shards of a set have in common. A set is a folder of files `shard-KKKKK-of-NNNNN.safetensors`: shard k
-/// holds the images k · shard_size … of the dataset, in its order.
+/// holds the images k · shard_size … of the dataset, in its order; the next readable image stands for one that cannot
+/// be read.
 struct TokenSetFacts {
     std::string configuration;         ///< name of the tokenizer's configuration
     std::uint64_t hash = 0;            ///< of it (`configuration_hash`)
@@ -28,13 +29,24 @@ struct TokenSetFacts {
     Index codewords = 0;               ///< indices are below this
     std::string levels;                ///< of a codeword's values (`Codebook::levels_text`)
     std::string model;                 ///< what tells the tokenizer's weights apart
+    std::string precision;             ///< of the encoder's arithmetic, which the tokens depend on
     std::string data;                  ///< what tells the images apart
     Index images = 0;                  ///< of all shards
     Index shard_size = 0;              ///< images per shard; the last may have fewer
-    std::vector<std::string> classes;  ///< names of the labels
+    std::vector<std::string> classes;  ///< names of the labels, UTF-8
+
+    static constexpr Index most_shards = 99'999;  ///< that sort by name; systems map about 65,000 files at once
 
     bool operator==(const TokenSetFacts&) const = default;
 
+    /// Throws `Error` for numbers that no set has; `where` begins the message.
+    void check(const std::string& where) const {
+        require(images >= 1 && shard_size >= 1, where, ": shards of ", shard_size, " images for ", images,
+                ", expected 1 or more of both");
+        require(shards() <= most_shards, where, ": ", shards(), " shards of ", shard_size, " images, expected at most ",
+                most_shards, "; choose a larger shard size");
+        require(!classes.empty(), where, ": no classes, but every image has a label");
+    }
     [[nodiscard]] Index shards() const { return (images + shard_size - 1) / shard_size; }
     [[nodiscard]] Index first_of(Index shard) const { return shard * shard_size; }
     [[nodiscard]] Index size_of(Index shard) const { return std::min(shard_size, images - first_of(shard)); }
@@ -58,6 +70,7 @@ namespace detail {
                                               {"codewords", text(facts.codewords)},
                                               {"levels", facts.levels},
                                               {"model", facts.model},
+                                              {"precision", facts.precision},
                                               {"data", facts.data},
                                               {"images", text(facts.images)},
                                               {"shard_size", text(facts.shard_size)},
@@ -98,13 +111,15 @@ template <class Number>
     out.codewords = shard_number<Index>(file, "codewords", 1, Index{1} << out.bits);
     out.levels = words("levels");
     out.model = words("model");
+    out.precision = words("precision");
     out.data = words("data");
     out.images = shard_number<Index>(file, "images", 1, most);
     out.shard_size = shard_number<Index>(file, "shard_size", 1, most);
-    const Index classes = shard_number<Index>(file, "classes", 0, static_cast<Index>(file.metadata().size()));
+    const Index classes = shard_number<Index>(file, "classes", 1, static_cast<Index>(file.metadata().size()));
     for (Index i = 0; i < classes; ++i) {
         out.classes.push_back(words(text("class.", i)));
     }
+    out.check(file.path().string());
     return out;
 }
 
@@ -174,13 +189,17 @@ class TokenShard {
 
 }  // namespace detail
 
-/// Whether shard `shard` of the set is in the folder, whole. Throws `Error` if its file is damaged or of another set.
+/// Whether shard `shard` of the set is in the folder, whole. Throws `Error` if its file is damaged, of another set or
+/// another shard.
 [[nodiscard]] inline bool has_token_shard(const Path& folder, const TokenSetFacts& facts, Index shard) {
+    facts.check(folder.string());
     const Path path = facts.path(folder, shard);
     if (!std::filesystem::exists(path)) {
         return false;
     }
-    detail::check_same_set(detail::TokenShard(SafetensorsFile(path)).facts(), facts, path.string());
+    const detail::TokenShard found{SafetensorsFile(path)};
+    detail::check_same_set(found.facts(), facts, path.string());
+    require(found.number() == shard, path.string(), ": holds shard ", found.number(), ", expected ", shard);
     return true;
 }
 
@@ -189,6 +208,7 @@ class TokenShard {
 /// codebook and every label is a class.
 inline void write_token_shard(const Path& folder, const TokenSetFacts& facts, Index shard, const Tokens& tokens,
                               std::span<const Index> labels) {
+    facts.check(folder.string());
     const Path path = facts.path(folder, shard);
     const std::string where = path.string();
     tokens.check();
