@@ -130,6 +130,9 @@ Json made_with(const Arguments& a, const MaskGitFile& file, const std::string& t
 }
 
 int generate(const Arguments& a, const Spec& spec) {
+    if (a.guidance_power && !a.guidance_schedule.empty() && a.guidance_schedule != "cosine") {
+        throw UsageError(text("--guidance-power is for --guidance-schedule cosine, found ", a.guidance_schedule));
+    }
     const bool with_sheet = a.folder.empty() || spec.given("out");
     check_output_image("--out", with_sheet ? a.out : "");
     check_output_folder(a.folder);
@@ -167,8 +170,17 @@ int generate(const Arguments& a, const Spec& spec) {
     const auto begin = std::chrono::steady_clock::now();
     const FlowMoDecodeOptions decoding{.steps = a.decode_steps, .seed = fold(a.seed, "pictures")};
     const auto steps = static_cast<Index>(options.steps.value_or(facts.sampling.steps));
-    Progress progress("generate", count * steps);
-    Index made = 0, next = 0;
+    const Index work_of_each = steps + a.decode_steps;
+    const auto share = [&](Index work) { return static_cast<double>(work) / static_cast<double>(work_of_each); };
+    Progress progress("generate", count * work_of_each);
+    Index made = 0, next = 0, before = 0;
+    for (Index i = 0; with_sheet && i < count; ++i) {
+        const auto number = static_cast<std::size_t>(i);
+        if (work.there(i) && sheet.shows(number)) {
+            sheet.add(number, folder->read(i, plan.labels[number]));
+            ++before;
+        }
+    }
     while (!interrupt.requested()) {
         const auto [first, last] = work.next(next, batch_limit(facts));
         if (first == last) {
@@ -179,8 +191,7 @@ int generate(const Arguments& a, const Spec& spec) {
         const std::vector<Index> labels(plan.labels.begin() + first, plan.labels.begin() + last);
         const Index batch = last - first;
         const Tokens tokens = file.model->generate(labels, options, [&](int step, int) {
-            progress.update(first * steps + step * batch, std::nan(""),
-                            static_cast<double>(batch) / static_cast<double>(steps));
+            progress.update(first * work_of_each + step * batch, std::nan(""), share(batch));
             return !interrupt.requested();
         });
         for (Index i = 0; i < batch && !interrupt.requested(); ++i) {
@@ -193,6 +204,8 @@ int generate(const Arguments& a, const Spec& spec) {
                 sheet.add(number, std::move(image));
             }
             ++made;
+            progress.update(first * work_of_each + steps * batch + a.decode_steps * (i + 1), std::nan(""),
+                            share(a.decode_steps));
         }
     }
     progress.finish();
@@ -201,10 +214,11 @@ int generate(const Arguments& a, const Spec& spec) {
         std::printf("%s: %lld images made in %.1f s\n", a.folder.c_str(), static_cast<long long>(made),
                     seconds.count());
     }
-    if (with_sheet && made > 0) {
+    if (with_sheet && made + before > 0) {
         const std::string title = text(facts.name, " and ", picture.name, ", ", steps, steps == 1 ? " step" : " steps");
         io::write_image(a.out, render(class_sheet(title, plan.names, sheet.images(), sheet.columns(), scale)));
-        std::printf("%s: %lld images in %.1f s\n", a.out.c_str(), static_cast<long long>(made), seconds.count());
+        std::printf("%s: %lld images in %.1f s", a.out.c_str(), static_cast<long long>(made), seconds.count());
+        std::printf(before > 0 ? ", and %lld that were there\n" : "\n", static_cast<long long>(before));
     }
     if (interrupt.requested()) {
         std::printf("interrupted after %lld of %lld images%s\n", static_cast<long long>(made),

@@ -39,7 +39,8 @@ Spec make_spec(Arguments& a) {
     Spec spec("token_train",
               "Trains a MaskGiT, which generates the tokens of images of classes, on what flowmo_tokenize --shard-size "
               "makes of photos.");
-    add_run_options(spec, a, MaskGitConfigs::names(), "folder of shards of tokens");
+    add_run_options(spec, a, MaskGitConfigs::names(), "folder of shards of tokens",
+                    "the number of tokens and their codewords");
     spec.option("tokenizer", a.tokenizer, "model file of the FlowMo that made the tokens, for samples.png")
         .placeholder("FILE");
     spec.section("Data");

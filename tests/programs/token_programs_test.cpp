@@ -96,6 +96,7 @@ TEST_CASE("a data set becomes shards of tokens, which go on where they were left
     CHECK(has(f.tokenized.out, " of 512 codewords used, entropy "));
     CHECK(has(f.tokenized.out, " of 9 bits, 160 seen"));
     CHECK(has(f.tokenized.err, "broken.png"));  // the next image stands for it
+    CHECK(has(f.tokenized.out, "unreadable files skipped: 1\n"));
     const io::TokenSet set(f.tokens);
     CHECK(set.size() == 10);
     CHECK(set.facts().configuration == "FlowMoNano");
@@ -266,6 +267,13 @@ TEST_CASE("a generator's tokens become pictures") {
     const Outcome again = run("token_generate", command + into);
     CHECK(has(again.out, "1 images made"));
     CHECK(io::read_text(third) == before);
+    // A sheet of what was there and what was not is the sheet of all.
+    const std::vector<std::string> with_sheet = into + std::vector<std::string>{"-o", f.at("again.png")};
+    fs::remove(third);
+    const Outcome partly = run("token_generate", command + with_sheet);
+    CHECK(has(partly.out, "again.png: 1 images in "));
+    CHECK(has(partly.out, ", and 3 that were there\n"));
+    CHECK(io::read_text(f.at("again.png")) == io::read_text(f.at("all.png")));
     const Outcome changed = run("token_generate", command + into + std::vector<std::string>{"--guidance", "2"});
     CHECK(changed.code == 1);
     CHECK(has(changed.err, "guidance was \"default\", now 2"));
@@ -283,6 +291,10 @@ TEST_CASE("what does not fit together is named before any work") {
     CHECK(has(steps.err, "17 sampling steps, expected 1 to 16"));
     CHECK(has(generate(with_tokenizer + std::vector<std::string>{"--classes", "10"}).err, "expected 0 to 9"));
     CHECK(has(generate(with_tokenizer + std::vector<std::string>{"--classes", "evne"}).err, "did you mean even?"));
+    const Outcome power =
+        generate(with_tokenizer + std::vector<std::string>{"--guidance-schedule", "linear", "--guidance-power", "2"});
+    CHECK(power.code == 2);
+    CHECK(has(power.err, "--guidance-power is for --guidance-schedule cosine, found linear"));
     CHECK(has(generate({"--tokenizer", model}).err, "this is a MaskGiT file, FlowMo expected"));
     const Outcome swapped =
         run("token_generate", {"--model", f.tokenizer, "--tokenizer", f.tokenizer, "-o", f.at("none.png")});

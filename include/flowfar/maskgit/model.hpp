@@ -68,7 +68,8 @@ class MaskGit {
         Codebook::check(tokens, C::name);
     }
     /// What the transformer sees of tokens: the values of their codewords, 0 where `hidden` [batch, tokens, groups] is
-    /// not 0. Value f = g·groups + j of a token is value g of codeword j.
+    /// not 0. Value f = g·groups + j of a token is value g of codeword j. The values of finite scalar quantization's
+    /// middle levels are 0 as well, so a known codeword of middle levels alone looks like a hidden one.
     [[nodiscard]] static Inputs inputs(const Tokens& tokens, std::span<const std::uint8_t> hidden) {
         check(tokens);
         require(hidden.size() == tokens.indices.size(), C::name, ": ", hidden.size(), " flags for ",

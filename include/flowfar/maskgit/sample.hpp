@@ -168,11 +168,12 @@ class MaskGitSampler {
         if (twice) {
             x = concat<0>(x, x);
         }
-        const auto found = model_->logits(x, labels).to_host();
+        auto found = model_->logits(x, labels).to_host();
         if constexpr (std::is_same_v<typename Model::Element, float>) {
-            return {found.begin(), found.end()};
+            return found;
         } else {
             std::vector<float> out;
+            out.reserve(found.size());
             for (const auto& value : found) {
                 out.push_back(convert<float>(value));
             }

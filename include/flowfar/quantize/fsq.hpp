@@ -46,7 +46,7 @@ struct Fsq {
         return QuantizerLoss<WithShape<X, Shape<>>>{};
     }
 
-    /// The levels of a code. Throws `Error` for values that are not finite, which have none.
+    /// The levels of a code; those of infinite values are the outermost. Throws `Error` for NaN, which has none.
     template <AnyTensor X>
     [[nodiscard]] static Tokens tokens(const X& code) {
         require(fits(code.extent(2)), "tokens: codewords of ", Codebook::values, " values do not divide ",

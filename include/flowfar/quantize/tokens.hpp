@@ -21,9 +21,9 @@ struct Tokens {
     Index length = 0;                    ///< code tokens per image
     Index per_token = 0;                 ///< codewords per token
     Index bits = 0;                      ///< bits per codeword
-    std::vector<std::uint32_t> indices;  ///< [batch, length, per_token]; bit g of an index is value g·per_token + j > 0
+    std::vector<std::uint32_t> indices;  ///< [batch, length, per_token]; of signs, bit g is value g·per_token + j > 0
 
-    /// Values per token.
+    /// Bits per token; where codewords are signs, also its values.
     [[nodiscard]] Index context_dim() const { return per_token * bits; }
     /// Bits that one image takes.
     [[nodiscard]] Index bits_per_image() const { return length * per_token * bits; }

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "flowfar/io/images/image.hpp"
 #include "flowfar/io/images/png.hpp"
 #include "flowfar/text/utf8.hpp"
 
@@ -57,6 +58,7 @@ class ImageFolder {
         }
     }
     [[nodiscard]] bool holds(Index number, Index label) const { return std::filesystem::exists(place(number, label)); }
+    [[nodiscard]] Image read(Index number, Index label) const { return io::read_image(place(number, label)); }
     void write(Index number, Index label, const Image& image) const {
         const std::filesystem::path file = place(number, label);
         std::filesystem::create_directories(file.parent_path());

@@ -11,9 +11,11 @@
 
 namespace flowfar::program {
 
-/// Images per call that keep a batch at about 8,000 positions, whatever the configuration.
+/// Images per call that keep a batch at about 8,000 tokens, and the logits of both passes of guidance within 1 GiB,
+/// whatever the configuration.
 [[nodiscard]] inline Index batch_limit(const MaskGitFacts& facts) {
-    return std::clamp<Index>(8192 / facts.tokens, 1, 64);
+    const Index logits = 2 * facts.tokens * facts.groups * facts.codewords;
+    return std::clamp<Index>(std::min(8192 / facts.tokens, (Index{1} << 28) / logits), 1, 64);
 }
 
 /// The images of tokens whose first has this number. Image i starts from noise that depends on (options.seed, i) alone.

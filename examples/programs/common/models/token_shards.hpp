@@ -9,6 +9,7 @@
 #include <iterator>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,10 +47,12 @@ namespace flowfar::program {
     return usage;
 }
 
-/// The tokens and labels of images [first, first + count) of the data, in bounded batches; nothing after a signal.
+/// The tokens and labels of images [first, first + count) of the data, in bounded batches; nothing after a signal. Adds
+/// the names of files that cannot be read.
 [[nodiscard]] inline std::optional<io::TokenSet::Batch> tokens_of_part(const AnyFlowMo& model,
                                                                        const io::ImageDataset& data, Index first,
-                                                                       Index count, Progress& progress,
+                                                                       Index count, std::set<std::string>& unreadable,
+                                                                       Progress& progress,
                                                                        const InterruptGuard& interrupt) {
     const FlowMoFacts& facts = model.facts();
     std::vector<Index> images(static_cast<std::size_t>(data.size()));  // all: the next readable one may lie beyond
@@ -61,7 +64,10 @@ namespace flowfar::program {
     options.width = facts.width;
     options.shuffle = options.drop_last = false;
     options.on_skip = [&](const io::SkippedImage& image) {
-        progress.note(printable(text("skipped ", image.name, ": ", image.reason, "; the next image stands for it")));
+        if (unreadable.insert(image.name).second) {  // the end of one shard's last batch is the next one's beginning
+            progress.note(
+                printable(text("skipped ", image.name, ": ", image.reason, "; the next image stands for it")));
+        }
     };
     io::ImageLoader loader(data.subset(images), options);
     io::TokenSet::Batch out{{0, facts.code_length, facts.per_token, facts.bits, {}}, {}};
@@ -118,6 +124,7 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
     const InterruptGuard interrupt;
     Progress progress("tokenize", data.size());
     Index made = 0, before = 0, elsewhere = 0;
+    std::set<std::string> unreadable;
     for (Index shard = 0; shard < facts.shards() && !interrupt.requested(); ++shard) {
         const FileLock lock(facts.path(folder, shard).string() + ".lock");
         if (!lock.held()) {
@@ -126,8 +133,8 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
             ++before;
         } else {
             check_names(folder, facts);  // another process may have begun another set since
-            const auto part =
-                tokens_of_part(model, data, facts.first_of(shard), facts.size_of(shard), progress, interrupt);
+            const auto part = tokens_of_part(model, data, facts.first_of(shard), facts.size_of(shard), unreadable,
+                                             progress, interrupt);
             if (part) {
                 io::write_token_shard(folder, facts, shard, part->tokens, part->labels);
                 ++made;
@@ -137,6 +144,9 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
     progress.finish();
     std::printf("%s: %lld of %lld shards made, %lld were there\n", printable(folder.string()).c_str(),
                 static_cast<long long>(made), static_cast<long long>(facts.shards()), static_cast<long long>(before));
+    if (made > 0) {
+        std::printf("unreadable files skipped: %lld\n", static_cast<long long>(unreadable.size()));
+    }
     if (interrupt.requested()) {
         std::printf("interrupted; the same command makes the others\n");
     } else if (elsewhere > 0) {

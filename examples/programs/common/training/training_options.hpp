@@ -67,12 +67,13 @@ struct TrainingArguments {
 
 using TrainingOptions = std::map<std::string, std::string>;
 
-/// `data` describes the data.
+/// `data` describes the data, `fixed` what a configuration fixes.
 inline void add_run_options(
     Spec& spec, TrainingArguments& a, const std::vector<std::string>& configs,
-    const std::string& data = "images: a folder of class folders, a flat folder, or a tar of either") {
+    const std::string& data = "images: a folder of class folders, a flat folder, or a tar of either",
+    const std::string& fixed = "the image size") {
     spec.section("Run");
-    spec.option("config", a.config, "configuration; fixes the image size").choices(configs);
+    spec.option("config", a.config, "configuration; fixes " + fixed).choices(configs);
     spec.positional("DATA", a.data, data).alias("--data");
     spec.option("out", a.out, "folder for state.safetensors, model.safetensors, log.jsonl, loss.png, samples.png")
         .alias("-o")
