@@ -169,6 +169,28 @@ TEST_CASE("two processes side by side make a set together") {
     }
 }
 
+TEST_CASE("shards need not be whole batches of the encoder") {
+    const Fixture& f = fixture();
+    fs::create_directories(f.at("many/all"));
+    for (int i = 0; i < 70; ++i) {
+        const std::string photo = (i % 2 == 0 ? "/even/" : "/odd/") + std::to_string(i % 8) + ".png";
+        fs::copy_file(f.photos + photo, f.at("many/all/") + std::to_string(100 + i) + ".png");
+    }
+    const Outcome made =
+        run("flowmo_tokenize", {f.at("many"), "-o", f.at("many_tokens"), "--model", f.tokenizer, "--shard-size", "66"});
+    CAPTURE(made.err);
+    REQUIRE(made.code == 0);
+    const io::TokenSet many(f.at("many_tokens"));
+    const io::TokenSet set(f.tokens);
+    REQUIRE(many.size() == 70);
+    for (Index i = 0; i < 70; ++i) {
+        CAPTURE(i);
+        const std::vector<Index> here = {i};
+        const std::vector<Index> there = {i % 2 == 0 ? i % 8 / 2 : 6 + i % 8 / 2};  // five and one unreadable are even
+        CHECK(many.read(here).tokens == set.read(there).tokens);
+    }
+}
+
 TEST_CASE("class folders have names of any bytes") {
     const Fixture& f = fixture();
     const fs::path photos = f.at("bytes");

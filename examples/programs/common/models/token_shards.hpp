@@ -10,7 +10,9 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "flowfar/checkpoints/codes/token_set.hpp"
@@ -47,44 +49,82 @@ namespace flowfar::program {
     return usage;
 }
 
-/// The tokens and labels of images [first, first + count) of the data, in bounded batches; nothing after a signal. Adds
-/// the names of files that cannot be read.
-[[nodiscard]] inline std::optional<io::TokenSet::Batch> tokens_of_part(const AnyFlowMo& model,
-                                                                       const io::ImageDataset& data, Index first,
-                                                                       Index count, std::set<std::string>& unreadable,
-                                                                       Progress& progress,
-                                                                       const InterruptGuard& interrupt) {
-    const FlowMoFacts& facts = model.facts();
-    std::vector<Index> images(static_cast<std::size_t>(data.size()));  // all: the next readable one may lie beyond
-    std::iota(images.begin(), images.end(), Index{0});
-    std::ranges::rotate(images, images.begin() + first);
-    io::LoaderOptions options;
-    options.batch = std::min(batch_limit(facts), count);
-    options.size = facts.height;
-    options.width = facts.width;
-    options.shuffle = options.drop_last = false;
-    options.on_skip = [&](const io::SkippedImage& image) {
-        if (unreadable.insert(image.name).second) {  // the end of one shard's last batch is the next one's beginning
-            progress.note(
-                printable(text("skipped ", image.name, ": ", image.reason, "; the next image stands for it")));
+/// Makes tokens of a data set's images; one loader serves parts that follow one another.
+class ImageTokens {
+   public:
+    /// Encodes at most `most` images at once. All must outlive this.
+    ImageTokens(const AnyFlowMo& model, const io::ImageDataset& data, Index most, Progress& progress,
+                const InterruptGuard& interrupt)
+        : model_(model),
+          data_(data),
+          batch_(std::min(batch_limit(model.facts()), most)),
+          progress_(progress),
+          interrupt_(interrupt) {}
+
+    /// The tokens and labels of images [first, first + count) of the data; nothing after a signal.
+    [[nodiscard]] std::optional<io::TokenSet::Batch> read(Index first, Index count) {
+        if (!loader_ || first != next_) {
+            start(first);
         }
-    };
-    io::ImageLoader loader(data.subset(images), options);
-    io::TokenSet::Batch out{{0, facts.code_length, facts.per_token, facts.bits, {}}, {}};
-    for (Index done = 0; done < count; done += options.batch) {
-        if (interrupt.requested()) {
-            return std::nullopt;
+        io::TokenSet::Batch out = std::exchange(left_, io::TokenSet::Batch{none_of(), {}});
+        while (out.tokens.batch < count) {
+            if (interrupt_.requested()) {
+                loader_.reset();
+                return std::nullopt;
+            }
+            const io::Batch batch = loader_->next();
+            append(out, model_.encode(batch.images), batch.labels);
+            progress_.update(std::min(first + out.tokens.batch, data_.size()), std::nan(""), batch_);
         }
-        const io::Batch batch = loader.next();
-        const Index used = std::min(options.batch, count - done);
-        const Tokens tokens = tokens_between(model.encode(batch.images), 0, used);
-        out.tokens.batch += used;
-        out.tokens.indices.insert(out.tokens.indices.end(), tokens.indices.begin(), tokens.indices.end());
-        out.labels.insert(out.labels.end(), batch.labels.begin(), batch.labels.begin() + used);
-        progress.update(first + done + used, std::nan(""), static_cast<double>(used));
+        append(left_, tokens_between(out.tokens, count, out.tokens.batch), std::span(out.labels).subspan(at(count)));
+        out.tokens = tokens_between(out.tokens, 0, count);
+        out.labels.resize(at(count));
+        next_ = first + count;
+        return out;
     }
-    return out;
-}
+    /// How many files could not be read so far.
+    [[nodiscard]] std::size_t unreadable() const { return unreadable_.size(); }
+
+   private:
+    static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+    [[nodiscard]] Tokens none_of() const {
+        const FlowMoFacts& facts = model_.facts();
+        return {0, facts.code_length, facts.per_token, facts.bits, {}};
+    }
+    void start(Index first) {
+        std::vector<Index> images(at(data_.size()));  // all: the next readable one may lie beyond
+        std::iota(images.begin(), images.end(), Index{0});
+        std::ranges::rotate(images, images.begin() + first);
+        io::LoaderOptions options;
+        options.batch = batch_;
+        options.size = model_.facts().height;
+        options.width = model_.facts().width;
+        options.shuffle = options.drop_last = false;
+        options.on_skip = [this](const io::SkippedImage& image) {
+            if (unreadable_.insert(image.name).second) {
+                progress_.note(
+                    printable(text("skipped ", image.name, ": ", image.reason, "; the next image stands for it")));
+            }
+        };
+        loader_.emplace(data_.subset(images), options);
+        left_ = {none_of(), {}};
+    }
+    static void append(io::TokenSet::Batch& to, const Tokens& tokens, std::span<const Index> labels) {
+        to.tokens.batch += tokens.batch;
+        to.tokens.indices.insert(to.tokens.indices.end(), tokens.indices.begin(), tokens.indices.end());
+        to.labels.insert(to.labels.end(), labels.begin(), labels.end());
+    }
+
+    const AnyFlowMo& model_;
+    const io::ImageDataset& data_;
+    Index batch_;
+    Progress& progress_;
+    const InterruptGuard& interrupt_;
+    std::set<std::string> unreadable_;  // names
+    std::optional<io::ImageLoader> loader_;
+    io::TokenSet::Batch left_;  // of the last batch's images, the first of which is `next_`
+    Index next_ = 0;
+};
 
 /// The names of a set's classes, of any bytes; the files, whose metadata are UTF-8, have them escaped.
 [[nodiscard]] inline std::vector<std::string> class_names(const io::TokenSetFacts& facts) {
@@ -124,7 +164,7 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
     const InterruptGuard interrupt;
     Progress progress("tokenize", data.size());
     Index made = 0, before = 0, elsewhere = 0;
-    std::set<std::string> unreadable;
+    ImageTokens images(model, data, shard_size, progress, interrupt);
     for (Index shard = 0; shard < facts.shards() && !interrupt.requested(); ++shard) {
         const FileLock lock(facts.path(folder, shard).string() + ".lock");
         if (!lock.held()) {
@@ -133,8 +173,7 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
             ++before;
         } else {
             check_names(folder, facts);  // another process may have begun another set since
-            const auto part = tokens_of_part(model, data, facts.first_of(shard), facts.size_of(shard), unreadable,
-                                             progress, interrupt);
+            const auto part = images.read(facts.first_of(shard), facts.size_of(shard));
             if (part) {
                 io::write_token_shard(folder, facts, shard, part->tokens, part->labels);
                 ++made;
@@ -145,7 +184,7 @@ inline void check_names(const io::Path& folder, const io::TokenSetFacts& facts) 
     std::printf("%s: %lld of %lld shards made, %lld were there\n", printable(folder.string()).c_str(),
                 static_cast<long long>(made), static_cast<long long>(facts.shards()), static_cast<long long>(before));
     if (made > 0) {
-        std::printf("unreadable files skipped: %lld\n", static_cast<long long>(unreadable.size()));
+        std::printf("unreadable files skipped: %lld\n", static_cast<long long>(images.unreadable()));
     }
     if (interrupt.requested()) {
         std::printf("interrupted; the same command makes the others\n");
