@@ -200,7 +200,7 @@ int generate(const Arguments& a, const Spec& spec) {
     const Index each = a.each(prompts.kind);
     FarTextFile of_text;
     if (from_text) {
-        of_text = load_far_text(a.file, prompts.texts, a.text.language, computing.kind());
+        of_text = load_far_text(a.file, prompts, a.text.language, computing.kind());
     }
     const FarFile file = from_text ? std::move(of_text.far) : load_far(a.file, computing.kind());
     const FarFacts& facts = file.model->facts();
@@ -209,6 +209,7 @@ int generate(const Arguments& a, const Spec& spec) {
     if (options.levels.empty()) {
         options.levels = facts.levels;
     }
+    file.model->check(options);
     const auto levels = static_cast<Index>(options.levels.size());
     const auto per_class = static_cast<std::size_t>(each);
     const auto [first_row, end_row] = part_of_run.range(static_cast<Index>(plan.names.size()));
@@ -229,6 +230,10 @@ int generate(const Arguments& a, const Spec& spec) {
     }
     BoundedSheet sheet(plan.names.size(), per_class, cell);
     BoundedSheet of_classes(1, plan.names.size(), cell);  // the first image of each, for --progressive
+    if (with_sheet && !sheet.complete(plan.labels.size())) {
+        std::fprintf(stderr, "%s has room for the first %zu of %zu rows, %zu of %zu images each; --folder keeps all\n",
+                     a.out.c_str(), sheet.rows(), plan.names.size(), sheet.columns(), per_class);
+    }
     FirstOfClass first_of_class;
 
     const InterruptGuard interrupt;
@@ -282,10 +287,7 @@ int generate(const Arguments& a, const Spec& spec) {
     if (with_sheet && made > 0) {
         const std::string title = text(facts.name, ", ", levels, levels == 1 ? " level" : " levels");
         io::write_image(a.out, render(class_sheet(title, plan.names, sheet.images(), sheet.columns(), scale)));
-        std::printf("%s: %lld images in %.1f s%s\n", a.out.c_str(), static_cast<long long>(made), seconds.count(),
-                    sheet.complete(plan.labels.size())
-                        ? ""
-                        : text(", of which it shows the first ", sheet.columns(), " of each class").c_str());
+        std::printf("%s: %lld images in %.1f s\n", a.out.c_str(), static_cast<long long>(made), seconds.count());
     }
     if (!a.progressive.empty() && !first_of_class.names.empty()) {
         io::write_image(a.progressive,

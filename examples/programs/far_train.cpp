@@ -49,10 +49,10 @@ struct Arguments : TrainingArguments {
                 throw UsageError(text("--", option, ": expected --captions beside it"));
             }
         }
-        for (const char* const option : {"masked", "dropout", "checkpoint-blocks"}) {
+        for (const char* const option : {"masked", "level-per-sample", "dropout", "checkpoint-blocks"}) {
             if (captions && spec.given(option)) {
-                throw UsageError(text("--", option, ": no option of models from text, which always hide tokens, and ",
-                                      "have neither dropout nor recomputed blocks"));
+                throw UsageError(text("--", option, ": no option of models from text, which always hide tokens and ",
+                                      "draw a level per image, and have neither dropout nor recomputed blocks"));
             }
         }
     }
@@ -153,7 +153,8 @@ class Run final : public ImageTrainingRun {
                 " classes, but ", facts.name, " knows ", facts.classes);
         require(!a.captions || tokenizer_->facts().fixed_scale, a.config, ": latents of unknown scale");
         if (a.captions) {
-            captions_.emplace(a.config, a.language, names_, ModelKind{device});
+            const auto where = [&](std::size_t i) { return text(a.data, ": ", data.name(static_cast<Index>(i))); };
+            captions_.emplace(a.config, a.language, names_, where, ModelKind{device});
             options_["drop-decoder"] = text(a.drop_decoder);
             options_["mask-policy"] = a.mask_policy;
             options_.insert(captions_->key.begin(), captions_->key.end());
@@ -209,7 +210,16 @@ class Run final : public ImageTrainingRun {
         return line;
     }
     Index parameter_count() const override { return model_->facts().parameter_count; }
+    /// What a cache of latents is made of.
+    [[nodiscard]] std::string cache_key() const {
+        return text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.choice(), ", resized to ",
+                    a_.resize, ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"),
+                    a_.captions ? ", labels of captions" : "");
+    }
     void begin(Progress& progress) override {
+        if (!a_.cache.empty()) {  // before hours of work
+            static_cast<void>(has_latent_cache(a_.cache, *tokenizer_, split_.train.size(), cache_key()));
+        }
         if (a_.captions && !attach_prompts()) {
             return;
         }
@@ -226,10 +236,7 @@ class Run final : public ImageTrainingRun {
         if (a_.cache.empty()) {
             source_.emplace(*tokenizer_, split_.train, options);
         } else {
-            const std::string key =
-                text(options_.at("data"), ", all but ", a_.validation, " by seed ", a_.choice(), ", resized to ",
-                     a_.resize, ", through ", tokenizer_->facts().name, " ", options_.at("tokenizer"));
-            if (!prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, key,
+            if (!prepare_latent_cache(a_.cache, *tokenizer_, split_.train, options, cache_key(),
                                       [this] { return interrupted(); })) {
                 return;
             }
@@ -274,11 +281,7 @@ class Run final : public ImageTrainingRun {
             return;
         }
         const Index step = training_->step_count();
-        const auto loss = [&](const AnyFar& model) {
-            leave_if_interrupted();
-            return model.loss(held_back_.latents, held_back_.labels, settings_of(a_, true).options);
-        };
-        const FarTrainReport averaged = loss(*model_);
+        const FarTrainReport averaged = validation_loss(*model_);
         Json line = {{"event", "validation"},
                      {"step", step},
                      {"images", held_back_.labels.size()},
@@ -286,7 +289,7 @@ class Run final : public ImageTrainingRun {
                      {"validation_mse", averaged.mse}};
         std::string note = text("step ", step, ": validation loss ", averaged.loss);
         if (raw_) {
-            const FarTrainReport raw = loss(*raw_);
+            const FarTrainReport raw = validation_loss(*raw_);
             line["raw_validation_loss"] = raw.loss;
             note += text(" (raw weights ", raw.loss, ")");
         }
@@ -294,6 +297,22 @@ class Run final : public ImageTrainingRun {
         progress.note(note);
     }
 
+    /// The mean loss of what is held back, as many images at once as a training step has.
+    [[nodiscard]] FarTrainReport validation_loss(const AnyFar& model) const {
+        FarTrainOptions options = settings_of(a_, true).options;
+        const Index count = held_back_.size();
+        FarTrainReport sum{};
+        for (Index first = 0; first < count; first += a_.batch) {
+            leave_if_interrupted();
+            const LatentBatch part = held_back_.part(first, std::min(first + a_.batch, count));
+            options.seed = first == 0 ? a_.seed : fold(a_.seed, static_cast<std::uint64_t>(first));
+            const FarTrainReport found = model.loss(part.latents, part.labels, options);
+            const double share = static_cast<double>(part.size()) / static_cast<double>(count);
+            sum.loss += share * found.loss;
+            sum.mse += share * found.mse;
+        }
+        return sum;
+    }
     /// The first ten classes; or the captions of ten images, which are held back if there are any.
     [[nodiscard]] std::vector<Index> shown_labels() const {
         const io::ImageDataset& shown = split_.validation.size() > 0 ? split_.validation : split_.train;

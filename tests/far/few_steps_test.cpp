@@ -102,3 +102,20 @@ TEST_CASE("FAR with few steps, a number for each level") {
         CHECK_NOTHROW(static_cast<void>(model.generate({1}, options)));
     }
 }
+
+TEST_CASE("a single step of DDIM starts from the noise, as DPM-Solver++'s does: both predict the clean rows once") {
+    Far<FarNano, Cpu> model;
+    randomize(model, 0.1);
+    const auto difference = [&](const DiffusionSteps& steps) {
+        const auto sample = [&](DiffusionSolver solver) {
+            FarSampleOptions options{.levels = {0, 5}, .steps = steps, .coherence = std::vector<double>{}};
+            options.solver = solver;
+            const auto host = model.generate({1, 7}, options).to_host();
+            return std::vector<double>(host.begin(), host.end());
+        };
+        return difference_of(sample(DiffusionSolver::ddim), sample(DiffusionSolver::dpm2m), 1e-5);
+    };
+    CHECK(difference(1) == "");
+    CHECK(difference(DiffusionSteps::list({1, 1})) == "");
+    CHECK(difference(3) != "");
+}

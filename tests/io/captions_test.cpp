@@ -48,8 +48,12 @@ TEST_CASE("captions of a folder and of a shard: the label is the caption's numbe
         CHECK(data.images.name(2) == "b/2.png");
         CHECK(data.images.subset({2, 0}).label(0) == 2);
         CHECK(data.images.has_labels());
-        CHECK(data.images.summary() == "3 images, each a class of its own");
+        CHECK(data.images.summary() == "3 images, each with a label of its own");
     }
+    put_file(photos / "captions.txt",
+             "\xEF\xBB\xBF"
+             "1.png\ta\nb/2.png\tb\n3.png\tc\n");
+    CHECK(io::read_captioned(photos).captions == std::vector<std::string>{"a", "c", "b"});
     put_file(photos / "captions.txt", "1.png\ta\n3.png\tb\n");
     CHECK(contains(refused(photos), "b/2.png has no caption in captions.txt"));
     put_file(photos / "captions.txt", "1.png\ta\n3.png\tb\n1.png\tc\n");
@@ -76,12 +80,16 @@ TEST_CASE("a feature cache is continued where it was left, and refuses what was 
         return std::vector<float>(6, static_cast<float>(i));
     };
     constexpr Index stop = FeatureCache::file_size + 10;
+    CHECK_FALSE(FeatureCache::complete(path, count));
     CHECK_FALSE(FeatureCache::write(path, count, shape, encode, made, [](Index done) { return done < stop; }));
+    CHECK(FeatureCache::complete(path, FeatureCache::file_size));
+    CHECK_FALSE(FeatureCache::complete(path, count));
     CHECK(encoded == stop);
     CHECK(contains(error_text([&] { static_cast<void>(FeatureCache(path, count, shape, made)); }),
                    "features_00001.safetensors"));
     CHECK(FeatureCache::write(path, count, shape, encode, made));
     CHECK(encoded == stop + count - FeatureCache::file_size);
+    CHECK(FeatureCache::complete(path, count));
     const FeatureCache cache(path, count, shape, made);
     for (const Index i : {Index{0}, stop, count - 1}) {
         std::vector<float> found(6);

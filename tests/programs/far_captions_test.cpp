@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <doctest/doctest.h>
+#include <optional>
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/checkpoints/load.hpp"
@@ -13,6 +14,7 @@
 #include "../io/io_support.hpp"
 #include "../io/tar_builder.hpp"
 #include "byte_vocabulary.hpp"
+#include "common/files/folder_lock.hpp"
 #include "common/text/far_text_configs.hpp"
 #include "photos.hpp"
 #include "process.hpp"
@@ -73,7 +75,7 @@ struct Pairs {
                 "--log-every",
                 "1",
                 "--validation",
-                "2",
+                "3",
                 "--multiplier",
                 "1",
                 "--evaluate-every",
@@ -108,7 +110,7 @@ TEST_CASE("far_train --captions: from a tar or a folder, with and without caches
     const Outcome plain = p.train("photos.tar", "plain");
     CAPTURE(plain.err);
     REQUIRE(plain.code == 0);
-    CHECK(contains(plain.out, "7 images, each a class of its own"));
+    CHECK(contains(plain.out, "7 images, each with a label of its own"));
     const auto expected = lines_of(p.at("plain"));
     REQUIRE(expected.size() == 14 + 2);
     CHECK(expected.back()["validation_loss"].get<double>() > 0.0);
@@ -132,6 +134,13 @@ TEST_CASE("far_train --captions: from a tar or a folder, with and without caches
     CHECK(fs::exists(p.at("features/features_00000.safetensors")));
     CHECK(lines_of(p.at("broken")) == expected);
     CHECK(p.tensors("broken") == p.tensors("plain"));
+
+    // The other kind of labels: numbers of captions are no classes.
+    const Outcome classes = run("far_train", {"--config", "FarNano", "--data", p.at("photos"), "--out", p.at("classes"),
+                                              "--validation", "3", "--seed", "7", "--train-steps", "1", "--batch", "2",
+                                              "--cache-latents", p.at("latents.safetensors")});
+    CHECK(classes.code == 1);
+    CHECK(contains(classes.err, ", labels of captions, expected 7 images"));
 
     const Outcome generated =
         run("far_generate", {"--model", p.at("plain/model.safetensors"), "--language", p.at("language"), "--prompt",
@@ -167,6 +176,8 @@ TEST_CASE("far_train --captions: policies, and what it refuses") {
     refused({"--data", p.at("photos"), "--out", p.at("none"), "--config", "FarTextNano"}, 2,
             "--config FarTextNano: expected --captions");
     refused(p.words("photos", "none") + Words{"--dropout", "0.1"}, 2, "--dropout: no option of models from text");
+    refused(p.words("photos", "none") + Words{"--level-per-sample"}, 2,
+            "--level-per-sample: no option of models from text");
     refused({"--data", p.at("photos"), "--out", p.at("none"), "--config", "FarNano", "--cache-text", "x"}, 2,
             "--cache-text: expected --captions beside it");
     Words mute = p.words("photos", "none");
@@ -174,10 +185,38 @@ TEST_CASE("far_train --captions: policies, and what it refuses") {
     refused(mute, 1, "nowhere: no such folder, expected a language model's");
     const std::string lines = io::read_text(p.at("photos/captions.txt"));
     put_file(p.at("photos/captions.txt"), "photo0.png\ta\xFF" + lines.substr(lines.find('\n')));
+    refused(p.words("photos", "none"), 1, "photos: photo0.png: ");
     refused(p.words("photos", "none"), 1, "is not UTF-8");
     put_file(p.at("photos/captions.txt"), "photo0.png\tother" + lines.substr(lines.find('\n')));
     refused(p.words("photos", "none") + Words{"--cache-text", p.at("features")}, 1,
             "features_00000.safetensors: made with captions 7 captions, key ");
     put_file(p.at("photos/captions.txt"), lines);
     CHECK_FALSE(fs::exists(p.at("none/state.safetensors")));
+    // A cache of other images is refused before the captions are read.
+    const Words caches{"--cache-latents", p.at("few.safetensors"), "--cache-text"};
+    Words cached = few + caches + Words{p.at("few_features")};
+    *(std::ranges::find(cached, "--out") + 1) = p.at("cached");
+    REQUIRE(run("far_train", cached).code == 0);
+    Words fewer = p.words("photos", "none") + caches + Words{p.at("unread")};
+    *(std::ranges::find(fewer, "--validation") + 1) = "2";
+    refused(fewer, 1, "few.safetensors: made of 7 images");
+    CHECK_FALSE(fs::exists(p.at("unread")));
+}
+
+TEST_CASE("far_train --captions waits for a run that reads the same captions, and takes what that one made") {
+    const Pairs& p = pairs();
+    fs::create_directories(p.at("shared"));
+    std::optional<program::FileLock> other(std::in_place, p.at("shared/lock"));
+    REQUIRE(other->held());
+    Words words = p.words("photos", "waiting") + Words{"--cache-text", p.at("shared")};
+    *(std::ranges::find(words, "--train-steps") + 1) = "1";
+    Process process("far_train", words);
+    CHECK(process.reaches([&] { return contains(process.errors(), "another run reads the captions (process "); }));
+    CHECK_FALSE(fs::exists(p.at("shared/features_00000.safetensors")));
+    other.reset();
+    const Outcome ended = process.finish();
+    CAPTURE(ended.err);
+    CHECK(ended.code == 0);
+    CHECK(fs::exists(p.at("shared/features_00000.safetensors")));
+    CHECK_FALSE(fs::exists(p.at("shared/lock")));
 }

@@ -12,6 +12,7 @@
 
 #include "../io/io_support.hpp"
 #include "byte_vocabulary.hpp"
+#include "common/cli/jsonl.hpp"
 #include "common/text/far_text_configs.hpp"
 #include "folders.hpp"
 #include "process.hpp"
@@ -98,6 +99,13 @@ TEST_CASE("far_generate makes images from prompts, and other images from other p
     };
     CHECK(contains(again({}).out, "0 images made"));
     CHECK(contains(again({"--precision", "bf16"}).err, "precision was \"f32\", now \"bf16\""));
+    // Folders of versions that had no solvers are continued with the one that they had.
+    const fs::path record = paint.folder / "onea red apple/far_generate.json";
+    program::Json before = program::Json::parse(io::read_text(record));
+    REQUIRE(before.erase("solver") == 1);
+    put_file(record, before.dump());
+    CHECK(contains(again({}).out, "0 images made"));
+    CHECK(contains(again({"--solver", "ddim"}).err, "solver was \"ddpm\", now \"ddim\""));
     save(Qwen2<program::FarTextNano::Reader, Cpu>::random(5), paint.folder / "language/model.safetensors", DType::bf16);
     CHECK(contains(again({}).err, "other options: language was"));
 }
@@ -126,7 +134,9 @@ TEST_CASE("far_generate reads prompts as it needs them, or all before the first 
 TEST_CASE("far_generate writes an image per caption under its id") {
     const Painter paint;
     const auto captions = [&](const std::string& content) { put_file(paint.folder / "captions.tsv", content); };
-    captions("image_id\tcaption\tid\n9\ta red apple\t17\r\n9\t\"a \"\"green\"\" one\"\t18\n4\ttwo boats\t29\n");
+    captions(
+        "\xEF\xBB\xBF"
+        "image_id\tcaption\tid\n9\ta red apple\t17\r\n9\t\"a \"\"green\"\" one\"\t18\n4\ttwo boats\t29\n");
     const Words words{"--prompts", paint.at("captions.tsv"), "--folder"};
     const Words all = words + Words{paint.at("all")};
     REQUIRE(paint(all).code == 0);
@@ -158,8 +168,37 @@ TEST_CASE("far_generate writes an image per caption under its id") {
     refused({}, "captions.tsv, line 2: expected 2 columns");
     captions("../17\ta\n");
     refused({}, "id \"../17\": expected letters");
+    captions("17\ta\n18\tb\xFF\n");
+    refused({}, "captions.tsv, line 2: ");
+    captions("id\tcaption\n17\tb\xFF\n");
+    refused({}, "captions.tsv, line 2: ");
+    captions("id\tsentence\n17\ta\n");
+    refused({},
+            "captions.tsv, line 1: expected the names of two columns, id (or image_id, file_name) and caption (or "
+            "text, prompt), or neither, found id alone");
+    captions("image\tcaption\n17\ta\n");
+    refused({}, "or neither, found caption alone");
     captions("id\tcaption\n");
     refused({}, "captions.tsv: expected prompts, found none");
+}
+
+TEST_CASE("far_generate says which images its sheet has no room for, before it makes them") {
+    const Painter paint;
+    const auto sheet = [&](const Words& words) {
+        return paint(words + Words{"--out", paint.at("sheet.png"), "--levels", "0", "--steps", "1"});
+    };
+    std::string lines;
+    for (int i = 0; i < 122; ++i) {
+        lines += text("prompt ", i, "\n");
+    }
+    put_file(paint.folder / "many.txt", lines);
+    const Outcome rows = sheet({"--prompts", paint.at("many.txt"), "--count", "1"});
+    CAPTURE(rows.err);
+    CHECK(rows.code == 0);
+    CHECK(contains(rows.err, "sheet.png has room for the first 120 of 122 rows, 1 of 1 images each; --folder keeps"));
+    const Outcome columns = sheet({"--prompt", "a", "--count", "121"});
+    CHECK(contains(columns.err, "sheet.png has room for the first 1 of 1 rows, 120 of 121 images each; --folder"));
+    CHECK(sheet({"--prompt", "a", "--count", "2"}).err.find("has room") == std::string::npos);
 }
 
 TEST_CASE("far_generate lays a folder out as GenEval reads it") {
@@ -179,7 +218,7 @@ TEST_CASE("far_generate lays a folder out as GenEval reads it") {
     CHECK(contains(paint(words).out, "1 images made"));
     CHECK(paint.image("geneval/00001/samples/0002.png").pixels == kept.pixels);
     put_file(paint.folder / "metadata.jsonl", first + "\n{\"tag\":\"colors\"}");
-    CHECK(contains(paint(words).err, "metadata.jsonl: prompt 2: expected a member \"prompt\""));
+    CHECK(contains(paint(words).err, "metadata.jsonl, prompt 2: expected a member \"prompt\""));
 }
 
 TEST_CASE("a file tells the sizes of a FAR from text") {
@@ -203,7 +242,23 @@ TEST_CASE("a file tells the sizes of a FAR from text") {
 TEST_CASE("far_generate says what it cannot do with prompts") {
     const Painter paint;
     CHECK(contains(paint({"--prompt", std::string(305, 'x'), "--count", "1", "--out", paint.at("long.png")}).err,
-                   "prompt 1: only the first 300 tokens are read, 5 are not"));
+                   "--prompt: only the first 300 tokens are read, 5 are not"));
+    std::string lines;
+    for (int i = 0; i < 7; ++i) {
+        lines += (i == 0 ? "short\n" : std::string(301, 'y') + "\n");
+    }
+    put_file(paint.folder / "long.txt", lines);
+    const std::string cut =
+        paint({"--prompts", paint.at("long.txt"), "--count", "1", "--folder", paint.at("long")}).err;
+    CHECK(contains(cut, "long.txt, line 2: only the first 300 tokens are read, 1 are not"));
+    CHECK(contains(cut, "long.txt, line 6: "));
+    CHECK_FALSE(contains(cut, "long.txt, line 7: "));
+    CHECK(contains(cut, "in all, 6 of 7 prompts have more than 300 tokens"));
+    // Options that are impossible leave no record behind.
+    const Words one{"--prompt", "a", "--count", "1", "--folder", paint.at("record")};
+    CHECK(contains(paint(one + Words{"--steps", "2000"}).err, "2000"));
+    CHECK_FALSE(fs::exists(paint.folder / "record"));
+    CHECK(paint(one).code == 0);
     CHECK(contains(paint({"--prompt", "a", "--classes", "1"}).err, "--classes: expected no prompts beside them"));
     const Outcome idle = paint({"--classes", "1"});
     CHECK(idle.code == 2);

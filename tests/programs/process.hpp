@@ -76,6 +76,12 @@ class Process {
         return true;
     }
 
+    /// What it wrote to stderr so far.
+    [[nodiscard]] std::string errors() const {
+        const std::filesystem::path file = folder_ / "err";
+        return std::filesystem::exists(file) ? io::read_text(file) : "";  // the process makes it
+    }
+
     /// Waits for the end.
     [[nodiscard]] Outcome finish() {
         int status = 0;

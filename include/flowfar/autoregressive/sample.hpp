@@ -18,13 +18,13 @@ namespace flowfar {
 ///     P(options)                               // completes and checks the paradigm's own options
 ///     int steps() const                        // autoregressive steps n
 ///     P::Run(p, model, request, draws, guided) // one run; guided: null conditions may be needed
-///         Index drawn(k)                       // tokens of each sample that step k = 0 … n − 1 draws; 0: it is left
-///         out Share share(k)                       // of the way, for the guidance auto conditions(k, two) // z of the
-///         rows (sample, token) to draw [rows, width]; two: then of
-///                                              // those without class
-///         auto index(k)                        // what the diffusion head is told [1, 1], or undefined
-///         auto noise(draws, k, draw)           // N(0, 1) [batch·drawn, token_dim]
-///         void accept(k, rows), advance(k)     // takes what was drawn; makes the next step's input of it
+///         Index drawn(k)                   // tokens of each sample that step k = 0 … n − 1 draws; 0: left out
+///         Share share(k)                   // of the way, for the guidance
+///         auto conditions(k, two)          // z of the rows (sample, token) to draw [rows, width];
+///                                          // two: then of those without class
+///         auto index(k)                    // what the diffusion head is told [1, 1], or undefined
+///         auto noise(draws, k, draw)       // N(0, 1) [batch·drawn, token_dim]
+///         void accept(k, rows), advance(k) // takes what was drawn; makes the next step's input of it
 ///         level(k), input(), mask(), estimate()  // for callbacks; the estimate is also the result
 ///
 /// What does not change is computed once: class positions or the prompts' keys and values per run, embeddings of
@@ -122,7 +122,9 @@ class TokenSampler {
         const DdpmSchedule& process = model_->head.process;
         const int usable = options_.solver == DiffusionSolver::ancestral ? process.steps() : solvable_;
         std::vector<Index> kept = options_.steps->kept(k, paradigm_.steps(), usable);
-        if (options_.solver == DiffusionSolver::dpm2m && !options_.steps->spelled_out()) {
+        const bool even_snr = options_.solver == DiffusionSolver::dpm2m ||
+                              (options_.solver == DiffusionSolver::ddim && kept.size() == 1);  // evenly in time: step 0
+        if (even_snr && !options_.steps->spelled_out()) {
             kept = ddpm::even_snr_steps(process, usable, static_cast<Index>(kept.size()));
         }
         std::size_t at = 0;

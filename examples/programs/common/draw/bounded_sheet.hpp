@@ -29,6 +29,7 @@ class BoundedSheet {
         }
     }
     [[nodiscard]] bool complete(std::size_t count) const { return shown_rows_ * shown_columns_ == count; }
+    [[nodiscard]] std::size_t rows() const { return shown_rows_; }
     [[nodiscard]] std::size_t columns() const { return shown_columns_; }
     [[nodiscard]] std::span<const Image> images() const { return images_; }
 

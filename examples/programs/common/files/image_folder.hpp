@@ -22,13 +22,12 @@ namespace flowfar::program {
 ///
 ///     classes and lines   class_LABEL/NUMBER.png, numbers counting over all
 ///     captions            ID.png
-///     GenEval             LABEL/metadata.jsonl, LABEL/samples/NUMBER.png, five and four digits, numbers from 0 for
-///     each
+///     GenEval             LABEL/metadata.jsonl, LABEL/samples/NUMBER.png: five and four digits, each from 0
 class ImageFolder {
    public:
     /// `count` images of each label; `part` tells runs apart that fill the folder together, `record_name` is the file
-    /// that keeps the options. Throws `Error` if another
-    /// run of this part writes there, or if the images there were made with other options.
+    /// that keeps the options. Throws `Error` if another run of this part writes there, or if the images there were
+    /// made with other options.
     ImageFolder(const std::filesystem::path& folder, const Json& made_with, PromptList prompts, Index count,
                 const std::string& part, const std::string& record_name = "far_generate.json")
         : folder_(made(folder)),
@@ -47,9 +46,11 @@ class ImageFolder {
                     "images there are of this command");
             for (const auto& [key, value] : made_with.items()) {
                 if (key == "precision" && !found.contains(key)) {
-                    continue;  // the last version did not tell
+                    continue;  // earlier versions did not tell
                 }
-                const Json before = found.contains(key) ? found[key] : Json();
+                const Json before = found.contains(key) ? found[key]
+                                    : key == "solver"   ? Json("ddpm")  // all that earlier versions had
+                                                        : Json();
                 require(before == value, folder.string(), ": holds images made with other options: ", key, " was ",
                         shown(before), ", now ", shown(value), "; choose another --folder");
             }

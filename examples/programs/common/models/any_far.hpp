@@ -55,6 +55,8 @@ class AnyFar {
     virtual void load(const io::Path& path) = 0;
     virtual void save(const io::Path& path, DType dtype, std::map<std::string, std::string> metadata = {}) = 0;
     [[nodiscard]] virtual AnyParameters parameters() = 0;
+    /// Throws `Error` for options of sampling that are impossible with this model, before any work is done.
+    virtual void check(const FarSampleOptions& options) const = 0;
     /// One latent per label.
     [[nodiscard]] virtual std::vector<float> generate(const std::vector<Index>& labels, const FarSampleOptions& options,
                                                       const Callback& callback = {}) const = 0;

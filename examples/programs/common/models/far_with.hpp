@@ -11,6 +11,7 @@
 
 #include "flowfar/checkpoints/mapped.hpp"
 #include "flowfar/far/loss.hpp"
+#include "flowfar/far/sample.hpp"
 
 #include "common/cli/byte_progress.hpp"
 #include "common/cli/floats.hpp"
@@ -32,6 +33,9 @@ class FarWith : public Interface {
         io::save_parameters(model_, path, dtype, metadata);
     }
     AnyParameters parameters() override { return flowfar::parameters(model_); }
+    void check(const FarSampleOptions& options) const override {
+        static_cast<void>(FarSampler<Model>(model_, options));
+    }
 
    protected:
     explicit FarWith(Index classes) {

@@ -22,6 +22,14 @@ namespace flowfar::program {
 struct LatentBatch {
     std::vector<float> latents;  // [batch, channels, height, width]
     std::vector<Index> labels;
+
+    [[nodiscard]] Index size() const { return static_cast<Index>(labels.size()); }
+    /// Samples first … last − 1.
+    [[nodiscard]] LatentBatch part(Index first, Index last) const {
+        const Index each = static_cast<Index>(latents.size()) / size();
+        return {{latents.begin() + first * each, latents.begin() + last * each},
+                {labels.begin() + first, labels.begin() + last}};
+    }
 };
 
 class LatentSource {
@@ -49,25 +57,35 @@ class LatentSource {
     std::optional<io::LatentCache> cache_;
 };
 
-/// Makes a cache of `data` unless `path` already is one of the same images, size and tokenizer; throws Error if it is
-/// of others. `key` tells what made it. False, and no file, if `interrupted` came true before its end.
+/// Whether `path` is a cache of so many `images` that `key` made; false if there is no file. Throws Error if it is of
+/// other images, labels, size or tokenizer.
+[[nodiscard]] inline bool has_latent_cache(const io::Path& path, const AnyTokenizer& tokenizer, Index images,
+                                           const std::string& key) {
+    if (!std::filesystem::exists(path)) {
+        return false;
+    }
+    const AnyTokenizer::Facts& facts = tokenizer.facts();
+    const io::LatentCache cache(path);
+    const auto found = cache.metadata().find("key");
+    const std::string made_of = found == cache.metadata().end() ? "nothing known" : found->second;
+    require(made_of == key && cache.size() == images, path.string(), ": made of ", made_of, ", expected ", key,
+            "; remove the file to make it anew");
+    const io::LatentCache::Shape shape = cache.shape();
+    require(shape.channels == facts.statistics_channels && shape.height == facts.height && shape.width == facts.width,
+            path.string(), ": statistics of ", shape.channels, " channels, ", shape.height, " x ", shape.width,
+            ", expected ", facts.statistics_channels, ", ", facts.height, " x ", facts.width);
+    return true;
+}
+
+/// Makes a cache of `data` unless `path` already is one, see has_latent_cache. False, and no file, if `interrupted`
+/// came true before its end.
 [[nodiscard]] inline bool prepare_latent_cache(const io::Path& path, const AnyTokenizer& tokenizer,
                                                const io::ImageDataset& data, io::LoaderOptions options,
                                                const std::string& key, const std::function<bool()>& interrupted) {
-    const AnyTokenizer::Facts& facts = tokenizer.facts();
-    if (std::filesystem::exists(path)) {
-        const io::LatentCache cache(path);
-        const auto found = cache.metadata().find("key");
-        const std::string made_of = found == cache.metadata().end() ? "nothing known" : found->second;
-        require(made_of == key && cache.size() == data.size(), path.string(), ": made of ", made_of, ", expected ", key,
-                "; remove the file to make it anew");
-        const io::LatentCache::Shape shape = cache.shape();
-        require(
-            shape.channels == facts.statistics_channels && shape.height == facts.height && shape.width == facts.width,
-            path.string(), ": statistics of ", shape.channels, " channels, ", shape.height, " x ", shape.width,
-            ", expected ", facts.statistics_channels, ", ", facts.height, " x ", facts.width);
+    if (has_latent_cache(path, tokenizer, data.size(), key)) {
         return true;
     }
+    const AnyTokenizer::Facts& facts = tokenizer.facts();
     options.batch = 16;
     Progress progress("encode", 2 * data.size());
     const bool complete = io::LatentCache::write(

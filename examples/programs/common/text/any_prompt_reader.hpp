@@ -2,6 +2,7 @@
 
 // A language model that reads prompts, behind a run-time interface.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,9 @@
 #include "common/text/prompt_source.hpp"
 
 namespace flowfar::program {
+
+/// Where prompt i comes from, for messages.
+using PromptPlace = std::function<std::string(std::size_t)>;
 
 /// How much of the prompts is read.
 struct PromptReport {
@@ -25,8 +29,9 @@ class AnyPromptReader : public PromptSource {
     /// Extents of a context.
     [[nodiscard]] virtual Index tokens() const = 0;
     [[nodiscard]] virtual Index width() const = 0;
-    /// From here on, label i stands for prompt i. Throws `Error` for a text that is no UTF-8.
-    virtual PromptReport take(std::vector<std::string> prompts) = 0;
+    /// From here on, label i stands for prompt i. Throws `Error` for a text that is no UTF-8; `where(i)` tells where it
+    /// comes from.
+    virtual PromptReport take(std::vector<std::string> prompts, const PromptPlace& where) = 0;
     /// Announces all labels that will be asked for.
     virtual void expect(std::span<const Index> labels) = 0;
     /// Reads all prompts that are expected, and lets the language model go.

@@ -2,11 +2,14 @@
 
 // The contexts of a data set's captions for training: read as they come, or kept in a folder.
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -14,6 +17,7 @@
 
 #include "common/cli/progress.hpp"
 #include "common/files/file_key.hpp"
+#include "common/files/folder_lock.hpp"
 #include "common/text/far_text_file.hpp"
 
 namespace flowfar::program {
@@ -50,11 +54,12 @@ struct CaptionReader {
     std::shared_ptr<AnyPromptReader> reader;
     io::FeatureCache::Metadata key;
 
+    /// `where(i)` tells where caption i comes from, for messages.
     CaptionReader(const std::string& config, const std::string& language, const std::vector<std::string>& captions,
-                  ModelKind kind)
+                  const PromptPlace& where, ModelKind kind)
         : reader(make_prompt_reader(config, language, kind)),
           key({{"captions", caption_key(captions)}, {"language", language_key(language)}}) {
-        take_prompts(*reader, captions);
+        take_prompts(*reader, captions, where);
     }
 
     /// The contexts as they come, or of the folder `cache`, which is filled first if it is not complete. Nothing if
@@ -65,7 +70,29 @@ struct CaptionReader {
             return reader;
         }
         const io::FeatureCache::Shape shape{reader->tokens(), reader->width()};
+        if (!io::FeatureCache::complete(cache, reader->size()) && !fill(cache, shape, interrupted)) {
+            return nullptr;
+        }
+        return std::make_shared<CachedPrompts>(io::FeatureCache(cache, reader->size(), shape, key));
+    }
+
+   private:
+    /// Waits for a run that fills the folder already, then makes what is missing. False if `interrupted` came true.
+    [[nodiscard]] bool fill(const std::string& cache, io::FeatureCache::Shape shape,
+                            const std::function<bool()>& interrupted) const {
+        std::filesystem::create_directories(cache);
         Progress progress("read captions", reader->size());
+        std::optional<FileLock> lock;
+        for (bool told = false; !lock.emplace(std::filesystem::path(cache) / "lock").held(); told = true) {
+            if (!told) {
+                progress.note(printable(
+                    text(cache, ": another run reads the captions (", lock->holder(), "); waiting for its end")));
+            }
+            if (interrupted()) {
+                return false;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
         const bool complete = io::FeatureCache::write(
             cache, reader->size(), shape, [&](Index i) { return reader->contexts(std::span(&i, 1)); }, key,
             [&](Index done) {
@@ -73,10 +100,7 @@ struct CaptionReader {
                 return !interrupted();
             });
         progress.finish();
-        if (!complete) {
-            return nullptr;
-        }
-        return std::make_shared<CachedPrompts>(io::FeatureCache(cache, reader->size(), shape, key));
+        return complete;
     }
 };
 

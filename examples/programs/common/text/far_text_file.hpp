@@ -67,16 +67,18 @@ struct PromptArguments {
     return reader;
 }
 
-/// Gives the prompts to their reader, and tells which are too long.
-inline void take_prompts(AnyPromptReader& reader, const std::vector<std::string>& prompts) {
-    const PromptReport report = reader.take(prompts);
+/// Gives the prompts to their reader, and tells which are too long: the first five, and how many others.
+inline void take_prompts(AnyPromptReader& reader, const std::vector<std::string>& prompts, const PromptPlace& where) {
+    const PromptReport report = reader.take(prompts, where);
+    const auto say = [](const std::string& line) { std::fprintf(stderr, "%s\n", printable(line).c_str()); };
+    Index cut = 0;
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-        if (report.cut[i] > 0) {
-            std::fprintf(stderr, "%s\n",
-                         printable(text("prompt ", i + 1, ": only the first ", report.length, " tokens are read, ",
-                                        report.cut[i], " are not"))
-                             .c_str());
+        if (report.cut[i] > 0 && ++cut <= 5) {
+            say(text(where(i), ": only the first ", report.length, " tokens are read, ", report.cut[i], " are not"));
         }
+    }
+    if (cut > 5) {
+        say(text("in all, ", cut, " of ", prompts.size(), " prompts have more than ", report.length, " tokens"));
     }
 }
 
@@ -87,7 +89,7 @@ struct FarTextFile {
 
 /// The model and the reader of its prompts; label i is prompt i. Everything is checked before a prompt is read: kinds
 /// and sizes of all files, then the prompts' encoding.
-[[nodiscard]] inline FarTextFile load_far_text(const FarFileArguments& a, const std::vector<std::string>& prompts,
+[[nodiscard]] inline FarTextFile load_far_text(const FarFileArguments& a, const PromptList& prompts,
                                                const std::string& language, ModelKind kind) {
     const std::string found = far_text_configuration(io::WeightsFile(a.model));
     const std::string& config = a.config.empty() ? found : a.config;
@@ -97,10 +99,10 @@ struct FarTextFile {
     const FarFacts& facts = model->facts();
     out.far.tokenizer = make_tokenizer(facts.channels, facts.height, facts.width, a.tokenizer, kind.device);
     require(out.far.tokenizer->facts().fixed_scale, a.model, ": latents of unknown scale");
-    take_prompts(*out.reader, prompts);
+    take_prompts(*out.reader, prompts.texts, [&](std::size_t i) { return prompts.where(i); });
     model->load(a.model);
     model->attach(out.reader);
-    out.far.classes = prompts;
+    out.far.classes = prompts.texts;
     out.far.model = std::move(model);
     return out;
 }

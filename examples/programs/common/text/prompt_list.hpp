@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "flowfar/io/bytes/file.hpp"
+#include "flowfar/io/bytes/lines.hpp"
 #include "flowfar/io/data/dataset.hpp"
 
 #include "common/cli/jsonl.hpp"
@@ -31,28 +32,23 @@ struct PromptList {
     std::vector<std::string> texts;
     std::vector<std::string> ids = {};      // of captions
     std::vector<std::string> records = {};  // of GenEval, each a JSON object
+    std::string path = {};                  // of the file; empty for the prompt of a command line
+    std::size_t first_line = 1;
+
+    /// Where prompt i stands, for messages.
+    [[nodiscard]] std::string where(std::size_t i) const {
+        return path.empty()                  ? "--prompt"
+               : kind == PromptKind::geneval ? text(path, ", prompt ", i + 1)
+                                             : text(path, ", line ", first_line + i);
+    }
 };
 
 namespace detail {
 
-/// The lines of a text; a last one may end without a line break.
-[[nodiscard]] inline std::vector<std::string> lines_of(const std::string& content) {
-    std::vector<std::string> out;
-    for (std::size_t begin = 0; begin < content.size();) {
-        const std::size_t end = std::min(content.find('\n', begin), content.size());
-        out.push_back(content.substr(begin, end - begin));
-        if (out.back().ends_with('\r')) {
-            out.back().pop_back();
-        }
-        begin = end + 1;
-    }
-    return out;
-}
-
 /// The fields of a line with tabs between them; quotes around a field, with doubled ones inside, are taken off.
-[[nodiscard]] inline std::vector<std::string> fields_of(const std::string& line) {
+[[nodiscard]] inline std::vector<std::string> fields_of(std::string_view line) {
     std::vector<std::string> out;
-    std::istringstream fields(line + '\t');
+    std::istringstream fields(std::string(line) + '\t');
     for (std::string field; std::getline(fields, field, '\t');) {
         std::string inner;
         bool quoted = field.size() >= 2 && field.front() == '"' && field.back() == '"';
@@ -73,7 +69,8 @@ struct CaptionColumns {
     std::size_t id = 0, caption = 1, count = 2;
     bool named = false;  // by the first line
 
-    explicit CaptionColumns(const std::vector<std::string>& first) {
+    /// Throws `Error` if the first line names one of the two columns only.
+    CaptionColumns(const std::string& path, const std::vector<std::string>& first) {
         const auto find = [&](std::initializer_list<std::string_view> names) {
             for (const std::string_view name : names) {
                 const auto found = std::ranges::find_if(first, [&](const std::string& field) {
@@ -88,7 +85,11 @@ struct CaptionColumns {
         };
         const std::size_t words = find({"caption", "text", "prompt"});
         const std::size_t name = find({"id", "image_id", "file_name"});
-        if (words < first.size() && name < first.size()) {
+        require((words < first.size()) == (name < first.size()), path,
+                ", line 1: expected the names of two columns, id (or image_id, file_name) and caption (or text, "
+                "prompt), or neither, found ",
+                first[std::min(words, name)], " alone");
+        if (words < first.size()) {
             *this = CaptionColumns(name, words, first.size(), true);
         }
     }
@@ -98,9 +99,10 @@ struct CaptionColumns {
         : id(i), caption(c), count(n), named(by_name) {}
 };
 
-[[nodiscard]] inline PromptList captions_of(const std::string& path, const std::vector<std::string>& lines) {
+[[nodiscard]] inline PromptList captions_of(const std::string& path, const std::vector<std::string_view>& lines) {
     PromptList out{PromptKind::captions, {}};
-    const CaptionColumns columns(fields_of(lines.empty() ? "" : lines[0]));
+    const CaptionColumns columns(path, fields_of(lines.empty() ? "" : lines[0]));
+    out.first_line = columns.named ? 2 : 1;
     std::map<std::string, std::size_t> numbers;
     for (std::size_t i = columns.named ? 1 : 0; i < lines.size(); ++i) {
         const auto where = [&] { return text(path, ", line ", i + 1, ": "); };
@@ -133,19 +135,22 @@ struct CaptionColumns {
     const std::string content = io::read_text(path);
     PromptList out;
     if (path.ends_with(".tsv")) {
-        out = detail::captions_of(path, detail::lines_of(content));
+        out = detail::captions_of(path, io::lines_of(content));
     } else if (path.ends_with(".jsonl")) {
         out.kind = PromptKind::geneval;
         std::istringstream lines(content + '\n');  // no line is taken for torn
         for (const Json& record : parse_jsonl(lines, path)) {
-            require(record.contains("prompt") && record["prompt"].is_string(), path, ": prompt ", out.texts.size() + 1,
+            require(record.contains("prompt") && record["prompt"].is_string(), path, ", prompt ", out.texts.size() + 1,
                     ": expected a member \"prompt\" with its text");
             out.texts.push_back(record["prompt"].get<std::string>());
             out.records.push_back(dumped(record));
         }
     } else {
-        out.texts = detail::lines_of(content);
+        for (const std::string_view line : io::lines_of(content)) {
+            out.texts.emplace_back(line);
+        }
     }
+    out.path = path;
     require(!out.texts.empty(), path, ": expected prompts, found none");
     return out;
 }

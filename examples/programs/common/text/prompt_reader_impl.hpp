@@ -32,11 +32,15 @@ class PromptReaderOn final : public AnyPromptReader {
     }
     Index tokens() const override { return C::context_tokens; }
     Index width() const override { return C::context_width; }
-    PromptReport take(std::vector<std::string> prompts) override {
+    PromptReport take(std::vector<std::string> prompts, const PromptPlace& where) override {
         PromptReport report;
         report.length = C::context_tokens;
-        for (const std::string& prompt : prompts) {
-            report.cut.push_back(rows_of(prompt).cut[0]);
+        for (std::size_t i = 0; i < prompts.size(); ++i) {
+            try {
+                report.cut.push_back(rows_of(prompts[i]).cut[0]);
+            } catch (const Error& error) {
+                fail(where(i), ": ", error.what());
+            }
         }
         prompts_ = std::move(prompts);
         contexts_.clear();

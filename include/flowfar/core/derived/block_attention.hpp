@@ -26,9 +26,11 @@ inline void check_block_ends(std::span<const Index> ends, Index keys) {
 /// number)` is the attention of the queries of block `number` to all keys that they see; no [queries, keys] is made of
 /// it all.
 ///
-///     const auto y = block_causal_attention(q, k, v, {4, 9, 25}, [&](const auto& q, const auto& k, const auto& v,
-///                                                                   std::size_t) { return attention(q, k, v, scale);
-///                                                                   });
+///     const std::vector<Index> ends{4, 9, 25};
+///     const auto attend = [&](const auto& q, const auto& k, const auto& v, std::size_t) {
+///         return attention(q, k, v, scale);
+///     };
+///     const auto y = block_causal_attention(q, k, v, ends, attend);
 template <AnyTensor Q, AnyTensor K, AnyTensor V, class Attend>
 [[nodiscard]] Q block_causal_attention(const Q& q, const K& k, const V& v, std::span<const Index> ends,
                                        Attend&& attend) {

@@ -20,7 +20,8 @@ template <class Model>
     const auto decoder = options.prompt_drop == PromptDrop::everywhere ? kept : model.embed(context);
     return far_loss_with(
         model, latents, draws, noise, options, [&](const auto& x, const TokenMask* mask, const BlockRun& /*run*/) {
-            return model.decode(model.encode(model.encoder_keys(kept), x, mask), model.decoder_keys(decoder), mask);
+            const auto seen = model.encode(model.encoder_keys(kept), x, mask);  // then its keys are free
+            return model.decode(seen, model.decoder_keys(decoder), mask);
         });
 }
 

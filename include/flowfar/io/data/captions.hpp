@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "flowfar/core/error.hpp"
+#include "flowfar/io/bytes/lines.hpp"
 #include "flowfar/io/data/dataset.hpp"
 
 namespace flowfar::io {
@@ -50,12 +51,10 @@ inline constexpr std::size_t longest_caption = 65'536;  // bytes
 [[nodiscard]] inline std::map<std::string, std::string> captions_of(const Path& path) {
     std::map<std::string, std::string> out;
     const std::string content = read_text(path);
-    Index number = 1;
-    for (std::size_t begin = 0; begin < content.size(); ++number) {
-        const std::size_t end = std::min(content.find('\n', begin), content.size());
-        const std::string_view line = std::string_view(content).substr(begin, end - begin);
-        begin = end + 1;
-        if (line.find_first_not_of("\r") == line.npos) {
+    Index number = 0;
+    for (const std::string_view line : lines_of(content)) {
+        ++number;
+        if (line.empty()) {
             continue;
         }
         const std::string where = text(path.string(), ", line ", number);

@@ -146,7 +146,7 @@ class ImageDataset {
         }
         std::string out = text(size(), size() == 1 ? " image" : " images");
         if (numbered_) {
-            out += ", each a class of its own";
+            out += ", each with a label of its own";
         } else if (has_labels()) {
             out += text(" in ", present.size(), present.size() == 1 ? " class" : " classes");
         } else {

@@ -67,6 +67,16 @@ class FeatureCache {
         return true;
     }
 
+    /// Whether the files of `count` things are there.
+    [[nodiscard]] static bool complete(const Path& folder, Index count) {
+        for (Index first = 0; first < count; first += file_size) {
+            if (!std::filesystem::exists(place(folder, first))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /// Opens the files of `count` things. Throws `Error` unless all are there, with this shape and these metadata.
     FeatureCache(const Path& folder, Index count, Shape shape, const Metadata& metadata)
         : folder_(folder), count_(count), shape_(shape) {
