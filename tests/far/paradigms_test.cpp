@@ -1,5 +1,4 @@
-/// MAR, raster AR and VAR beyond the recorded cases: kept keys and values, batches, cancellation, training, wrong
-/// input.
+/// MAR, raster AR and VAR beyond the recorded cases: kept keys and values, batches, cancellation, wrong input.
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +8,9 @@
 
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/backend/reference.hpp"
-#include "flowfar/mar/train.hpp"
-#include "flowfar/raster/train.hpp"
-#include "flowfar/var/train.hpp"
+#include "flowfar/mar/model.hpp"
+#include "flowfar/raster/model.hpp"
+#include "flowfar/var/model.hpp"
 
 #include "approx.hpp"
 
@@ -101,37 +100,6 @@ void check_sampling(const TokenSampleOptions& options) {
     CHECK_THROWS_AS(static_cast<void>(model.generate(labels, wrong)), Error);
 }
 
-/// Some steps on one batch lower its loss, and a restored trainer continues alike.
-template <class Trainer>
-TokenTrainReport check_training() {
-    using Latents = typename Trainer::Latents;
-    typename Trainer::Options options;
-    options.adam.learning_rate = 3e-3;
-    options.loss.run.dropout = {0.05, 0.05, 0};
-    Trainer trainer(options, [](auto& model) { model.initialize(2); });
-    constexpr Index side = Latents::Shape::at(2);
-    const auto latents = Latents::normal({2, Latents::Shape::at(1), side, side}, 5) * 0.3;
-    const std::vector<Index> two{1, 2};
-    const TokenTrainReport first = trainer.step(latents, two);
-    TokenTrainReport last;
-    for (int i = 0; i < 12; ++i) {
-        last = trainer.step(latents, two);
-        CHECK(last.gradient_norm > 0.0);
-    }
-    CHECK(last.loss < first.loss);
-
-    // Recomputed blocks drop the same activations again.
-    typename Trainer::Options recomputing = options;
-    recomputing.loss.run.checkpoint_blocks = true;
-    const TokenTrainReport again = Trainer(recomputing, [](auto& model) { model.initialize(2); }).step(latents, two);
-    CHECK(again.loss == first.loss);
-    CHECK(again.gradient_norm == doctest::Approx(first.gradient_norm));
-    CHECK_THROWS_WITH_AS(trainer.step(latents, std::vector<Index>{1, 100}), doctest::Contains(": label 100, expected"),
-                         Error);
-    CHECK_THROWS_AS(trainer.step(latents, std::vector<Index>{1}), Error);
-    return last;
-}
-
 }  // namespace
 
 TEST_CASE("sampling: batches, few-step solvers, callbacks, cancellation, wrong input") {
@@ -215,17 +183,4 @@ TEST_CASE("a residual pyramid adds up to the latent; without residual its last s
     };
     check.operator()<Var<VarTiny, Reference, double>>();
     check.operator()<Var<Direct<VarTiny>, Reference, double>>();
-}
-
-TEST_CASE("training lowers the loss; VAR reports the mean of every scale") {
-    CHECK(check_training<MarTrainer<MarTiny, Cpu>>().scale_loss.empty());
-    CHECK(check_training<RasterTrainer<RasterTiny, Cpu>>().scale_loss.empty());
-    const TokenTrainReport report = check_training<VarTrainer<VarTiny, Cpu>>();
-    REQUIRE(report.scale_loss.size() == 5);
-    double total = 0.0;
-    for (std::size_t k = 0; k < 5; ++k) {
-        const auto side = static_cast<double>(VarTiny::Scales::values[k]);
-        total += report.scale_loss[k] * side * side / 103.0;
-    }
-    CHECK(total == doctest::Approx(report.loss));
 }
