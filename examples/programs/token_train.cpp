@@ -139,11 +139,7 @@ class Run final : public TrainingRun {
     void begin(Progress& progress) override {
         progress.note(printable(text(a_.data, ": ", usage_text(usage_of(set_)))));
         next_ = static_cast<std::uint64_t>(training_->step_count());
-        const auto size = static_cast<Index>(split_.validation.size());  // in the order of the classes
-        const Index measured = std::min<Index>(a_.evaluate_count, size);
-        for (Index i = 0; i < measured; ++i) {
-            measured_.push_back(split_.validation[static_cast<std::size_t>(i * size / measured)]);
-        }
+        measured_ = io::spread_evenly(split_.validation, a_.evaluate_count);  // over all classes
     }
     Index skipped() const override { return 0; }
 

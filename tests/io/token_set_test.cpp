@@ -90,6 +90,10 @@ TEST_CASE("images are read at random, whatever their shard") {
     std::ranges::sort(both);
     CHECK(both == all);
     CHECK_THROWS_AS(static_cast<void>(set.split(5, 1)), Error);
+    const std::vector<Index> images = {2, 3, 5, 7, 11, 13, 17};
+    CHECK(spread_evenly(images, 3) == std::vector<Index>{2, 5, 11});
+    CHECK(spread_evenly(images, 9) == images);
+    CHECK(spread_evenly(images, 0).empty());
     const std::vector<Index> beyond = {5};
     CHECK_THROWS_AS(static_cast<void>(set.read(beyond)), Error);
 }

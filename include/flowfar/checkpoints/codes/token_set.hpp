@@ -239,6 +239,17 @@ inline void write_token_shard(const Path& folder, const TokenSetFacts& facts, In
     writer.finish();
 }
 
+/// `count` of the images, evenly spread over their order; all of them if there are no more.
+[[nodiscard]] inline std::vector<Index> spread_evenly(std::span<const Index> images, Index count) {
+    const auto size = static_cast<Index>(images.size());
+    const Index chosen = std::clamp<Index>(count, 0, size);
+    std::vector<Index> out;
+    for (Index i = 0; i < chosen; ++i) {
+        out.push_back(images[static_cast<std::size_t>(i * size / chosen)]);
+    }
+    return out;
+}
+
 /// The tokens of a dataset, read at random from the shards of a folder.
 ///
 ///     const io::TokenSet set("tokens");
