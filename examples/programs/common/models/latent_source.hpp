@@ -2,6 +2,7 @@
 
 // The stream of latents that a FAR is trained on: made of images as they come, or read from a cache.
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -44,12 +45,30 @@ class LatentSource {
     [[nodiscard]] LatentBatch next() {
         const std::uint64_t index = next_++;
         io::Batch batch = cache_ ? cache_->batch(index, options_.batch, options_.seed, options_.flip) : loader_->next();
-        const std::vector<float> statistics = cache_ ? std::move(batch.images) : tokenizer_.statistics(batch.images);
+        const std::vector<float> statistics = cache_ ? std::move(batch.images) : encoded(batch);
         return {tokenizer_.draw(statistics, fold(fold(options_.seed, "latents"), index)), std::move(batch.labels)};
     }
     [[nodiscard]] Index skipped() const { return loader_ ? static_cast<Index>(loader_->skipped().size()) : 0; }
 
+    static constexpr Index encoded_at_once = 16;  ///< images: autoencoders need more memory for one than FARs
+
    private:
+    [[nodiscard]] std::vector<float> encoded(const io::Batch& batch) const {
+        const auto count = static_cast<Index>(batch.labels.size());
+        if (count <= encoded_at_once) {
+            return tokenizer_.statistics(batch.images);
+        }
+        const Index each = static_cast<Index>(batch.images.size()) / count;
+        std::vector<float> out;
+        for (Index first = 0; first < count; first += encoded_at_once) {
+            const Index last = std::min(first + encoded_at_once, count);
+            const std::vector<float> part =
+                tokenizer_.statistics({batch.images.begin() + first * each, batch.images.begin() + last * each});
+            out.insert(out.end(), part.begin(), part.end());
+        }
+        return out;
+    }
+
     const AnyTokenizer& tokenizer_;
     io::LoaderOptions options_;
     std::uint64_t next_;
@@ -86,13 +105,13 @@ class LatentSource {
         return true;
     }
     const AnyTokenizer::Facts& facts = tokenizer.facts();
-    options.batch = 16;
+    options.batch = LatentSource::encoded_at_once;
     Progress progress("encode", 2 * data.size());
     const bool complete = io::LatentCache::write(
         path, data, options, {facts.statistics_channels, facts.height, facts.width},
         [&](const std::vector<float>& images) { return tokenizer.statistics(images); }, {{"key", key}},
         [&](Index done) {
-            progress.update(done, std::numeric_limits<double>::quiet_NaN(), 16);
+            progress.update(done, std::numeric_limits<double>::quiet_NaN(), LatentSource::encoded_at_once);
             return !interrupted();
         });
     progress.finish();
