@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "flowfar/autoregressive/head/denoising_mlp.hpp"
 #include "flowfar/backend/cpu/cpu.hpp"
 #include "flowfar/far/config.hpp"
-#include "flowfar/autoregressive/head/denoising_mlp.hpp"
 #include "flowfar/far/vae/model.hpp"
 #include "flowfar/flowmo/train.hpp"
 #include "flowfar/nn/vit_block.hpp"
