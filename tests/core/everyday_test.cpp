@@ -152,6 +152,19 @@ TEST_CASE("classes: one-hot rows, argmax, cross entropy") {
     const float never = -std::numeric_limits<float>::infinity();
     CHECK(cross_entropy(Scores::of({{never, 0, 0}}), std::vector<Index>{1}).item() == doctest::Approx(std::log(2.0)));
     CHECK_THROWS_AS((void)cross_entropy(scores, std::vector<Index>{1}), Error);
+    const auto smoothed = [&](const Scores& x, Index label, double smoothing) {
+        return static_cast<double>(smoothed_cross_entropy(x, std::vector<Index>{label}, smoothing).to_host()[0]);
+    };
+    const Scores row = Scores::of({{1, 3, 3}});
+    const double sum = std::log(std::exp(1) + 2 * std::exp(3));
+    for (const double smoothing : {0.0, 0.3, 1.0}) {
+        CHECK(smoothed(row, 0, smoothing) ==
+              doctest::Approx((1 - smoothing) * (sum - 1) + smoothing * (sum - 7.0 / 3)));
+    }
+    CHECK(smoothed(Scores::of({{never, 0, 0}}), 1, 0.0) == doctest::Approx(std::log(2.0)));
+    for (const double smoothing : {0.3, 1.0}) {
+        CHECK(smoothed(Scores::of({{never, 0, 0}}), 0, smoothing) == std::numeric_limits<double>::infinity());
+    }
 }
 
 TEST_CASE("tensors without elements and axes that are not there are errors") {

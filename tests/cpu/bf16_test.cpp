@@ -285,6 +285,49 @@ TEST_CASE("attention of rounded queries, keys and values") {
     }
 }
 
+TEST_CASE("attention of rounded operands whose heads share keys, with keys hidden") {
+    const auto compare = [](Index heads, Index key_heads, Index queries, Index keys, Index depth) {
+        CAPTURE(heads);
+        CAPTURE(depth);
+        constexpr Index batch = 4;
+        std::vector<Index> flags(static_cast<std::size_t>(batch * keys), 1);
+        for (Index key = 0; key < keys; ++key) {  // the first ones are hidden, the last ones, some, all
+            const auto flag = [&](Index row) -> Index& { return flags[static_cast<std::size_t>(row * keys + key)]; };
+            flag(0) = key < keys / 3 ? 0 : 1;
+            flag(1) = key > keys / 2 ? 0 : 1;
+            flag(2) = key % 3 == 1 ? 0 : 1;
+            flag(3) = 0;
+        }
+        const Handle mask = Cpu::from_host(flags.data(), {batch, keys}, DType::i64);
+        const bool f32 = absent();
+        const auto prepared = [f32](const Handle& h) { return f32 ? h : rounded(h); };
+        const Handle q = random({batch, heads, queries, depth}, 1);
+        const Handle k = random({batch, key_heads, keys, depth}, 2);
+        const Handle v = Cpu::permute(random({batch, keys, key_heads, depth}, 3), {0, 2, 1, 3});
+        const Handle g = random({batch, heads, queries, depth}, 4);
+        const double scale = 8.0 / static_cast<double>(depth);
+        for (const MaskKind kind : {MaskKind::full, MaskKind::causal}) {
+            for (const Handle& hidden : {Handle{}, mask}) {
+                const auto expected = Cpu::attention(prepared(q), prepared(k), prepared(v), scale, kind, hidden);
+                const auto found = with_rounding([&] { return Cpu::attention(q, k, v, scale, kind, hidden); });
+                check(found.output, expected.output, approx::bf16);
+                check(found.log_sum_exp, expected.log_sum_exp, 5e-6);
+                const auto exact = Cpu::attention_backward(prepared(q), prepared(k), prepared(v), expected, prepared(g),
+                                                           scale, kind, hidden);
+                const auto gradients =
+                    with_rounding([&] { return Cpu::attention_backward(q, k, v, found, g, scale, kind, hidden); });
+                check(gradients.query, exact.query, 2 * approx::bf16);
+                check(gradients.key, exact.key, 2 * approx::bf16);
+                check(gradients.value, exact.value, 2 * approx::bf16);
+            }
+        }
+    };
+    compare(6, 2, 9, 9, 8);
+    compare(4, 1, 130, 131, 32);
+    compare(2, 2, 40, 600, 24);
+    compare(12, 2, 7, 70, 64);
+}
+
 TEST_CASE("convolutions round images and weights") {
     for (const Index kernel : {1, 2, 3, 5}) {
         for (const auto& [stride, width] : {std::pair{1, 30}, std::pair{2, 30}, std::pair{1, 16}, std::pair{1, 48}}) {

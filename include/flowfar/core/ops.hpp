@@ -2,6 +2,7 @@
 
 #include "flowfar/core/rearrange.hpp"
 #include "flowfar/core/reductions.hpp"
+#include "flowfar/core/shapes/attention_shape.hpp"
 #include "flowfar/core/tensor.hpp"
 
 namespace flowfar {
@@ -299,11 +300,9 @@ void check_heads(const Q& q, const X& x) {
                   "attention: operands are [batch, heads, tokens, head size]");
     static_assert(Mismatch<Q::Shape::at(3), X::Shape::at(3)>::none,
                   "attention: queries, keys and values must have the same head size");
-    static_assert(Q::Shape::at(1) == dyn || X::Shape::at(1) == dyn || X::Shape::at(1) == 0 ||
-                      Q::Shape::at(1) % X::Shape::at(1) == 0,
+    static_assert(Q::Shape::at(1) == dyn || X::Shape::at(1) == dyn || heads_fit(Q::Shape::at(1), X::Shape::at(1)),
                   "attention: the number of key heads must divide that of query heads");
-    require(q.extent(0) == x.extent(0) && q.extent(3) == x.extent(3) &&
-                (q.extent(1) == x.extent(1) || (x.extent(1) > 0 && q.extent(1) % x.extent(1) == 0)),
+    require(q.extent(0) == x.extent(0) && q.extent(3) == x.extent(3) && heads_fit(q.extent(1), x.extent(1)),
             "attention: queries ", q.extents(), ", keys or values ", x.extents());
 }
 

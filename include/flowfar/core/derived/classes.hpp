@@ -61,10 +61,19 @@ template <AnyTensor X>
                 classes - 1);
         places.push_back(i * classes + label);
     }
-    const auto log_p = log_softmax(scores);
     using Places = Tensor<typename X::Backend, Shape<dyn>, Index>;
-    const auto right = gather_rows(reshape<dyn, 1>(log_p, n * classes), Places::from_host(places, {n}));
-    return right * (smoothing - 1.0) - WithShape<X, Shape<dyn, 1>>(mean<1>(log_p)) * smoothing;
+    using Rows = WithShape<X, Shape<dyn, 1>>;
+    const auto log_p = log_softmax(scores);
+    const auto at_label = [&] {
+        return Rows(gather_rows(reshape<dyn, 1>(log_p, n * classes), Places::from_host(places, {n})) *
+                    (smoothing - 1.0));
+    };
+    const auto everywhere = [&] { return Rows(Rows(mean<1>(log_p)) * smoothing); };
+    // A term of weight 0 is left out, not multiplied by 0: it is no number where p is 0.
+    if (smoothing == 0.0) {
+        return at_label();
+    }
+    return smoothing == 1.0 ? Rows(everywhere() * -1.0) : Rows(at_label() - everywhere());
 }
 
 /// The index of the largest element of each row: x […, n] → […]. The first of equal ones; NaN counts as the largest.

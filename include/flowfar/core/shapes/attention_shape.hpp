@@ -7,6 +7,11 @@
 
 namespace flowfar {
 
+/// Whether `heads` of queries can share `key_heads` of keys and values: each of these serves equally many.
+[[nodiscard]] constexpr bool heads_fit(Index heads, Index key_heads) {
+    return heads == key_heads || (key_heads > 0 && heads >= key_heads && heads % key_heads == 0);
+}
+
 /// The run-time sizes of an attention: queries [batch, heads, queries, width], keys and values [batch, key heads, keys,
 /// width]. Several heads of queries in a row share one of keys and values if there are fewer of those.
 struct AttentionShape {
@@ -23,9 +28,9 @@ struct AttentionShape {
     [[nodiscard]] static AttentionShape of(const Handle& q, const Handle& k, const Handle& v, MaskKind mask) {
         const Extents& a = q.extents();
         const Extents& b = k.extents();
-        require(a.rank() == 4 && b.rank() == 4 && b == v.extents() && a[0] == b[0] && a[3] == b[3] &&
-                    (a[1] == b[1] || (b[1] > 0 && a[1] % b[1] == 0)),
-                "attention: queries ", a, ", keys ", b, " and values ", v.extents(), " do not fit");
+        require(
+            a.rank() == 4 && b.rank() == 4 && b == v.extents() && a[0] == b[0] && a[3] == b[3] && heads_fit(a[1], b[1]),
+            "attention: queries ", a, ", keys ", b, " and values ", v.extents(), " do not fit");
         return {a[0], a[1], b[1], a[2], b[2], a[3], mask};
     }
 

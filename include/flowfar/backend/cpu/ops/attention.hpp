@@ -24,6 +24,7 @@ namespace cpu {
 ///     bf16 without such a CPU                                         Attention, operands widened by route
 ///     f64                                                             Reference, by route
 ///
+/// Gradients of bf16 operands take the kernels for bf16 under Bf16Products only: route widens them, and f32 follows.
 /// A mask of keys takes the hidden ones away first (VisibleKeys); AmxAttention knows no such shapes.
 [[nodiscard]] inline AttentionResult<Handle> attend(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                     const AttentionShape& shape) {
@@ -82,8 +83,8 @@ struct MaskedAttention {
     AttentionShape shape;
     Handle keys, values;
 
-    MaskedAttention(const Handle& q, const Handle& k, const Handle& v, MaskKind mask, const Handle& key_mask)
-        : visible(Cpu::contiguous(key_mask), q.extents()[2], mask), shape(AttentionShape::of(q, k, v, mask)) {
+    MaskedAttention(const Handle& k, const Handle& v, const AttentionShape& all, const Handle& key_mask)
+        : visible(Cpu::contiguous(key_mask), all.queries, all.mask), shape(all) {
         shape.keys = visible.most();
         shape.counts = visible.counts();
         keys = gathered(k);
@@ -104,30 +105,37 @@ struct MaskedAttention {
     }
 };
 
-/// Throws unless a mask, if there is one, has a flag for each key.
-inline void check_key_mask(const Handle& k, const Handle& key_mask) {
-    require(!key_mask.defined() ||
-                (key_mask.dtype == DType::i64 && key_mask.extents() == Extents{k.extents()[0], k.extents()[2]}),
-            "attention: a mask ", key_mask.defined() ? key_mask.extents() : Extents{}, " for keys ", k.extents());
+/// The shape of an attention. Throws unless the operands fit together and a mask, if there is one, has a flag for each
+/// key.
+[[nodiscard]] inline AttentionShape checked_attention(const Handle& q, const Handle& k, const Handle& v, MaskKind mask,
+                                                      const Handle& key_mask) {
+    const AttentionShape shape = AttentionShape::of(q, k, v, mask);
+    if (key_mask.defined()) {
+        require(key_mask.dtype == DType::i64, "attention: a mask of ", name_of(key_mask.dtype), ", expected ",
+                name_of(DType::i64));
+        require(key_mask.extents() == Extents{shape.batch, shape.keys}, "attention: a mask ", key_mask.extents(),
+                " for keys ", k.extents());
+    }
+    return shape;
 }
 
 [[nodiscard]] inline AttentionResult<Handle> attend(const Handle& q, const Handle& k, const Handle& v, double scale,
-                                                    MaskKind mask, const Handle& key_mask) {
+                                                    const AttentionShape& shape, const Handle& key_mask) {
     if (!key_mask.defined()) {
-        return attend(q, k, v, scale, AttentionShape::of(q, k, v, mask));
+        return attend(q, k, v, scale, shape);
     }
-    const MaskedAttention m(q, k, v, mask, key_mask);
+    const MaskedAttention m(k, v, shape, key_mask);
     return attend(q, m.keys, m.values, scale, m.shape);
 }
 
 [[nodiscard]] inline AttentionGradients<Handle> attention_gradients(const Handle& q, const Handle& k, const Handle& v,
                                                                     const AttentionResult<Handle>& y, const Handle& g,
-                                                                    double scale, MaskKind mask,
+                                                                    double scale, const AttentionShape& shape,
                                                                     const Handle& key_mask) {
     if (!key_mask.defined()) {
-        return attention_gradients(q, k, v, y, g, scale, AttentionShape::of(q, k, v, mask));
+        return attention_gradients(q, k, v, y, g, scale, shape);
     }
-    const MaskedAttention m(q, k, v, mask, key_mask);
+    const MaskedAttention m(k, v, shape, key_mask);
     const AttentionGradients<Handle> d = attention_gradients(q, m.keys, m.values, y, g, scale, m.shape);
     return {d.query, m.spread(d.key, k), m.spread(d.value, v)};
 }
@@ -136,24 +144,24 @@ inline void check_key_mask(const Handle& k, const Handle& key_mask) {
 
 FLOWFAR_INLINE AttentionResult<Handle> Cpu::attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                       MaskKind mask, const Handle& key_mask) {
-    cpu::check_key_mask(k, key_mask);
-    if (k.extents()[2] > 0 && cpu::takes_bf16(q, k, v)) {
+    const AttentionShape shape = cpu::checked_attention(q, k, v, mask, key_mask);
+    if (shape.keys > 0 && cpu::takes_bf16(q, k, v)) {
         const cpu::FlushSubnormals flush;
-        return cpu::attend(q, k, v, scale, mask, key_mask);
+        return cpu::attend(q, k, v, scale, shape, key_mask);
     }
     return cpu::route([=](const Handle& hq, const Handle& hk,
-                          const Handle& hv) { return cpu::attend(hq, hk, hv, scale, mask, key_mask); },
+                          const Handle& hv) { return cpu::attend(hq, hk, hv, scale, shape, key_mask); },
                       [&] { return Reference::attention(q, k, v, scale, mask, key_mask); }, q, k, v);
 }
 
 FLOWFAR_INLINE AttentionGradients<Handle> Cpu::attention_backward(const Handle& q, const Handle& k, const Handle& v,
                                                                   const AttentionResult<Handle>& y, const Handle& g,
                                                                   double scale, MaskKind mask, const Handle& key_mask) {
-    cpu::check_key_mask(k, key_mask);
+    const AttentionShape shape = cpu::checked_attention(q, k, v, mask, key_mask);
     return cpu::route(
         [=](const Handle& hq, const Handle& hk, const Handle& hv, const Handle& output, const Handle& log_sum_exp,
             const Handle& hg) {
-            return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, mask, key_mask);
+            return cpu::attention_gradients(hq, hk, hv, {output, log_sum_exp}, hg, scale, shape, key_mask);
         },
         [&] { return Reference::attention_backward(q, k, v, y, g, scale, mask, key_mask); }, q, k, v, y.output,
         y.log_sum_exp, g);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <vector>
 
 #include "flowfar/core/handle.hpp"
 #include "flowfar/core/memory_pool.hpp"
@@ -84,8 +83,8 @@ class VisibleKeys {
         }
     }
 
-    std::vector<PoolVector<Index>> kept_;  // of each batch row
-    PoolVector<Index> counts_;             // [batch, queries]
+    PoolVector<PoolVector<Index>> kept_;  // of each batch row
+    PoolVector<Index> counts_;            // [batch, queries]
     Index most_ = 0;
 };
 
