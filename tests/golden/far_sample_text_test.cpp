@@ -99,6 +99,9 @@ TEST_CASE("prompts to contexts, padded on either side") {
                                 host(Model::Sequence(slice<1>(model(ids, 1, mask), 12, 36))).values),
                     1e-5);
         CHECK_THROWS_AS(static_cast<void>(reader(std::span(ids).first(35), mask)), Error);
+        mask[3] = 0;
+        CHECK_THROWS_WITH_AS(static_cast<void>(reader(ids, mask)),
+                             "Qwen2PromptGolden: the mask hides token 3 of the prefix, expected none", Error);
     }
 }
 

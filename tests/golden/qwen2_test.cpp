@@ -34,6 +34,8 @@ TEST_CASE("hidden states without mask, with padding on the right, and between pr
                           1e-5);
         }
         golden->close(text(run, ".last_hidden_state"), model(ids, 2, mask), 1e-5);
+        typename Model::Keys keys(model.blocks.size());
+        golden->close(text(run, ".last_hidden_state"), model.encode(embedded, around, keys), 1e-5);
     }
     std::vector<Index> far_positions;
     for (Index i = 424; i < 432; ++i) {

@@ -39,16 +39,19 @@ class Qwen2 {
         return encode(embed(ids, batch), mask);
     }
     /// States of embedded tokens x [batch, tokens, width].
-    [[nodiscard]] Sequence encode(const Sequence& x, std::span<const Index> mask = {}) const {
-        Keys keys(blocks.size());
-        return encode(x, surroundings(x.extent(0), x.extent(1), mask), keys);
+    [[nodiscard]] Sequence encode(Sequence x, std::span<const Index> mask = {}) const {
+        const Surroundings around = surroundings(x.extent(0), x.extent(1), mask);
+        for (const Block& block : blocks) {  // each one's keys and values are gone before the next one's are made
+            x = block(x, around);
+        }
+        return normalized(x);
     }
     /// States of tokens x that stand behind others, whose keys are given; x's are added.
     [[nodiscard]] Sequence encode(Sequence x, const Surroundings& around, Keys& keys) const {
         for (std::size_t i = 0; i < blocks.size(); ++i) {
             x = blocks[i](x, around, keys[i]);
         }
-        return rms_norm(x, norm.scale, C::epsilon);
+        return normalized(x);
     }
 
     [[nodiscard]] Sequence embed(std::span<const Index> ids, Index batch) const {
@@ -104,6 +107,9 @@ class Qwen2 {
         v("layers", self.blocks);
         v("norm.weight", self.norm.scale);
     }
+
+   private:
+    [[nodiscard]] Sequence normalized(const Sequence& x) const { return rms_norm(x, norm.scale, C::epsilon); }
 };
 
 }  // namespace flowfar

@@ -32,12 +32,18 @@ class Qwen2Prefix {
         padding_states_ = read(ids, std::vector<Index>(ids.size(), 0), 0);
     }
 
-    /// The states [1, length, width] of a row [prefix, length] after its prefix; `mask` as Qwen2 takes it.
+    /// The states [1, length, width] of a row [prefix, length] after its prefix; `mask` as Qwen2 takes it. Throws
+    /// `Error` for a row that begins otherwise, and for a mask that hides a token of the prefix, whose keys are
+    /// computed already.
     [[nodiscard]] Sequence operator()(std::span<const Index> ids, std::span<const Index> mask) const {
         require(ids.size() == prefix_.size() + static_cast<std::size_t>(length_) && mask.size() == ids.size() &&
                     std::ranges::equal(ids.first(prefix_.size()), prefix_),
                 Model::Config::name, ": expected a row of the prefix and ", length_, " tokens, found ", ids.size(),
                 " tokens and a mask of ", mask.size());
+        const auto of_prefix = mask.first(prefix_.size());
+        const auto hidden = std::ranges::find(of_prefix, 0);
+        require(hidden == of_prefix.end(), Model::Config::name, ": the mask hides token ", hidden - of_prefix.begin(),
+                " of the prefix, expected none");
         ids = ids.subspan(prefix_.size());
         mask = mask.subspan(prefix_.size());
         std::size_t padding = 0;

@@ -75,7 +75,7 @@ class BytePairs {
     };
     /// Places where pairs of some rank began when they were listed, and the block listed before. It fills a cache line:
     /// single entries, linked over megabytes, would wait for memory at every place.
-    struct Block {
+    struct alignas(64) Block {
         Id before;
         Id count;
         std::array<Id, 14> places;
