@@ -10,8 +10,8 @@
 #include "common/files/file_key.hpp"
 #include "common/measures/flowmo_reports.hpp"
 #include "common/training/flowmo_training.hpp"
-#include "common/training/perceptual.hpp"
 #include "common/training/image_training_run.hpp"
+#include "common/training/perceptual.hpp"
 
 namespace {
 

@@ -199,8 +199,8 @@ TEST_CASE("a FlowMo checkpoint of another size names the preset to use") {
     const auto path = folder / "flowmo.pth";
     write_flowmo<FlowMoLo>(path);
     CHECK(flowmo_error<FlowMoLo>(path) == "no error");
-    CHECK(
-        contains(flowmo_error<FlowMoHi>(path), "this model is FlowMoLo (patches of 48 values, code tokens of 18 values"));
+    CHECK(contains(flowmo_error<FlowMoHi>(path),
+                   "this model is FlowMoLo (patches of 48 values, code tokens of 18 values"));
     write_flowmo<FlowMoHi>(path);
     CHECK(contains(flowmo_error<FlowMoLo>(path), "use the preset FlowMoHi"));
     write_flowmo<FlowMoSmall>(path);
