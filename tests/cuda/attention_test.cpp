@@ -92,6 +92,16 @@ TEST_CASE("cuda: attention's log-sum-exp") {
             const Handle found = Cuda::attention(q.tested, k.tested, k.tested, 0.3, mask).log_sum_exp;
             const Handle expected = Reference::attention(q.exact, k.exact, k.exact, 0.3, mask).log_sum_exp;
             check_handles<Cuda>("log-sum-exp", {found}, {expected}, DType::f32, 1e-5, make.seed());
+            std::vector<Index> keys(2 * 131, 1);
+            for (std::size_t key = 1; key < keys.size(); key += 3) {
+                keys[key] = 0;
+            }
+            const auto masked = [&]<class B>(const auto& hq, const auto& hk) {
+                return B::attention(hq, hk, hk, 0.3, mask, B::from_host(keys.data(), {2, 131}, DType::i64)).log_sum_exp;
+            };
+            check_handles<Cuda>(
+                "log-sum-exp of the keys that a mask leaves", {masked.template operator()<Cuda>(q.tested, k.tested)},
+                {masked.template operator()<Reference>(q.exact, k.exact)}, DType::f32, 1e-5, make.seed());
         }
     }
 }

@@ -86,13 +86,19 @@ void set_sizes(Arguments& arguments, const AttentionShape& shape, double scale) 
 
 /// softmax(scale · q kᵀ + mask) v and the log-sum-exp (f32) for a backend B whose tensors are on the device.
 /// q [batch, heads, queries, D], k and v [batch, key heads, keys, D]; f32, bf16 or f64, any strides. The kernels know
-/// neither shared heads, which are repeated, nor masks of keys, for which there is the composite.
+/// neither shared heads, which are repeated, nor masks of keys, for which there is the composite: in f32 for bf16, so
+/// that logits and the log-sum-exp, which the gradients need, are not rounded.
 template <class B>
 [[nodiscard]] AttentionResult<Handle> attention(const Handle& q, const Handle& k, const Handle& v, double scale,
                                                 MaskKind mask, const Handle& key_mask = {}) {
     const AttentionShape shape = detail::attention_shape(q, k, v, mask);
     using Definition = Composite<B, Handle>;
     if (key_mask.defined()) {
+        if (q.dtype == DType::bf16) {
+            const auto wide = [](const Handle& h) { return B::cast(h, DType::f32); };
+            const AttentionResult<Handle> y = Definition::attention(wide(q), wide(k), wide(v), scale, mask, key_mask);
+            return {B::cast(y.output, DType::bf16), y.log_sum_exp};
+        }
         return Definition::attention(q, k, v, scale, mask, key_mask);
     }
     if (shape.group() > 1) {
@@ -144,6 +150,13 @@ template <class B>
             ", output ", y.output.extents(), " and its gradient ", g.extents(), " do not fit");
     using Definition = Composite<B, Handle>;
     if (key_mask.defined()) {
+        if (q.dtype == DType::bf16) {
+            const auto wide = [](const Handle& h) { return B::cast(h, DType::f32); };
+            const auto narrow = [](const Handle& h) { return B::cast(h, DType::bf16); };
+            const AttentionGradients<Handle> d = Definition::attention_backward(
+                wide(q), wide(k), wide(v), {wide(y.output), wide(y.log_sum_exp)}, wide(g), scale, mask, key_mask);
+            return {narrow(d.query), narrow(d.key), narrow(d.value)};
+        }
         return Definition::attention_backward(q, k, v, y, g, scale, mask, key_mask);
     }
     if (shape.group() > 1) {
