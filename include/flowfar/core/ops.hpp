@@ -88,14 +88,15 @@ template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator+(const A& a, con
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator-(const A& a, const B& b) { return detail::apply(BinaryOp::sub, a, b); }
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator*(const A& a, const B& b) { return detail::apply(BinaryOp::mul, a, b); }
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator/(const A& a, const B& b) { return detail::apply(BinaryOp::div, a, b); }
-template <AnyTensor X> [[nodiscard]] X operator+(const X& x, double c) { return affine(x, 1.0, c); }
-template <AnyTensor X> [[nodiscard]] X operator+(double c, const X& x) { return affine(x, 1.0, c); }
-template <AnyTensor X> [[nodiscard]] X operator-(const X& x, double c) { return affine(x, 1.0, -c); }
-template <AnyTensor X> [[nodiscard]] X operator-(double c, const X& x) { return affine(x, -1.0, c); }
-template <AnyTensor X> [[nodiscard]] X operator*(const X& x, double c) { return affine(x, c, 0.0); }
-template <AnyTensor X> [[nodiscard]] X operator*(double c, const X& x) { return affine(x, c, 0.0); }
-template <AnyTensor X> [[nodiscard]] X operator/(const X& x, double c) { return affine(x, 1.0 / c, 0.0); }
-template <AnyTensor X> [[nodiscard]] X operator/(double c, const X& x) { return detail::scalar_like(x, c) / x; }
+// Of tensors by name: clang refuses these operators for other types before it looks at constraints.
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator+(const Tensor<B, S, T>& x, double c) { return affine(x, 1.0, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator+(double c, const Tensor<B, S, T>& x) { return affine(x, 1.0, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator-(const Tensor<B, S, T>& x, double c) { return affine(x, 1.0, -c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator-(double c, const Tensor<B, S, T>& x) { return affine(x, -1.0, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator*(const Tensor<B, S, T>& x, double c) { return affine(x, c, 0.0); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator*(double c, const Tensor<B, S, T>& x) { return affine(x, c, 0.0); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator/(const Tensor<B, S, T>& x, double c) { return affine(x, 1.0 / c, 0.0); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator/(double c, const Tensor<B, S, T>& x) { return detail::scalar_like(x, c) / x; }
 template <AnyTensor X> [[nodiscard]] X operator-(const X& x) { return affine(x, -1.0, 0.0); }
 /// `x += y` makes x the tensor x + y, of x's shape; tensors that shared x's elements keep theirs.
 template <AnyTensor X, class Y> X& operator+=(X& x, const Y& y) requires requires { x + y; } { return x = x + y; }

@@ -17,12 +17,13 @@ template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator==(const A& a, co
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator<=(const A& a, const B& b) { return (a < b) + (a == b); }
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator>=(const A& a, const B& b) { return (a > b) + (a == b); }
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto operator!=(const A& a, const B& b) { return 1.0 - (a == b); }
-template <AnyTensor X> [[nodiscard]] X operator<(const X& x, double c) { return x < detail::scalar_like(x, c); }
-template <AnyTensor X> [[nodiscard]] X operator>(const X& x, double c) { return x > detail::scalar_like(x, c); }
-template <AnyTensor X> [[nodiscard]] X operator==(const X& x, double c) { return x == detail::scalar_like(x, c); }
-template <AnyTensor X> [[nodiscard]] X operator<=(const X& x, double c) { return x <= detail::scalar_like(x, c); }
-template <AnyTensor X> [[nodiscard]] X operator>=(const X& x, double c) { return x >= detail::scalar_like(x, c); }
-template <AnyTensor X> [[nodiscard]] X operator!=(const X& x, double c) { return x != detail::scalar_like(x, c); }
+// Of tensors by name: clang refuses these operators for other types before it looks at constraints.
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator<(const Tensor<B, S, T>& x, double c) { return x < detail::scalar_like(x, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator>(const Tensor<B, S, T>& x, double c) { return x > detail::scalar_like(x, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator==(const Tensor<B, S, T>& x, double c) { return x == detail::scalar_like(x, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator<=(const Tensor<B, S, T>& x, double c) { return x <= detail::scalar_like(x, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator>=(const Tensor<B, S, T>& x, double c) { return x >= detail::scalar_like(x, c); }
+template <class B, class S, class T> [[nodiscard]] Tensor<B, S, T> operator!=(const Tensor<B, S, T>& x, double c) { return x != detail::scalar_like(x, c); }
 /// The larger and the smaller of two elements each; a tie shares the gradient.
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto maximum(const A& a, const B& b) { return detail::apply(BinaryOp::max, a, b); }
 template <AnyTensor A, AnyTensor B> [[nodiscard]] auto minimum(const A& a, const B& b) { return -maximum(-a, -b); }
