@@ -241,6 +241,7 @@ int generate(const Arguments& a, const Spec& spec) {
     const auto begin = std::chrono::steady_clock::now();
     Progress progress("generate", count * levels);
     Index made = 0, next = work.begin;
+    const Index shown = with_sheet ? work.show_those_there(sheet) : 0;
     bool stopped = false;
     while (!stopped) {
         const auto [first, last] = work.next(next, batch_limit(facts));
@@ -284,10 +285,11 @@ int generate(const Arguments& a, const Spec& spec) {
         const Index before = (stopped ? next - work.begin : count) - made;
         std::printf(!stopped && before > 0 ? ", %lld were there\n" : "\n", static_cast<long long>(before));
     }
-    if (with_sheet && made > 0) {
+    if (with_sheet && made + shown > 0) {
         const std::string title = text(facts.name, ", ", levels, levels == 1 ? " level" : " levels");
         io::write_image(a.out, render(class_sheet(title, plan.names, sheet.images(), sheet.columns(), scale)));
-        std::printf("%s: %lld images in %.1f s\n", a.out.c_str(), static_cast<long long>(made), seconds.count());
+        std::printf("%s: %lld images in %.1f s", a.out.c_str(), static_cast<long long>(made), seconds.count());
+        std::printf(shown > 0 ? ", and %lld that were there\n" : "\n", static_cast<long long>(shown));
     }
     if (!a.progressive.empty() && !first_of_class.names.empty()) {
         io::write_image(a.progressive,

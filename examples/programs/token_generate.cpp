@@ -173,14 +173,8 @@ int generate(const Arguments& a, const Spec& spec) {
     const Index work_of_each = steps + a.decode_steps;
     const auto share = [&](Index work) { return static_cast<double>(work) / static_cast<double>(work_of_each); };
     Progress progress("generate", count * work_of_each);
-    Index made = 0, next = 0, before = 0;
-    for (Index i = 0; with_sheet && i < count; ++i) {
-        const auto number = static_cast<std::size_t>(i);
-        if (work.there(i) && sheet.shows(number)) {
-            sheet.add(number, folder->read(i, plan.labels[number]));
-            ++before;
-        }
-    }
+    Index made = 0, next = 0;
+    const Index before = with_sheet ? work.show_those_there(sheet) : 0;
     while (!interrupt.requested()) {
         const auto [first, last] = work.next(next, batch_limit(facts));
         if (first == last) {

@@ -263,6 +263,16 @@ TEST_CASE("far_generate: images are written as they are made, and a repeated com
     CHECK(has(again.out, "7 were there"));
     CHECK(io::read_image(f.at("few") + "/class_1/6.png") == kept);
     CHECK(io::read_image(f.at("few") + "/class_0/0.png").height == 1);
+    // A sheet of what was there and what was not is the sheet of all.
+    CHECK(testing::run("far_generate", few + Words{"--out", f.at("all.png")}).code == 0);
+    for (const char* lacking : {"/class_0/0.png", "/class_1/6.png"}) {
+        fs::remove(f.at("few") + lacking);
+    }
+    const Outcome partly =
+        testing::run("far_generate", few + Words{"--folder", f.at("few"), "--out", f.at("again.png")});
+    CHECK(has(partly.out, "again.png: 2 images in "));
+    CHECK(has(partly.out, ", and 6 that were there\n"));
+    CHECK(io::read_image(f.at("again.png")) == io::read_image(f.at("all.png")));
     const Outcome other = testing::run("far_generate", few + Words{"--folder", f.at("few"), "--seed", "9"});
     CHECK(other.code == 1);
     CHECK(has(other.err, "made with other options: seed was 0, now 9"));

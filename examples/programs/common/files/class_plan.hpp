@@ -12,6 +12,7 @@
 #include "flowfar/core/derived/classes.hpp"
 
 #include "common/cli/option.hpp"
+#include "common/draw/bounded_sheet.hpp"
 #include "common/draw/class_sheet.hpp"
 #include "common/files/image_folder.hpp"
 
@@ -81,6 +82,18 @@ struct ImageWork {
             ++last;
         }
         return {first, last};
+    }
+    /// Puts the images that were there already into a sheet; gives their number.
+    Index show_those_there(BoundedSheet& sheet) const {
+        Index shown = 0;
+        for (Index i = begin; folder && i < end; ++i) {
+            const auto number = static_cast<std::size_t>(i);
+            if (sheet.shows(number) && there(i)) {
+                sheet.add(number, folder->read(i, plan.labels[number]));
+                ++shown;
+            }
+        }
+        return shown;
     }
     /// The labels of all images that are still to be made.
     [[nodiscard]] std::vector<Index> labels() const {
