@@ -1,6 +1,6 @@
 // Arithmetic of which several kernels promise the same bits: compilers for devices may fuse a product with a sum or
 // not, kernel by kernel, so the source must say which. A number that knows whether it is a product finds what is left
-// open; the emulator (cuda_emulation) could not, as host code is compiled without contraction.
+// open; the emulator could not, as host code is compiled without contraction.
 #include <doctest/doctest.h>
 
 #include "flowfar/backend/cuda/kernels/rows/optim.cuh"

@@ -2,6 +2,8 @@
 
 // The device that tests of the warpgroup engine need.
 
+#include <doctest/doctest.h>
+
 #include "flowfar/backend/cuda/ops/attention_choice.cuh"
 
 namespace flowfar::testing {
@@ -37,7 +39,8 @@ inline constexpr bool on_device = true;
 
 class HopperDevice {
    public:
-    HopperDevice() = default;
+    /// A Hopper for which the engine was not compiled fails the test: it would pass without having run anything.
+    HopperDevice() { REQUIRE((cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) != 9 || there())); }
     HopperDevice(const HopperDevice&) = delete;
     HopperDevice& operator=(const HopperDevice&) = delete;
     ~HopperDevice() { cuda::choose_attention(cuda::AttentionKernels::portable); }

@@ -40,7 +40,16 @@ JointHeads<Handle> expected_heads(const std::vector<Source>& sources, const Hand
             Reference::rope(joined(1), cos, sin, Rotation::forward), joined(2)};
 }
 
-void check_heads(DType dtype, Index batch, const std::vector<Index>& tokens, Index heads, Index depth, bool biased) {
+/// The same elements from position `offset` of longer memory.
+Handle moved(const Handle& x, Index offset) {
+    const Handle out = Cuda::slice(Cuda::full({offset + x.count()}, x.dtype, 0.0), 0, offset, offset + x.count());
+    Cuda::assign(out, x);
+    return out;
+}
+
+/// Gains begin at position `offset` of their memory.
+void check_heads(DType dtype, Index batch, const std::vector<Index>& tokens, Index heads, Index depth, bool biased,
+                 Index offset = 0) {
     Maker<Cuda> make(dtype, 541);
     std::vector<Source> sources;
     std::vector<HeadSource<Handle>> operands;
@@ -51,7 +60,8 @@ void check_heads(DType dtype, Index batch, const std::vector<Index>& tokens, Ind
                            biased ? make.uniform({3 * width}) : Twin<Cuda>{}, make.uniform({depth}, 0.5, 1.5),
                            make.uniform({depth}, 0.5, 1.5)});
         const Source& s = sources.back();
-        operands.push_back({s.x.tested, s.weight.tested, s.bias.tested, s.query_gain.tested, s.key_gain.tested});
+        operands.push_back({s.x.tested, s.weight.tested, s.bias.tested, moved(s.query_gain.tested, offset),
+                            moved(s.key_gain.tested, offset)});
         all += count;
     }
     const auto cos = make.uniform({all, depth / 2});
@@ -71,6 +81,8 @@ TEST_CASE("cuda: heads of several sequences in one tensor") {
         check_heads(dtype, 2, {3, 5}, 2, 6, true);  // pairs do not fill packs
         check_heads(dtype, 2, {70, 9}, 2, 16, false);
         check_heads(dtype, 1, {4}, 1, 2, true);
+        check_heads(dtype, 1, {3, 5}, 2, 8, true, 1);
+        check_heads(dtype, 1, {3, 5}, 2, 8, true, 2);
     }
     check_heads(DType::bf16, 2, {2, 3}, 1, 96, true);
     check_heads(DType::f32, 1, {1, 2}, 1, 256, false);

@@ -1,7 +1,8 @@
 #pragma once
 
 // Work that a test holds back: on the emulated device, whose streams then work only when they are waited for, and on a
-// real one, whose stream is stopped by a host function.
+// real one, whose stream is stopped by a host function. There a kernel's first start may wait for the device, which
+// loads it: what a test starts meanwhile must have run before.
 
 #include <chrono>
 #include <condition_variable>
@@ -16,7 +17,7 @@ namespace flowfar::testing {
 
 class Lazily {
    public:
-    Lazily() {
+    explicit Lazily(std::size_t /*staged*/ = 0) {
         cuda::synchronize();
         cuda_emulation::device().lazy = true;
         before_ = cuda_emulation::device().counters.synchronizations;
@@ -71,7 +72,12 @@ class Pieces {
 
 class Lazily {
    public:
-    Lazily() : gate_(std::make_shared<Gate>()) {
+    /// Blocks for copies of up to `staged` bytes are taken before: page-locking memory may wait for the device.
+    explicit Lazily(std::size_t staged = cuda::Staging::smallest) : gate_(std::make_shared<Gate>()) {
+        std::vector<std::shared_ptr<cuda::Staging::Block>> blocks;
+        for (std::size_t i = 0; i < cuda::Staging::in_flight; ++i) {
+            blocks.push_back(cuda::Staging::instance().take(staged));
+        }
         cuda::synchronize();
         cuda::check(cudaLaunchHostFunc(
                         cuda::current_stream(), [](void* gate) { static_cast<Gate*>(gate)->wait(); }, gate_.get()),

@@ -1,5 +1,5 @@
 // What the CUDA backend's host code decides before a kernel starts: divisions, ways through views, parts of large
-// convolutions. Needs the emulator, because the decisions live beside the kernels.
+// convolutions. The decisions live beside the kernels, so nvcc compiles this for a device.
 #include <cstdint>
 #include <random>
 

@@ -161,6 +161,17 @@ TEST_CASE("cuda: a thread whose current device is another works on the backend's
         const Handle own = squared(squared(x));
         REQUIRE(cudaSetDevice(1) == cudaSuccess);
         CHECK(static_cast<const float*>(Cuda::fetch(own)->wait())[0] == 16.0F);
+        {
+            const cuda::Graph idle;  // leaves its stream to the next
+        }
+        REQUIRE(cudaSetDevice(1) == cudaSuccess);
+        cuda::Graph graph;
+        REQUIRE(cudaSetDevice(1) == cudaSuccess);
+        const cuda::Staging::Block block(100);
+        CHECK(cudaEventRecord(block.copied, cuda::current_stream()) == cudaSuccess);
+        const Handle y = graph.record([&] { return squared(x); });
+        graph.replay();
+        CHECK((values_of<Cuda>(y) == all(4.0)));
     });
 }
 

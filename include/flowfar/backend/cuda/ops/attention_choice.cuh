@@ -89,8 +89,11 @@ class AttentionChoice {
                 }
             }
             for (std::size_t i = 0; i < found[0].size(); ++i) {
-                // Logarithms around 6, then weighted means of numbers in [-1, 1], rounded to bf16; NaN differs.
-                if (!(std::fabs(found[0][i] - found[1][i]) <= 0.02F)) {
+                // Logarithms around 6, summed in f32; then means of numbers in [-1, 1] over 131 keys or more, below
+                // 0.26 and rounded to bf16, whose units are up to 0.002 there. A key too many or too few changes both
+                // by 0.016 or more somewhere. NaN differs.
+                const float most = i < heads * queries ? 1e-3F : 3e-3F;
+                if (!(std::fabs(found[0][i] - found[1][i]) <= most)) {
                     return false;
                 }
             }

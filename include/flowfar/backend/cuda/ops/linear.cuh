@@ -75,6 +75,15 @@ JointHeads<Handle> Cuda::joint_heads(std::span<const HeadSource<Handle>> sources
     require(rows <= cuda::count_limit, "joint_heads: ", rows, " heads of queries and keys");
     visit_float(first.dtype, "joint_heads", [&]<class T>() {
         const auto elements = [&](const Handle& h) { return contiguous(cast(h, first.dtype)); };
+        const auto pairs = [&](const Handle& h) {  // the kernel loads two gains at once, or more
+            const Handle dense = elements(h);
+            if (cuda::is_aligned(dense.data<T>(), 2 * sizeof(T))) {
+                return dense;
+            }
+            const Handle out = empty(dense.extents(), dense.dtype);
+            assign(out, dense);
+            return out;
+        };
         const Handle cosines = elements(cos);
         const Handle sines = elements(sin);
         std::array<Handle, 2 * cuda::HeadNorm<T>::most> gains;
@@ -82,8 +91,8 @@ JointHeads<Handle> Cuda::joint_heads(std::span<const HeadSource<Handle>> sources
         Index last = 0;
         for (std::size_t i = 0; i < cuda::HeadNorm<T>::most; ++i) {
             const HeadSource<Handle>& source = sources[std::min(i, sources.size() - 1)];
-            gains[2 * i] = elements(source.query_gain);
-            gains[2 * i + 1] = elements(source.key_gain);
+            gains[2 * i] = pairs(source.query_gain);
+            gains[2 * i + 1] = pairs(source.key_gain);
             last += i < sources.size() ? source.x.extents()[1] : 0;
             norm.gains[i] = {gains[2 * i].template data<T>(), gains[2 * i + 1].template data<T>(),
                              static_cast<int>(last)};

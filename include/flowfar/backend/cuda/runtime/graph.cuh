@@ -15,6 +15,7 @@ class Graph::State {
    public:
     State() {
         recording_.side = side_.get();
+        static_cast<void>(current_device());  // an idle stream was taken without it
         check(cudaEventCreateWithFlags(&replayed_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     }
     ~State() {

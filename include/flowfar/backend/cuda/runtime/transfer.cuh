@@ -21,6 +21,7 @@ class Staging {
 
     struct Block {
         explicit Block(std::size_t bytes) {
+            static_cast<void>(current_device());  // events belong to the device that is current where they are made
             check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), "cudaHostAlloc");
             check(cudaEventCreateWithFlags(&copied, cudaEventDisableTiming), "cudaEventCreateWithFlags");
         }

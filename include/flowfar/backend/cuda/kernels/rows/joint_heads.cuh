@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(head_threads) head_norm_kernel(T* joint, HeadN
 }
 
 /// joint [batch, tokens, 3·heads·D] is contiguous and begins at a multiple of 256 bytes; gains and angles are
-/// contiguous.
+/// contiguous, and gains begin at a multiple of two elements.
 template <class T>
 void norm_heads(T* joint, const HeadNorm<T>& norm) {
     const auto run = [&]<int width>() {
