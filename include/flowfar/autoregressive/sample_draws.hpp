@@ -6,6 +6,7 @@
 
 #include "flowfar/core/memory_pool.hpp"
 #include "flowfar/core/ops.hpp"
+#include "flowfar/core/philox.hpp"
 
 namespace flowfar {
 
