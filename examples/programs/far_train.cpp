@@ -117,13 +117,8 @@ Spec make_spec(Arguments& a) {
 FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     FarTrainingSettings settings;
     FarTrainOptions& o = settings.options;
-    o.adam.learning_rate = a.lr();
+    a.apply_to(o);
     o.adam.weight_decay = a.weight_decay;
-    o.rate = a.rate();
-    o.clip = a.clip;
-    o.ema_decay = a.ema_decay;
-    o.ema_every = a.ema_every;
-    o.ema_start = a.average_start();
     o.loss.multiplier = a.multiplier;
     o.loss.label_drop = a.label_drop;
     o.loss.level_per_sample = a.level_per_sample;
@@ -135,7 +130,6 @@ FarTrainingSettings settings_of(const Arguments& a, bool resumed) {
     if (!a.captions) {
         o.loss.run = {{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
     }
-    o.seed = a.seed;
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;
 }

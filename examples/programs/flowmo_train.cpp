@@ -80,19 +80,13 @@ Spec make_spec(Arguments& a) {
 FlowMoTrainingSettings settings_of(const Arguments& a, bool resumed) {
     FlowMoTrainingSettings settings;
     FlowMoTrainOptions& o = settings.options;
-    o.adam.learning_rate = a.lr();
-    o.rate = a.rate();
-    o.clip = a.clip;
-    o.ema_decay = a.ema_decay;
-    o.ema_every = a.ema_every;
-    o.ema_start = a.average_start();
+    a.apply_to(o);
     o.fixed_norms = a.fixed_norms;
     o.freeze_encoder_after = a.freeze_after;
     o.times = time_distribution(a.times);
     o.code_dropout = a.code_dropout;
     o.accumulation = static_cast<int>(a.accumulate);
     o.checkpoint_blocks = a.checkpoint_blocks;
-    o.seed = a.seed;
     o.sample_steps = a.stage == "1b" ? a.sample_steps : 0;
     if (a.perceptual != "none") {
         settings.perceptual = {a.perceptual, a.perceptual_factor, a.perceptual_files};

@@ -63,17 +63,11 @@ Spec make_spec(Arguments& a) {
 MaskGitTrainingSettings settings_of(const Arguments& a, bool resumed) {
     MaskGitTrainingSettings settings;
     MaskGitTrainOptions& o = settings.options;
-    o.adam.learning_rate = a.lr();
+    a.apply_to(o);
     o.adam.weight_decay = a.weight_decay;
-    o.rate = a.rate();
-    o.clip = a.clip;
-    o.ema_decay = a.ema_decay;
-    o.ema_every = a.ema_every;
-    o.ema_start = a.average_start();
     o.loss.label_drop = a.label_drop;
     o.loss.smoothing = a.smoothing;
     o.loss.run = {{a.dropout, a.dropout, 0}, a.checkpoint_blocks};
-    o.seed = a.seed;
     settings.initial_model = resumed ? std::string() : a.initial_model;  // the state replaces it
     return settings;
 }

@@ -40,7 +40,7 @@ JointHeads<Handle> expected_heads(const std::vector<Source>& sources, const Hand
             Reference::rope(joined(1), cos, sin, Rotation::forward), joined(2)};
 }
 
-/// The same elements from position `offset` of longer memory.
+/// A copy of x that begins at position `offset` of longer memory.
 Handle moved(const Handle& x, Index offset) {
     const Handle out = Cuda::slice(Cuda::full({offset + x.count()}, x.dtype, 0.0), 0, offset, offset + x.count());
     Cuda::assign(out, x);

@@ -56,6 +56,17 @@ struct TrainingArguments {
     [[nodiscard]] EmaStart average_start() const {
         return ema_start == "published" ? EmaStart::published : EmaStart::warm;
     }
+    /// Sets what the options of all trainers have.
+    template <class TrainOptions>
+    void apply_to(TrainOptions& options) const {
+        options.adam.learning_rate = lr();
+        options.rate = rate();
+        options.clip = clip;
+        options.ema_decay = ema_decay;
+        options.ema_every = ema_every;
+        options.ema_start = average_start();
+        options.seed = seed;
+    }
     [[nodiscard]] DType model_dtype() const { return export_dtype == "bf16" ? DType::bf16 : DType::f32; }
     /// Throws UsageError for options that do not fit together.
     void check() const {

@@ -45,7 +45,7 @@ struct AttentionShape {
 
     /// Where the rows of a pair begin in a tensor [batch, heads, tokens, width], in elements from its first.
     [[nodiscard]] Index offset(const Handle& h, Index pair) const { return offset(h, pair, heads); }
-    /// The same in a tensor of keys or values, for a pair of these.
+    /// Where those of a pair of keys or values begin in a tensor [batch, key heads, keys, width].
     [[nodiscard]] Index key_offset(const Handle& h, Index key_pair) const { return offset(h, key_pair, key_heads); }
     [[nodiscard]] Extents query_extents() const { return {batch, heads, queries, width}; }
     [[nodiscard]] Extents key_extents() const { return {batch, key_heads, keys, width}; }

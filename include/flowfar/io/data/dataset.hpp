@@ -213,7 +213,7 @@ class ImageDataset {
         return out;
     }
 
-    /// The same images, each labeled by its place in this view: for what belongs to single images, such as captions.
+    /// Labels each image by its place in this view: for what belongs to single images, such as captions.
     [[nodiscard]] ImageDataset numbered() const {
         ImageDataset out = *this;
         out.numbered_ = true;
